@@ -1,0 +1,78 @@
+"""What can go wrong, in one tree of exceptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class PandoError(Exception):
+    """The base of every error that Pando raises itself."""
+
+
+class UsageError(PandoError):
+    """Something was asked for that cannot be done: a wrong option, file or argument."""
+
+
+class FunctionError(PandoError):
+    """The function cannot be found, shipped to the workers, or loaded by them."""
+
+
+class UnsupportedValueError(PandoError, TypeError):
+    """A value is of a type that cannot travel; the message names the type."""
+
+
+class MalformedValueError(PandoError, ValueError):
+    """Bytes that should hold a value do not."""
+
+
+class WorkerError(PandoError):
+    """The workers of this machine cannot be started or kept alive."""
+
+
+class RunClosedError(PandoError):
+    """The run, or this stream of it, has been closed already."""
+
+
+class ItemError(PandoError):
+    """An item that has no result.
+
+    Attributes:
+        item: the item itself.
+        index: its place in the input, counted from 0.
+        type: the name of the exception the function raised, such as ``ValueError``.
+        reason: that exception's text.
+        traceback: the function's own traceback as text, empty where there is none.
+        device: what was running the item, such as ``worker 2``.
+    """
+
+    def __init__(
+        self,
+        item: Any,
+        index: int,
+        type: str,
+        reason: str,
+        traceback: str = "",
+        device: str = "",
+    ) -> None:
+        super().__init__(item, index, type, reason, traceback, device)
+        self.item = item
+        self.index = index
+        self.type = type
+        self.reason = reason
+        self.traceback = traceback
+        self.device = device
+
+    def __str__(self) -> str:
+        what = f"{self.type}: {self.reason}" if self.reason else self.type
+        return f"item {self.index} ({shorten(self.item)}): {what}"
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """``repr(value)``, cut to `limit` characters, and safe even where the repr itself fails."""
+    if isinstance(value, str | bytes) and len(value) > limit:
+        value = value[:limit]
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,429 @@
+"""Capturing a function: walk what it refers to, and write all of it down as source and data.
+
+The walk follows `pickle`'s idea of an object graph, but functions, lambdas and classes become
+segments of source, the user's own modules whole files, and everything installed an import.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copyreg
+import dis
+import functools
+import platform
+import sys
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import values
+from ..errors import FunctionError, UnsupportedValueError, shorten
+from . import modules, package, source
+
+GLOBAL_OPERATIONS = frozenset(
+    ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
+)
+COLLECTIONS = (list, tuple, set, frozenset)
+SCRIPT = "__main__"
+
+
+def capture(function: Callable[..., Any], requirements: Iterable[str] = ()) -> package.FunctionPackage:
+    """Everything that another process needs to have this function.
+
+    Args:
+        function: any callable made of Python source, or importable.
+        requirements: what has to be installed for it, in the words of PEP 508.
+
+    Raises:
+        FunctionError: something it refers to cannot travel; the message names the variable.
+    """
+    if not callable(function):
+        raise FunctionError(f"{shorten(function)} is not a function")
+    walk = _Walk()
+    name = function_name(function)
+    entry = walk.visit(function, name)
+    types_ = [
+        package.RegisteredType(
+            registration.name,
+            walk.visit(registration.type, f"the registered type {registration.name}"),
+            walk.visit(registration.encode, f"the encoder of {registration.name}"),
+            walk.visit(registration.decode, f"the decoder of {registration.name}"),
+        )
+        for registration in values.registered_types()
+    ]
+    return package.FunctionPackage(
+        name=name,
+        python=".".join(platform.python_version_tuple()[:2]),
+        entry=entry,
+        nodes=[node for node in walk.nodes if node is not None],
+        namespaces=walk.namespaces,
+        modules=walk.modules,
+        imports=sorted(walk.imports),
+        types=types_,
+        requirements=list(requirements),
+    )
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    """What people would call a function."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return str(name)
+
+
+class _Walk:
+    """One capture: the nodes found so far, and which object became which."""
+
+    def __init__(self) -> None:
+        self.nodes: list[package.Node | None] = []
+        self.namespaces: list[package.Namespace] = []
+        self.modules: dict[str, package.ModuleSource] = {}
+        self.imports: set[str] = set()
+        self._numbers: dict[int, int] = {}
+        self._namespace_numbers: dict[int, int] = {}
+        self._kept_alive: list[object] = []
+
+    def visit(self, value: Any, where: str) -> int:
+        """The number of an object's node; `where` says in an error what refers to it."""
+        known = self._numbers.get(id(value))
+        if known is not None:
+            return known
+        number = len(self.nodes)
+        self.nodes.append(None)
+        self._numbers[id(value)] = number
+        self._kept_alive.append(value)
+        try:
+            self.nodes[number] = self._node(value, where)
+        except RecursionError:
+            raise FunctionError(f"{where} is nested too deeply to travel") from None
+        return number
+
+    def _node(self, value: Any, where: str) -> package.Node:
+        if isinstance(value, types.ModuleType):
+            return self._module(value, where)
+        if isinstance(value, types.FunctionType):
+            return self._function(value, where)
+        if isinstance(value, type):
+            return self._class(value, where)
+        if isinstance(value, types.CellType):
+            return self._cell(value, where)
+        if isinstance(value, functools._lru_cache_wrapper):
+            return self._cached_function(value, where)
+        try:
+            return package.Data(values.encode(value))
+        except UnsupportedValueError:
+            pass
+        if type(value) in COLLECTIONS:
+            members = [self.visit(member, f"a member of {where}") for member in value]
+            return package.Collection(type(value).__name__, members)
+        if type(value) is dict:
+            return package.Mapping(self._entries(value.items(), where))
+        return self._construct(value, where)
+
+    # ---- what is imported ----
+
+    def _module(self, module: types.ModuleType, where: str) -> package.Node:
+        name = module.__name__
+        if name == SCRIPT:
+            raise FunctionError(f"{where} is the script itself, which workers do not import")
+        self._add_import(name)
+        return package.Import(name)
+
+    def _add_import(self, name: str) -> None:
+        modules.add_import(name, self.modules, self.imports)
+
+    def _importable(self, value: Any, qualname: str) -> package.Import | None:
+        """How to import an object, where what is imported would be this very object."""
+        name = getattr(value, "__module__", None)
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if module is None or name == SCRIPT or not _has_file(module):
+            return None
+        found: Any = module
+        for part in qualname.split("."):
+            found = getattr(found, part, None)
+        if found is not value:
+            return None
+        self._add_import(module.__name__)
+        return package.Import(module.__name__, qualname)
+
+    # ---- what is made from source ----
+
+    def _function(self, function: types.FunctionType, where: str) -> package.Node:
+        imported = self._importable(function, function.__qualname__)
+        if imported is not None:
+            return imported
+        if "__class__" in function.__code__.co_freevars:
+            return self._method(function, where)
+        try:
+            segment = source.segment_of_function(function)
+        except FunctionError as error:
+            raise FunctionError(f"{_described(where)} cannot be sent to workers: {error}") from None
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        numbers = [self.visit(cell, f"the variable {name!r} of {where}") for name, cell in cells.items()]
+        namespace = self._namespace(function, where)
+        defaults = function.__defaults__
+        keyword_defaults = function.__kwdefaults__
+        return package.Function(
+            segment=segment,
+            namespace=namespace,
+            name=function.__name__,
+            qualname=function.__qualname__,
+            cells=numbers,
+            defaults=None if defaults is None else self.visit(defaults, f"a default of {where}"),
+            keyword_defaults=None
+            if keyword_defaults is None
+            else self.visit(keyword_defaults, f"a default of {where}"),
+            attributes={
+                name: self.visit(attribute, f"the attribute {name!r} of {where}")
+                for name, attribute in vars(function).items()
+            },
+        )
+
+    def _method(self, function: types.FunctionType, where: str) -> package.Node:
+        """A method that uses `super()` exists only inside its class."""
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        cls = cells["__class__"].cell_contents
+        return package.Construct(
+            self.visit(getattr, where),
+            [self.visit(cls, where), self.visit(function.__name__, where)],
+        )
+
+    def _cell(self, cell: types.CellType, where: str) -> package.Node:
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            return package.Cell(None)
+        return package.Cell(self.visit(content, where))
+
+    def _cached_function(self, wrapper: Any, where: str) -> package.Node:
+        imported = self._importable(wrapper, wrapper.__qualname__)
+        if imported is not None:
+            return imported
+        parameters = wrapper.cache_parameters()
+        decorator = package.Construct(
+            self.visit(functools.lru_cache, where),
+            [self.visit(parameters["maxsize"], where), self.visit(parameters["typed"], where)],
+        )
+        self.nodes.append(decorator)
+        return package.Construct(
+            len(self.nodes) - 1, [self.visit(wrapper.__wrapped__, where)]
+        )
+
+    def _class(self, cls: type, where: str) -> package.Node:
+        imported = self._importable(cls, cls.__qualname__)
+        if imported is not None:
+            return imported
+        if issubclass(cls, tuple) and hasattr(cls, "_field_defaults") and tuple in cls.__bases__:
+            made = self._named_tuple(cls, where)
+            if made is not None:
+                return made
+        try:
+            segment = source.segment_of_class(cls)
+        except FunctionError as error:
+            raise FunctionError(
+                f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers: {error}"
+            ) from None
+        around = _variables_around(cls)
+        missing = [name for name in segment.free if name not in around]
+        if missing:
+            raise FunctionError(
+                f"the class {cls.__qualname__!r} cannot be sent to workers: it takes "
+                f"{missing[0]!r} from the function around it; move it to the top level"
+            )
+        namespace = self._namespace_of_module(cls.__module__)
+        code = source.compile_class_factory(segment)
+        self._fill_namespace(namespace, code, self._globals_of(cls), cls.__qualname__)
+        needs = _global_names(code, depth=1)
+        self._note_imports(segment, self.namespaces[namespace].package)
+        return package.Class(
+            segment=segment,
+            namespace=namespace,
+            name=cls.__name__,
+            qualname=cls.__qualname__,
+            free_values=[
+                self.visit(around[name], f"the variable {name!r} of {cls.__qualname__}")
+                for name in segment.free
+            ],
+            needs=needs,
+            uses=[name for name in _global_names(code) if name not in needs],
+        )
+
+    def _named_tuple(self, cls: Any, where: str) -> package.Node | None:
+        """A named tuple that was made by a call; one made by a class statement has source."""
+        try:
+            source.segment_of_class(cls)
+        except FunctionError:
+            pass
+        else:
+            return None
+        import collections
+
+        make = functools.partial(
+            collections.namedtuple,
+            rename=False,
+            defaults=list(cls._field_defaults.values()) or None,
+            module=cls.__module__,
+        )
+        return package.Construct(
+            self.visit(make, where),
+            [self.visit(cls.__name__, where), self.visit(list(cls._fields), where)],
+        )
+
+    # ---- globals ----
+
+    def _namespace(self, function: types.FunctionType, where: str) -> int:
+        number = self._namespace_of_module(function.__module__, function.__globals__)
+        self._fill_namespace(number, function.__code__, function.__globals__, where)
+        self._note_imports(source.segment_of_function(function), self.namespaces[number].package)
+        return number
+
+    def _namespace_of_module(
+        self, name: str | None, variables: dict[str, Any] | None = None
+    ) -> int:
+        module = sys.modules.get(name or "")
+        if variables is None:
+            variables = vars(module) if module else {}
+        number = self._namespace_numbers.get(id(variables))
+        if number is not None:
+            return number
+        own_name = str(variables.get("__name__", SCRIPT))
+        importable = own_name != SCRIPT and modules.is_own_module(own_name)
+        if importable:
+            self._add_import(own_name)
+        self.namespaces.append(
+            package.Namespace(
+                own_name,
+                importable,
+                str(variables.get("__package__") or ""),
+                str(variables.get("__file__") or ""),
+            )
+        )
+        self._namespace_numbers[id(variables)] = len(self.namespaces) - 1
+        self._kept_alive.append(variables)
+        return len(self.namespaces) - 1
+
+    def _globals_of(self, cls: type) -> dict[str, Any]:
+        module = sys.modules.get(cls.__module__)
+        return vars(module) if module else {}
+
+    def _fill_namespace(
+        self, number: int, code: types.CodeType, variables: dict[str, Any], where: str
+    ) -> None:
+        """Give a namespace the globals that some code uses."""
+        namespace = self.namespaces[number]
+        if namespace.importable:
+            return
+        attributes: set[str] = set()
+        for inner in source.nested_codes(code):
+            attributes.update(inner.co_names)
+        for name in _global_names(code):
+            if name in variables and name not in namespace.names:
+                value = variables[name]
+                if getattr(builtins, name, _NOTHING) is value:
+                    continue
+                namespace.names[name] = -1  # it may refer to itself
+                namespace.names[name] = self.visit(value, f"the global {name!r} of {where}")
+            value = variables.get(name)
+            if isinstance(value, types.ModuleType):
+                self._add_submodules(value, attributes)
+
+    def _add_submodules(self, module: types.ModuleType, attributes: set[str]) -> None:
+        node = self.nodes[self._numbers[id(module)]]
+        assert isinstance(node, package.Import)
+        for name in modules.imported_submodules(module, attributes):
+            if name not in node.submodules:
+                node.submodules.append(name)
+                self._add_import(name)
+
+    def _note_imports(self, segment: package.Segment, package_name: str) -> None:
+        """Ship, or require, what is imported inside a function's body."""
+        tree = ast.Module([_as_statement(source.parse_segment(segment))], type_ignores=[])
+        for name in modules.imported_names(tree, package_name):
+            self._add_import(name)
+
+    # ---- everything else ----
+
+    def _construct(self, value: Any, where: str) -> package.Node:
+        qualname = getattr(value, "__qualname__", None)
+        if isinstance(qualname, str):
+            imported = self._importable(value, qualname)
+            if imported is not None:
+                return imported
+        reduce = copyreg.dispatch_table.get(type(value))
+        try:
+            reduced = reduce(value) if reduce else value.__reduce_ex__(2)
+        except Exception as error:
+            raise FunctionError(_cannot_travel(value, where, str(error))) from None
+        if isinstance(reduced, str):
+            imported = self._importable(value, reduced) or self._found_in_modules(value, reduced)
+            if imported is None:
+                raise FunctionError(_cannot_travel(value, where, f"{reduced} is not importable"))
+            return imported
+        callable_, arguments, state, members, entries = (*reduced, None, None, None)[:5]
+        if callable_ is getattr and arguments and isinstance(arguments[0], types.ModuleType):
+            return package.Import(arguments[0].__name__, arguments[1])
+        return package.Construct(
+            self.visit(callable_, where),
+            [self.visit(argument, where) for argument in arguments],
+            None if state is None else self.visit(state, where),
+            [self.visit(member, f"a member of {where}") for member in members or ()],
+            self._entries(entries or (), where),
+        )
+
+    def _found_in_modules(self, value: Any, name: str) -> package.Import | None:
+        for module_name, module in list(sys.modules.items()):
+            if module_name != SCRIPT and getattr(module, name, None) is value:
+                self._add_import(module_name)
+                return package.Import(module_name, name)
+        return None
+
+    def _entries(self, pairs: Iterable[tuple[Any, Any]], where: str) -> list[tuple[int, int]]:
+        return [
+            (self.visit(key, f"a key of {where}"), self.visit(value, f"[{shorten(key)}] of {where}"))
+            for key, value in pairs
+        ]
+
+
+_NOTHING = object()
+
+
+def _has_file(module: types.ModuleType) -> bool:
+    """Whether a worker could import it: notebooks and `exec` make modules that it could not."""
+    if module.__name__.partition(".")[0] in sys.stdlib_module_names:
+        return True
+    return getattr(module, "__spec__", None) is not None
+
+
+def _global_names(code: types.CodeType, depth: int = sys.maxsize) -> list[str]:
+    """The names of globals that some code uses, and what is nested in it so deep."""
+    names: dict[str, None] = {}
+    for inner in source.nested_codes(code, depth):
+        for instruction in dis.get_instructions(inner):
+            if instruction.opname in GLOBAL_OPERATIONS:
+                names[str(instruction.argval)] = None
+    return list(names)
+
+
+def _variables_around(cls: type) -> dict[str, Any]:
+    """What the methods of a class took from the functions around it."""
+    found: dict[str, Any] = {}
+    for method in vars(cls).values():
+        if isinstance(method, types.FunctionType) and method.__closure__:
+            for name, cell in zip(method.__code__.co_freevars, method.__closure__, strict=True):
+                found[name] = cell.cell_contents
+    return found
+
+
+def _as_statement(node: ast.AST) -> ast.stmt:
+    return ast.Expr(node) if isinstance(node, ast.expr) else node  # type: ignore[return-value]
+
+
+def _described(where: str) -> str:
+    return f"the function {where}" if where.isidentifier() or where == "<lambda>" else where
+
+
+def _cannot_travel(value: Any, where: str, why: str) -> str:
+    name = type(value).__name__
+    return f"{where}, a value of type {name!r}, cannot be sent to workers: {why}"

@@ -1,0 +1,160 @@
+"""What travels of a function: source text, plain data, and the names of what to import.
+
+A package is a table of nodes that refer to each other by number. It is plain MessagePack; only
+the receiver of a function (a worker, which runs the root's code anyway) makes objects of it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ModuleSource(msgspec.Struct, array_like=True, frozen=True):
+    """A module of the user's own, whole."""
+
+    source: str
+    filename: str
+    is_package: bool
+
+
+class Namespace(msgspec.Struct, array_like=True):
+    """The globals of functions: those of an importable module, or names given one by one."""
+
+    module: str
+    importable: bool
+    package: str = ""
+    filename: str = ""
+    names: dict[str, int] = {}
+
+
+class Segment(msgspec.Struct, array_like=True, frozen=True):
+    """A stretch of a source file that holds one function, lambda or class.
+
+    `flags` are the compiler's flags for the file's `from __future__` imports. `free` are the
+    names that the segment takes from the functions around it.
+    """
+
+    source: str
+    filename: str
+    line: int
+    column: int
+    flags: int
+    free: list[str]
+
+
+class Data(msgspec.Struct, array_like=True, tag="data"):
+    """A value, as `pando.values` encodes it."""
+
+    encoded: bytes
+
+
+class Import(msgspec.Struct, array_like=True, tag="import"):
+    """A module, or what stands in one under a dotted path; submodules are imported too."""
+
+    module: str
+    path: str = ""
+    submodules: list[str] = []
+
+
+class Function(msgspec.Struct, array_like=True, tag="function"):
+    """A function or lambda made from its source; cells are shared where they were."""
+
+    segment: Segment
+    namespace: int
+    name: str
+    qualname: str
+    cells: list[int]
+    defaults: int | None
+    keyword_defaults: int | None
+    attributes: dict[str, int]
+
+
+class Cell(msgspec.Struct, array_like=True, tag="cell"):
+    """A variable of an enclosing function; None where it is not set."""
+
+    content: int | None
+
+
+class Class(msgspec.Struct, array_like=True, tag="class"):
+    """A class made by running its source, decorators and all.
+
+    `needs` are the globals that the class statement itself uses, `uses` those of its methods.
+    """
+
+    segment: Segment
+    namespace: int
+    name: str
+    qualname: str
+    free_values: list[int]
+    needs: list[str]
+    uses: list[str]
+
+
+class Collection(msgspec.Struct, array_like=True, tag="collection"):
+    """A list, tuple, set or frozenset whose members are nodes."""
+
+    kind: str
+    members: list[int]
+
+
+class Mapping(msgspec.Struct, array_like=True, tag="mapping"):
+    """A dict whose keys and values are nodes."""
+
+    pairs: list[tuple[int, int]]
+
+
+class Construct(msgspec.Struct, array_like=True, tag="construct"):
+    """An object made as `copy` makes one: a call, then state, members and entries."""
+
+    callable: int
+    arguments: list[int]
+    state: int | None = None
+    members: list[int] = []
+    entries: list[tuple[int, int]] = []
+
+
+Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct
+
+
+class RegisteredType(msgspec.Struct, array_like=True):
+    """A type given to `pando.register_type`, as nodes."""
+
+    name: str
+    type: int
+    encode: int
+    decode: int
+
+
+class FunctionPackage(msgspec.Struct, array_like=True):
+    """A function that can travel.
+
+    Attributes:
+        name: what people call the function.
+        python: the root's Python version, such as ``3.11``.
+        entry: the node that is the function.
+        nodes: everything the function needs.
+        namespaces: the globals of its functions and classes.
+        modules: the user's own modules, by name.
+        imports: top-level names of all modules imported from elsewhere.
+        types: the registered types.
+        requirements: what has to be installed, in the words of PEP 508.
+    """
+
+    name: str
+    python: str
+    entry: int
+    nodes: list[Node]
+    namespaces: list[Namespace]
+    modules: dict[str, ModuleSource]
+    imports: list[str]
+    types: list[RegisteredType]
+    requirements: list[str] = []
+
+    def to_bytes(self) -> bytes:
+        """The package as MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> FunctionPackage:
+        """The package that `to_bytes` was called on; msgspec.DecodeError if it is none."""
+        return msgspec.msgpack.decode(data, type=FunctionPackage)

@@ -1,0 +1,279 @@
+"""Restoring a function: make objects of a package, in the process that will run them.
+
+A package is code: only a worker, whose purpose is to run the root's function, restores one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import importlib.abc
+import importlib.machinery
+import linecache
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import values
+from ..errors import FunctionError
+from . import package, source
+
+COLLECTIONS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+}
+
+
+def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
+    """The function of a package; what it registers and imports is registered and imported.
+
+    Raises:
+        FunctionError: a module is missing here; the message names it.
+        Exception: whatever the user's own modules and classes raise when they are made.
+    """
+    sys.meta_path.insert(0, _ShippedModules(shipped.modules))
+    restoring = _Restoring(shipped)
+    for registered in shipped.types:
+        values.register_type(
+            restoring.get(registered.type),
+            restoring.get(registered.encode),
+            restoring.get(registered.decode),
+            name=registered.name,
+        )
+    function: Callable[[Any], Any] = restoring.get(shipped.entry)
+    restoring.finish()
+    return function
+
+
+class _ShippedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports the modules of a package from their shipped source."""
+
+    def __init__(self, modules: dict[str, package.ModuleSource]) -> None:
+        self._modules = modules
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        module = self._modules.get(fullname)
+        if module is None:
+            return None
+        spec = importlib.machinery.ModuleSpec(
+            fullname, self, origin=module.filename, is_package=module.is_package
+        )
+        spec.has_location = True
+        return spec
+
+    def get_source(self, fullname: str) -> str:
+        return self._modules[fullname].source
+
+    def is_package(self, fullname: str) -> bool:
+        return self._modules[fullname].is_package
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        module = self._modules[fullname]
+        _remember_lines(module.filename, 1, module.source)
+        return compile(module.source, module.filename, "exec", dont_inherit=True)
+
+
+class _Restoring:
+    """One restoration: the objects made so far, and what has to be filled in afterwards."""
+
+    def __init__(self, shipped: package.FunctionPackage) -> None:
+        self._shipped = shipped
+        self._made: dict[int, Any] = {}
+        self._later: list[Callable[[], None]] = []
+        self._globals: dict[int, dict[str, Any]] = {}
+        self._names_given: set[tuple[int, str]] = set()
+
+    def get(self, number: int) -> Any:
+        """The object of a node, made when it is first asked for."""
+        if number not in self._made:
+            self._made[number] = self._make(number, self._shipped.nodes[number])
+        return self._made[number]
+
+    def finish(self) -> None:
+        """Fill in what functions refer to, now that they exist."""
+        while self._later:
+            self._later.pop()()
+        for number in range(len(self._shipped.namespaces)):
+            self._fill(number)
+        while self._later:
+            self._later.pop()()
+
+    def _make(self, number: int, node: package.Node) -> Any:
+        match node:
+            case package.Data(encoded):
+                return values.decode(encoded)
+            case package.Import():
+                return self._import(node)
+            case package.Function():
+                return self._function(node)
+            case package.Cell(content):
+                cell = types.CellType()
+                if content is not None:
+                    self._later.append(lambda: setattr(cell, "cell_contents", self.get(content)))
+                return cell
+            case package.Class():
+                return self._class(number, node)
+            case package.Collection(kind, members):
+                return self._collection(number, kind, members)
+            case package.Mapping(pairs):
+                mapping: dict[Any, Any] = {}
+                self._made[number] = mapping
+                mapping.update((self.get(key), self.get(value)) for key, value in pairs)
+                return mapping
+            case package.Construct():
+                return self._construct(number, node)
+
+    def _import(self, node: package.Import) -> Any:
+        try:
+            found: Any = importlib.import_module(node.module)
+            for name in node.submodules:
+                importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise FunctionError(
+                f"the function {self._shipped.name} needs the module {error.name!r}, "
+                f"which is not installed for {sys.executable}"
+            ) from error
+        for part in filter(None, node.path.split(".")):
+            found = getattr(found, part)
+        return found
+
+    def _function(self, node: package.Function) -> types.FunctionType:
+        _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
+        code = source.compile_function(node.segment).replace(co_qualname=node.qualname)
+        by_name = dict(zip(node.segment.free, node.cells, strict=True))
+        cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
+        function = types.FunctionType(
+            code, self._namespace(node.namespace), node.name, None, cells
+        )
+        function.__qualname__ = node.qualname
+        self._later.append(lambda: self._complete(function, node))
+        return function
+
+    def _complete(self, function: types.FunctionType, node: package.Function) -> None:
+        if node.defaults is not None:
+            function.__defaults__ = self.get(node.defaults)
+        if node.keyword_defaults is not None:
+            function.__kwdefaults__ = self.get(node.keyword_defaults)
+        for name, attribute in node.attributes.items():
+            setattr(function, name, self.get(attribute))
+        self._fill(node.namespace)
+
+    def _class(self, number: int, node: package.Class) -> Any:
+        _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
+        namespace = self._namespace(node.namespace)
+        self._give_names_for_class(node)
+        if number in self._made:
+            return self._made[number]  # what it refers to has needed it meanwhile
+        self._settle()
+        code = source.compile_class_factory(node.segment)
+        factory = types.FunctionType(code, namespace)
+        cls = factory(*[self.get(value) for value in node.free_values])
+        cls.__qualname__ = node.qualname
+        return cls
+
+    def _settle(self) -> None:
+        """Complete the functions made so far, since a class statement may call them."""
+        while self._later:
+            self._later.pop()()
+
+    def _collection(self, number: int, kind: str, members: list[int]) -> Any:
+        if kind == "list":
+            made: list[Any] = []
+            self._made[number] = made
+            made.extend(self.get(member) for member in members)
+            return made
+        return COLLECTIONS[kind]([self.get(member) for member in members])
+
+    def _construct(self, number: int, node: package.Construct) -> Any:
+        callable_ = self.get(node.callable)
+        arguments = [self.get(argument) for argument in node.arguments]
+        self._settle()
+        made = callable_(*arguments)
+        self._made[number] = made
+        if node.state is not None:
+            _set_state(made, self.get(node.state))
+        for member in node.members:
+            made.append(self.get(member))
+        for key, value in node.entries:
+            made[self.get(key)] = self.get(value)
+        return made
+
+    def _namespace(self, number: int) -> dict[str, Any]:
+        known = self._globals.get(number)
+        if known is not None:
+            return known
+        namespace = self._shipped.namespaces[number]
+        if namespace.importable:
+            variables = vars(importlib.import_module(namespace.module))
+        else:
+            # Under the script's own name, since annotations and enumerations look their module up.
+            module = types.ModuleType(namespace.module)
+            module.__package__ = namespace.package or None
+            if namespace.filename:
+                module.__file__ = namespace.filename
+            sys.modules[namespace.module] = module
+            variables = vars(module)
+            variables["__builtins__"] = builtins
+        self._globals[number] = variables
+        return variables
+
+    def _give_names_for_class(self, node: package.Class) -> None:
+        """What the class statement uses; of what its methods use, all that is not a class.
+
+        Methods may run while the class is made, as those of an enumeration do. Classes are left
+        for later, since they may need this one as their base.
+        """
+        names = self._shipped.namespaces[node.namespace].names
+        for name in [*node.needs, *node.uses]:
+            number = names.get(name)
+            if number is None:
+                continue
+            if name in node.needs or not isinstance(self._shipped.nodes[number], package.Class):
+                self._give_name(node.namespace, name, number)
+
+    def _fill(self, namespace: int) -> None:
+        """Give a namespace all its names."""
+        for name, number in self._shipped.namespaces[namespace].names.items():
+            self._give_name(namespace, name, number)
+
+    def _give_name(self, namespace: int, name: str, number: int) -> None:
+        """Set a global; once, since making its value may ask for the same name again."""
+        if (namespace, name) not in self._names_given:
+            self._names_given.add((namespace, name))
+            self._namespace(namespace)[name] = self.get(number)
+
+
+def _set_state(made: Any, state: Any) -> None:
+    if hasattr(made, "__setstate__"):
+        made.__setstate__(state)
+        return
+    slots = None
+    if isinstance(state, tuple) and len(state) == 2:
+        state, slots = state
+    if state:
+        made.__dict__.update(state)
+    for name, value in (slots or {}).items():
+        setattr(made, name, value)
+
+
+def _remember_lines(filename: str, first_line: int, text: str) -> None:
+    """Let tracebacks show lines of a file that is not on this machine."""
+    known = linecache.cache.get(filename)
+    if known is None and not linecache.getlines(filename):
+        linecache.cache[filename] = (0, None, [], filename)
+        known = linecache.cache[filename]
+    if known is None or len(known) != 4 or known[1] is not None:
+        return
+    lines = known[2]
+    wanted = text.splitlines(keepends=True)
+    last = first_line - 1 + len(wanted)
+    lines.extend(["\n"] * (last - len(lines)))
+    lines[first_line - 1 : last] = wanted

@@ -1,0 +1,22 @@
+"""Who holds which item, and results back in order: state machines without I/O, Trio or clock.
+
+`Lender` lends items to borrowers and takes their results; inside it `ReorderBuffer` puts results
+in order. `Credit` says how many items a borrower should hold, and `Window` how far reading may
+run ahead. A method is told what happened and returns what to do; whoever drives them does it.
+"""
+
+from .credit import Credit
+from .lender import Lease, Lender, LenderStatistics, StruckOut
+from .reorder import ReorderBuffer, ResultRun
+from .window import Window
+
+__all__ = [
+    "Credit",
+    "Lease",
+    "Lender",
+    "LenderStatistics",
+    "ReorderBuffer",
+    "ResultRun",
+    "StruckOut",
+    "Window",
+]

@@ -1,0 +1,87 @@
+"""Credit: how many items a borrower should hold, from the rate it has shown."""
+
+from __future__ import annotations
+
+import math
+
+TARGET_SECONDS = 0.03
+"""Seconds of work in one batch: long enough to hide a message, short enough to lose."""
+TARGET_SECONDS_PER_BORROWER = 0.0008
+"""With many borrowers batches are longer, so that the lender keeps up with their messages."""
+GROWTH = 4
+"""A batch is at most so many times larger than the one before."""
+SHORT_SECONDS = 0.002
+"""Work that is not worth splitting further, not even for the last batches of an input."""
+MAX_BATCH_ITEMS = 8192
+"""Items in one batch, however short they are."""
+MAX_BATCH_BYTES = 1024 * 1024
+"""Bytes of encoded items that one batch aims for at the most."""
+SMOOTHING = 0.3
+"""Weight of the newest batch in the mean time of an item."""
+LONG_SECONDS = 0.005
+"""Work that takes longer than this is worth calling back for a borrower that has none."""
+
+
+class Credit:
+    """What one borrower may hold, by its measured rate.
+
+    Times are in seconds, as `told` by whoever drives it: nothing here reads a clock.
+
+    Args:
+        capacity: batches it can hold with none of its workers idle, two for each worker.
+    """
+
+    def __init__(self, capacity: int = 2) -> None:
+        self.capacity = capacity
+        self.item_seconds: float | None = None
+        self._largest = 0
+
+    def batch_size(
+        self,
+        *,
+        borrowers: int = 1,
+        remaining: int | None = None,
+        item_bytes: float = 0.0,
+        limit: int = MAX_BATCH_ITEMS,
+    ) -> int:
+        """How many items the next batch should have.
+
+        Args:
+            borrowers: how many share what remains.
+            remaining: items not lent yet, where the input's end is known.
+            item_bytes: the mean size of an encoded item.
+            limit: the user's own bound.
+        """
+        if self.item_seconds is None:
+            size = 1
+        else:
+            target = max(TARGET_SECONDS, borrowers * TARGET_SECONDS_PER_BORROWER)
+            size = int(target / max(self.item_seconds, 1e-9))
+            size = min(size, self._largest * GROWTH, MAX_BATCH_ITEMS, limit)
+        if item_bytes:
+            size = min(size, int(MAX_BATCH_BYTES / item_bytes))
+        if remaining is not None and self.item_seconds is not None:
+            share = math.ceil(remaining / (2 * borrowers))
+            size = min(size, max(share, int(SHORT_SECONDS / max(self.item_seconds, 1e-9))))
+        return max(1, size)
+
+    def completed(self, items: int, seconds: float) -> None:
+        """So many items have been computed in so many seconds of the borrower's time."""
+        mean = max(seconds, 0.0) / items
+        if self.item_seconds is None:
+            self.item_seconds = mean
+        else:
+            self.item_seconds += SMOOTHING * (mean - self.item_seconds)
+        self._largest = max(self._largest, items)
+
+    def expected_seconds(self, items: int, waited: float) -> float:
+        """How long so many items will probably keep the borrower busy.
+
+        Args:
+            items: what it holds.
+            waited: seconds since it was last heard of with results. A borrower that is silent for
+                longer than its rate explains holds longer items than before.
+        """
+        if self.item_seconds is None:
+            return waited
+        return max(items * self.item_seconds, waited)

@@ -1,0 +1,288 @@
+"""The codec of items and results: Python values as MessagePack, types kept exactly.
+
+MessagePack's own types stand for None, bool, int (64 bits), float, str, bytes, list and dict.
+Everything else is an extension type; its codes are in `Extension`, and both ends of a channel
+must agree on them. Nothing is ever unpickled or evaluated: decoding bytes of an unknown origin
+gives a value or raises `MalformedValueError`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgpack
+
+from .errors import MalformedValueError, UnsupportedValueError
+
+ZONE_SEPARATOR = "|"
+NUMPY_KINDS = frozenset("biufcmMSU")
+"""NumPy's kinds of elements that are plain bytes: no objects, no records."""
+
+
+class Extension(enum.IntEnum):
+    """The codes of MessagePack's application-specific extension types."""
+
+    BIG_INT = 1
+    TUPLE = 2
+    SET = 3
+    FROZENSET = 4
+    COMPLEX = 5
+    DATETIME = 6
+    DATE = 7
+    TIME = 8
+    TIMEDELTA = 9
+    DECIMAL = 10
+    UUID = 11
+    NUMPY_ARRAY = 12
+    NUMPY_SCALAR = 13
+    REGISTERED = 14
+
+
+class Registration(NamedTuple):
+    """A user's type that may travel: see `register_type`."""
+
+    name: str
+    type: type
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+_by_type: dict[type, Registration] = {}
+_by_name: dict[str, Registration] = {}
+
+
+def register_type(
+    type: type,
+    encode: Callable[[Any], Any],
+    decode: Callable[[Any], Any],
+    *,
+    name: str | None = None,
+) -> None:
+    """Let values of a type of your own travel as items and results.
+
+    Call it before the run starts; the workers learn of it together with the function.
+
+    Args:
+        type: the class. Its subclasses are not included.
+        encode: turns an instance into a value that can travel, such as a tuple of its fields.
+        decode: turns that value into an equal instance again.
+        name: what stands for the type in messages; its qualified name by default. A type that is
+            registered again, or another one under the same name, takes the earlier one's place.
+    """
+    registration = Registration(name or type.__qualname__, type, encode, decode)
+    earlier = _by_name.pop(registration.name, None)
+    if earlier is not None:
+        _by_type.pop(earlier.type, None)
+    _by_type[type] = registration
+    _by_name[registration.name] = registration
+
+
+def registered_types() -> list[Registration]:
+    """All that has been given to `register_type`, in that order."""
+    return list(_by_name.values())
+
+
+def encode(value: Any) -> bytes:
+    """One value as MessagePack.
+
+    Raises:
+        UnsupportedValueError: the value, or one inside it, is of a type that cannot travel.
+    """
+    try:
+        packed: bytes = msgpack.packb(
+            value, default=_encode_extension, strict_types=True, unicode_errors="surrogatepass"
+        )
+    except UnsupportedValueError:
+        raise
+    except (RecursionError, ValueError, OverflowError) as error:
+        if isinstance(error, ValueError) and "recursion" not in str(error):
+            raise UnsupportedValueError(f"the value is too large to travel: {error}") from None
+        raise UnsupportedValueError("the value is nested too deeply to travel") from None
+    return packed
+
+
+def decode(data: bytes | memoryview) -> Any:
+    """The value that `encode` was given.
+
+    Raises:
+        MalformedValueError: the bytes are not one encoded value.
+    """
+    try:
+        return msgpack.unpackb(
+            data, ext_hook=_decode_extension, strict_map_key=False, unicode_errors="surrogatepass"
+        )
+    except MalformedValueError:
+        raise
+    except Exception as error:
+        # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
+        raise MalformedValueError(f"not an encoded value: {error}") from None
+
+
+def find_unsupported(values: list[Any]) -> dict[int, UnsupportedValueError]:
+    """Which of the values cannot travel, by position, each with its reason."""
+    unsupported = {}
+    for position, value in enumerate(values):
+        try:
+            encode(value)
+        except UnsupportedValueError as error:
+            unsupported[position] = error
+    return unsupported
+
+
+def _encode_extension(value: Any) -> msgpack.ExtType:
+    kind = type(value)
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        code, to_bytes = encoder
+        return msgpack.ExtType(code, to_bytes(value))
+    registration = _by_type.get(kind)
+    if registration is not None:
+        fields = [registration.name, registration.encode(value)]
+        return msgpack.ExtType(Extension.REGISTERED, encode(fields))
+    if kind.__module__ == "numpy":
+        return _encode_numpy(value)
+    raise UnsupportedValueError(_why_unsupported(kind))
+
+
+def _why_unsupported(kind: type) -> str:
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
+    base = next((b for b in kind.__mro__[1:] if b in _PLAIN_TYPES or b in _ENCODERS), None)
+    hint = f"convert it with {base.__name__}(…) or " if base else ""
+    return f"a value of type {name} cannot travel: {hint}see pando.register_type"
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _decode_extension(code: int, data: bytes) -> Any:
+    try:
+        return _DECODERS[code](data)
+    except MalformedValueError:
+        raise
+    except Exception as error:
+        name = Extension(code).name if code in _DECODERS else f"unknown extension {code}"
+        raise MalformedValueError(f"not an encoded {name}: {error}") from None
+
+
+def _encode_big_int(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _decode_big_int(data: bytes) -> int:
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _encode_sequence(value: Any) -> bytes:
+    return encode(list(value))
+
+
+def _encode_moment(value: datetime.datetime | datetime.time) -> bytes:
+    """ISO format, then the fold, then the name of the time zone where it has one."""
+    key = getattr(value.tzinfo, "key", None)
+    if value.tzinfo is not None and key is None and type(value.tzinfo) is not datetime.timezone:
+        raise UnsupportedValueError(
+            f"a time zone of type {_full_name(type(value.tzinfo))} cannot travel: "
+            "use datetime.timezone or zoneinfo.ZoneInfo"
+        )
+    if key is not None:
+        value = value.replace(tzinfo=None)
+    return ZONE_SEPARATOR.join([value.isoformat(), str(value.fold), key or ""]).encode()
+
+
+def _decode_moment(kind: Any, data: bytes) -> Any:
+    text, fold, key = data.decode().split(ZONE_SEPARATOR)
+    moment = kind.fromisoformat(text).replace(fold=int(fold))
+    if key:
+        import zoneinfo
+
+        moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(key))
+    return moment
+
+
+def _encode_timedelta(value: datetime.timedelta) -> bytes:
+    return encode([value.days, value.seconds, value.microseconds])
+
+
+def _encode_numpy(value: Any) -> msgpack.ExtType:
+    import numpy
+
+    is_array = type(value) is numpy.ndarray
+    if not is_array and not isinstance(value, numpy.generic):
+        raise UnsupportedValueError(_why_unsupported(type(value)))
+    if value.dtype.kind not in NUMPY_KINDS:
+        raise UnsupportedValueError(f"NumPy values of dtype {value.dtype} cannot travel")
+    if is_array:
+        fields = [value.dtype.str, list(value.shape), value.tobytes()]
+        return msgpack.ExtType(Extension.NUMPY_ARRAY, encode(fields))
+    return msgpack.ExtType(Extension.NUMPY_SCALAR, encode([value.dtype.str, value.tobytes()]))
+
+
+def _numpy_dtype(name: str) -> Any:
+    import numpy
+
+    dtype = numpy.dtype(name)
+    if dtype.kind not in NUMPY_KINDS:
+        raise MalformedValueError(f"NumPy values of dtype {dtype} cannot travel")
+    return dtype
+
+
+def _decode_numpy_array(data: bytes) -> Any:
+    import numpy
+
+    dtype_name, shape, raw = decode(data)
+    return numpy.frombuffer(raw, _numpy_dtype(dtype_name)).reshape(shape).copy()
+
+
+def _decode_numpy_scalar(data: bytes) -> Any:
+    import numpy
+
+    dtype_name, raw = decode(data)
+    return numpy.frombuffer(raw, _numpy_dtype(dtype_name), count=1)[0]
+
+
+def _decode_registered(data: bytes) -> Any:
+    name, fields = decode(data)
+    registration = _by_name.get(name)
+    if registration is None:
+        raise MalformedValueError(f"a value of the type {name!r}, which is not registered here")
+    return registration.decode(fields)
+
+
+_PLAIN_TYPES = (bool, int, float, str, bytes, list, dict)
+
+_ENCODERS: dict[type, tuple[Extension, Callable[[Any], bytes]]] = {
+    int: (Extension.BIG_INT, _encode_big_int),
+    tuple: (Extension.TUPLE, _encode_sequence),
+    set: (Extension.SET, _encode_sequence),
+    frozenset: (Extension.FROZENSET, _encode_sequence),
+    complex: (Extension.COMPLEX, lambda value: encode([value.real, value.imag])),
+    datetime.datetime: (Extension.DATETIME, _encode_moment),
+    datetime.date: (Extension.DATE, lambda value: value.isoformat().encode()),
+    datetime.time: (Extension.TIME, _encode_moment),
+    datetime.timedelta: (Extension.TIMEDELTA, _encode_timedelta),
+    decimal.Decimal: (Extension.DECIMAL, lambda value: str(value).encode()),
+    uuid.UUID: (Extension.UUID, lambda value: value.bytes),
+}
+
+_DECODERS: dict[int, Callable[[bytes], Any]] = {
+    Extension.BIG_INT: _decode_big_int,
+    Extension.TUPLE: lambda data: tuple(decode(data)),
+    Extension.SET: lambda data: set(decode(data)),
+    Extension.FROZENSET: lambda data: frozenset(decode(data)),
+    Extension.COMPLEX: lambda data: complex(*decode(data)),
+    Extension.DATETIME: lambda data: _decode_moment(datetime.datetime, data),
+    Extension.DATE: lambda data: datetime.date.fromisoformat(data.decode()),
+    Extension.TIME: lambda data: _decode_moment(datetime.time, data),
+    Extension.TIMEDELTA: lambda data: datetime.timedelta(*decode(data)),
+    Extension.DECIMAL: lambda data: decimal.Decimal(data.decode()),
+    Extension.UUID: lambda data: uuid.UUID(bytes=bytes(data)),
+    Extension.NUMPY_ARRAY: _decode_numpy_array,
+    Extension.NUMPY_SCALAR: _decode_numpy_scalar,
+    Extension.REGISTERED: _decode_registered,
+}

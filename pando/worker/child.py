@@ -1,0 +1,299 @@
+"""What runs inside a worker process: the function, item after item.
+
+Two threads. The main one computes, so that the function finds itself in the main thread, as it
+would in a script. The other one reads messages, gives back what is recalled, and sends finished
+results while a long batch goes on. This module imports neither Trio nor the web part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import inspect
+import os
+import select
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import msgspec
+
+from .. import messages, values
+from ..errors import FunctionError, UnsupportedValueError
+from ..functions.package import FunctionPackage
+from . import framing
+from .progress import LEASE, NOTHING, OFFSET, Progress
+
+FLUSH_SECONDS = 0.025
+"""How long a finished result may wait for the rest of its batch."""
+EXIT_SECONDS = 0.5
+"""How long the function may go on after the parent has hung up."""
+
+Function = Callable[[Any], Any]
+
+
+class Batch:
+    """The items of one lease on their way through the function.
+
+    `results` grows as the main thread works. `items` may be cut short by a recall at any time.
+    """
+
+    def __init__(self, lease: int, items: list[Any]) -> None:
+        self.lease = lease
+        self.items = items
+        self.size = len(items)
+        self.results: list[Any] = []
+        self.failures: dict[int, messages.Failure] = {}
+        self.sent = 0
+        self.since = 0.0
+
+
+class Child:
+    """A worker process's state, shared by its two threads."""
+
+    def __init__(self, link: socket.socket, progress: Progress) -> None:
+        self._link = link
+        self._progress = progress
+        self._waiting: deque[Batch] = deque()
+        self._current: Batch | None = None
+        self._state = threading.Condition()
+        self._sending = threading.Lock()
+        self._hung_up = False
+        self._forked = False
+        os.register_at_fork(after_in_child=self._after_fork)
+
+    # ---- the main thread ----
+
+    def run(self) -> None:
+        """Load the function, then compute until the parent hangs up."""
+        reader = framing.FrameReader()
+        received: list[bytes] = []
+        while not received:
+            data = self._link.recv(framing.RECEIVE_SIZE)
+            if not data:
+                return
+            received = reader.feed(data)
+        load = messages.decode(received.pop(0))
+        assert isinstance(load, messages.Load)
+        function = self._load(load.function)
+        if function is None:
+            return
+        threading.Thread(target=self._listen, args=(reader, received), daemon=True).start()
+        self._send(messages.Ready())
+        while (batch := self._next_batch()) is not None:
+            self._compute(batch, function)
+            if self._forked:
+                os._exit(0)
+            self._finish(batch)
+
+    def _load(self, packed: bytes) -> Function | None:
+        from ..functions.restore import restore
+
+        try:
+            return _synchronous(restore(FunctionPackage.from_bytes(packed)))
+        except FunctionError as error:
+            self._send(messages.Refused(messages.cut(str(error))))
+        except BaseException as error:
+            text = "".join(traceback.format_exception(error))
+            reason = f"the function cannot be loaded: {_one_line(error)}"
+            self._send(messages.Refused(messages.cut(reason), messages.cut(text)))
+        return None
+
+    def _next_batch(self) -> Batch | None:
+        with self._state:
+            while not self._waiting:
+                if self._hung_up:
+                    return None
+                self._state.wait()
+            batch = self._current = self._waiting.popleft()
+            batch.since = time.perf_counter()
+            self._progress.cells[LEASE] = batch.lease
+            return batch
+
+    def _compute(self, batch: Batch, function: Function) -> None:
+        """Apply the function to each item. This loop is what an item costs in a worker.
+
+        The item's number goes into the shared memory in the same step that takes the item out
+        of the list, with no chance for the other thread in between: `_recall` relies on it.
+        """
+        cells = self._progress.cells
+        append = batch.results.append
+        for cells[OFFSET], item in enumerate(batch.items):
+            try:
+                result = function(item)
+            except BaseException as error:
+                batch.failures[len(batch.results)] = _failure(error)
+                result = None
+            append(result)
+        cells[OFFSET] = NOTHING
+
+    def _finish(self, batch: Batch) -> None:
+        with self._state:
+            self._current = None
+        self._flush(batch)
+
+    # ---- the listening thread ----
+
+    def _listen(self, reader: framing.FrameReader, received: list[bytes]) -> None:
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        while True:
+            for data in received:
+                self._handle(messages.decode(data))
+            received = []
+            batch = self._current
+            if not poll.poll(FLUSH_SECONDS * 1000 if batch or self._waiting else None):
+                if batch is not None:
+                    self._flush(batch)
+                continue
+            try:
+                data = self._link.recv(framing.RECEIVE_SIZE)
+            except OSError:
+                data = b""
+            if not data:
+                self._exit_soon()
+            received = reader.feed(data)
+
+    def _handle(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Lend):
+            batch = Batch(message.lease, values.decode(message.items))
+            with self._state:
+                self._waiting.append(batch)
+                self._state.notify()
+        elif isinstance(message, messages.Recall):
+            self._recall(message.lease)
+
+    def _recall(self, lease: int) -> None:
+        """Give back what has not been started of a lease."""
+        with self._state:
+            batch = self._current
+            if batch is not None and batch.lease == lease:
+                kept = max(self._progress.cells[OFFSET] + 1, len(batch.results))
+                del batch.items[kept:]
+                # The main thread may have taken more items before they were cut off.
+                kept = max(kept, self._progress.cells[OFFSET] + 1, len(batch.results))
+            else:
+                batch = next((b for b in self._waiting if b.lease == lease), None)
+                if batch is None:
+                    return
+                self._waiting.remove(batch)
+                kept = 0
+        if kept < batch.size:
+            self._send(messages.Returned(lease, kept, batch.size - kept))
+            batch.size = kept
+
+    def _exit_soon(self) -> NoReturn:
+        """The parent has hung up: end in order where the function is not running, or else soon."""
+        with self._state:
+            self._hung_up = True
+            self._waiting.clear()
+            self._state.notify()
+        time.sleep(EXIT_SECONDS)
+        os._exit(0)
+
+    # ---- both ----
+
+    def _flush(self, batch: Batch) -> None:
+        """Send the results that have not been sent."""
+        with self._sending:
+            start, end = batch.sent, len(batch.results)
+            if start == end:
+                return
+            now = time.perf_counter()
+            results = batch.results[start:end]
+            failures = {i - start: f for i, f in batch.failures.items() if start <= i < end}
+            try:
+                encoded = values.encode(results)
+            except UnsupportedValueError:
+                for place, error in values.find_unsupported(results).items():
+                    failures[place] = messages.Failure("UnsupportedValueError", f"result: {error}")
+                    results[place] = None
+                encoded = values.encode(results)
+            seconds = now - batch.since
+            self._write(
+                messages.Results(batch.lease, start, seconds, msgspec.Raw(encoded), failures)
+            )
+            batch.sent = end
+            batch.since = now
+
+    def _send(self, message: messages.Message) -> None:
+        with self._sending:
+            self._write(message)
+
+    def _write(self, message: messages.Message) -> None:
+        with contextlib.suppress(OSError):  # the listening thread notices that the parent is gone
+            self._link.sendall(framing.frame(messages.encode(message)))
+
+    def _after_fork(self) -> None:
+        """In a process that the function has forked: it must not speak for this one."""
+        self._forked = True
+        self._link.close()
+        if self._current is not None:
+            del self._current.items[:]
+
+
+def _synchronous(function: Function) -> Function:
+    """The function itself, or one that runs its coroutine to the end on an event loop."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):
+        return function
+    import asyncio
+
+    runner = asyncio.Runner()
+    return lambda item: runner.run(function(item))
+
+
+def _failure(error: BaseException) -> messages.Failure:
+    if isinstance(error, SystemExit):
+        reason = f"the function called sys.exit({error.code!r})"
+    else:
+        reason = _text(error)
+    try:
+        # The first frame is the loop above, which is none of the user's business.
+        own = error.__traceback__.tb_next if error.__traceback__ else None
+        text = "".join(traceback.format_exception(type(error), error, own))
+    except Exception:
+        text = ""
+    return messages.Failure(type(error).__qualname__, messages.cut(reason), messages.cut(text))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be shown)"
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_text(error)}".partition("\n")[0]
+
+
+def _die_with(lifeline: int) -> None:
+    """Let the kernel end this process when the parent's end of a pipe closes, whatever it does.
+
+    The listening thread notices a parent's death too, but not while the function holds Python's
+    lock, as a long match of a regular expression does.
+    """
+    if hasattr(fcntl, "F_SETOWN"):
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+
+
+def main() -> None:
+    """Run a worker. The arguments are file descriptors: the link, the progress, the lifeline."""
+    link_file, progress_file, lifeline = map(int, sys.argv[1:4])
+    del sys.argv[1:]
+    for file in (link_file, progress_file, lifeline):
+        os.set_inheritable(file, False)
+    _die_with(lifeline)
+    link = socket.socket(fileno=link_file)
+    progress = Progress(progress_file)
+    os.close(progress_file)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    Child(link, progress).run()

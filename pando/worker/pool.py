@@ -1,0 +1,81 @@
+"""The pool: as many workers as were asked for, each replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from ..channel import Channel
+from ..errors import FunctionError, WorkerError
+from .process import WorkerProcess, run_worker
+
+MAX_IDLE_DEATHS = 5
+"""Workers that may die one after the other with no item running, before the pool gives up."""
+PAUSE_SECONDS = 0.1
+"""The pause after the first of such deaths; it doubles with each."""
+
+Serve = Callable[[Channel, str], Awaitable[None]]
+
+
+def count_cores() -> int:
+    """How many processes can compute at once here."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Keeps a number of workers alive.
+
+    Args:
+        function: the packed function.
+        count: how many workers.
+        serve: given each worker's channel and name for as long as it lives.
+        timeout: seconds that an item may take.
+    """
+
+    def __init__(
+        self, function: bytes, count: int, serve: Serve, *, timeout: float | None = None
+    ) -> None:
+        self._function = function
+        self._count = count
+        self._serve = serve
+        self._timeout = timeout
+        self._idle_deaths = 0
+        self.deaths = 0
+        self.pids: set[int] = set()
+
+    async def run(self, failed: Callable[[Exception], None]) -> None:
+        """Run until cancelled; `failed` is told, once or more, that no worker can work."""
+        async with trio.open_nursery() as nursery:
+            for number in range(1, self._count + 1):
+                nursery.start_soon(self._keep_alive, f"worker {number}", failed)
+
+    async def _keep_alive(self, name: str, failed: Callable[[Exception], None]) -> None:
+        async def serve(worker: WorkerProcess) -> None:
+            self.pids.add(worker.pid)
+            try:
+                await self._serve(worker, name)
+            finally:
+                self.pids.discard(worker.pid)
+
+        threads = max(1, count_cores() // self._count)
+        while True:
+            try:
+                worker = await run_worker(
+                    self._function, serve, timeout=self._timeout, threads=threads
+                )
+            except (FunctionError, WorkerError) as error:
+                failed(error)
+                return
+            self.deaths += 1
+            if worker.item_was_running:
+                self._idle_deaths = 0
+                continue
+            self._idle_deaths += 1
+            if self._idle_deaths >= MAX_IDLE_DEATHS:
+                failed(WorkerError(f"workers keep ending: {worker.describe_end()}"))
+                return
+            await trio.sleep(PAUSE_SECONDS * 2 ** (self._idle_deaths - 1))
