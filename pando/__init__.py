@@ -1,1 +1,80 @@
+"""Personal volunteer computing: map a function over a stream on all the devices around you.
+
+    for result in pando.map(function, items):
+        ...
+
+The names below are all there is to import. They are loaded when they are first used, so that a
+worker, or the command's help, does not wait for what it does not need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .errors import (
+        FunctionError,
+        ItemError,
+        PandoError,
+        RunClosedError,
+        UnsupportedValueError,
+        UsageError,
+        WorkerError,
+    )
+    from .functions.convention import function
+    from .mapping import Results, map  # noqa: A004
+    from .run import ResultStream, Run, RunStatistics, open_run
+    from .values import register_type
+
+_HOMES = {
+    "FunctionError": "errors",
+    "ItemError": "errors",
+    "PandoError": "errors",
+    "RunClosedError": "errors",
+    "UnsupportedValueError": "errors",
+    "UsageError": "errors",
+    "WorkerError": "errors",
+    "function": "functions.convention",
+    "Results": "mapping",
+    "map": "mapping",
+    "ResultStream": "run",
+    "Run": "run",
+    "RunStatistics": "run",
+    "open_run": "run",
+    "register_type": "values",
+}
+
+__all__ = [
+    "FunctionError",
+    "ItemError",
+    "PandoError",
+    "ResultStream",
+    "Results",
+    "Run",
+    "RunClosedError",
+    "RunStatistics",
+    "UnsupportedValueError",
+    "UsageError",
+    "WorkerError",
+    "function",
+    "map",
+    "open_run",
+    "register_type",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -7,11 +7,13 @@ run ahead. A method is told what happened and returns what to do; whoever drives
 
 from .credit import Credit
 from .lender import Lease, Lender, LenderStatistics, StruckOut
+from .recall import Holder, choose_recall
 from .reorder import ReorderBuffer, ResultRun
 from .window import Window
 
 __all__ = [
     "Credit",
+    "Holder",
     "Lease",
     "Lender",
     "LenderStatistics",
@@ -19,4 +21,5 @@ __all__ = [
     "ResultRun",
     "StruckOut",
     "Window",
+    "choose_recall",
 ]

@@ -16,6 +16,7 @@ What always holds (the numbers are those of the tests):
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -87,10 +88,19 @@ class Lender:
     Args:
         ordered: hand results out in the order of the items; else as they come.
         max_strikes: see `MAX_STRIKES`.
+        numbers: where leases get their numbers from; shared by lenders whose borrowers are the
+            same, so that what belongs to an earlier lender cannot be taken for a later one's.
     """
 
-    def __init__(self, *, ordered: bool = True, max_strikes: int = MAX_STRIKES) -> None:
+    def __init__(
+        self,
+        *,
+        ordered: bool = True,
+        max_strikes: int = MAX_STRIKES,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
         self.input_ended = False
+        self._numbers = numbers or itertools.count(1)
         self._max_strikes = max_strikes
         self._buffer = ReorderBuffer(ordered=ordered)
         self._fresh: list[Any] = []
@@ -101,7 +111,6 @@ class Lender:
         self._borrowers: dict[Hashable, dict[int, Lease]] = {}
         self._lent = 0
         self._back_size = 0
-        self._lease_count = 0
         self._strikes: dict[int, list[Hashable]] = {}
         self._struck = 0
         self._relent = 0
@@ -145,8 +154,7 @@ class Lender:
             self._fresh_lent += len(items)
         else:
             return None
-        self._lease_count += 1
-        lease = Lease(self._lease_count, borrower, start, items, [(0, len(items))])
+        lease = Lease(next(self._numbers), borrower, start, items, [(0, len(items))])
         self._leases[lease.number] = lease
         self._borrowers[borrower][lease.number] = lease
         self._lent += len(items)

@@ -44,31 +44,46 @@ class WorkerPool:
         self._serve = serve
         self._timeout = timeout
         self._idle_deaths = 0
+        self._closing = False
+        self._serving: set[trio.CancelScope] = set()
         self.deaths = 0
         self.pids: set[int] = set()
 
     async def run(self, failed: Callable[[Exception], None]) -> None:
-        """Run until cancelled; `failed` is told, once or more, that no worker can work."""
+        """Run until closed or cancelled; `failed` is told that workers cannot work at all."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
                 nursery.start_soon(self._keep_alive, f"worker {number}", failed)
 
+    def close(self) -> None:
+        """Let the workers end in order, which takes a moment, and `run` return."""
+        self._closing = True
+        for scope in self._serving:
+            scope.cancel()
+
     async def _keep_alive(self, name: str, failed: Callable[[Exception], None]) -> None:
         async def serve(worker: WorkerProcess) -> None:
             self.pids.add(worker.pid)
-            try:
-                await self._serve(worker, name)
-            finally:
-                self.pids.discard(worker.pid)
+            with trio.CancelScope() as scope:
+                self._serving.add(scope)
+                if self._closing:
+                    scope.cancel()
+                try:
+                    await self._serve(worker, name)
+                finally:
+                    self.pids.discard(worker.pid)
+                    self._serving.discard(scope)
 
         threads = max(1, count_cores() // self._count)
-        while True:
+        while not self._closing:
             try:
                 worker = await run_worker(
                     self._function, serve, timeout=self._timeout, threads=threads
                 )
             except (FunctionError, WorkerError) as error:
                 failed(error)
+                return
+            if self._closing:
                 return
             self.deaths += 1
             if worker.item_was_running:

@@ -193,6 +193,7 @@ async def run_worker(
         os.close(lifeline_theirs)
     link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     worker = WorkerProcess(process, link, progress)
+    interrupted = True
     try:
         await worker.load(function)
         async with trio.open_nursery() as nursery:
@@ -201,12 +202,12 @@ async def run_worker(
                 nursery.start_soon(worker.watch_items, timeout)
             await serve(worker)
             nursery.cancel_scope.cancel()
-    except trio.Cancelled:
-        worker.kill()
-        raise
+        interrupted = False
     except ChannelClosedError:
-        pass
+        interrupted = False
     finally:
+        if interrupted:
+            worker.kill()
         await worker.end()
         os.close(lifeline_ours)
     return worker

@@ -1,0 +1,44 @@
+"""Recalling: what to call back from a busy borrower for one that has nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Hashable, Iterable
+from typing import NamedTuple
+
+from .credit import LONG_SECONDS, Credit
+from .lender import Lease, Lender
+
+
+class Holder(NamedTuple):
+    """A borrower that holds items: its credit, and the seconds since it was heard of."""
+
+    borrower: Hashable
+    credit: Credit
+    silence: float
+
+
+def choose_recall(
+    lender: Lender, holders: Iterable[Holder], asked: Container[int]
+) -> Lease | None:
+    """The lease to recall so that an idle borrower gets work; None where none is worth it.
+
+    It is the newest lease of the borrower that will be busy longest, for its items are the last
+    to be started there.
+
+    Args:
+        lender: who has lent the items.
+        holders: those that may be asked.
+        asked: numbers of the leases that have been recalled already.
+    """
+    best: Lease | None = None
+    longest = LONG_SECONDS
+    for holder in holders:
+        leases = lender.leases_of(holder.borrower)
+        held = sum(lease.count_missing() for lease in leases)
+        seconds = holder.credit.expected_seconds(held, holder.silence)
+        # The oldest item that is missing is running already: nothing is gained by recalling it.
+        if held > 1 and seconds > longest:
+            recallable = [lease for lease in leases if lease.number not in asked]
+            if recallable and (recallable[-1].count_missing() > 1 or len(leases) > 1):
+                best, longest = recallable[-1], seconds
+    return best

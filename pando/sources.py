@@ -1,0 +1,243 @@
+"""Where a run's items come from: any iterable, read no further than it has to be.
+
+A container such as a list is read in the run's own loop, since that never waits. Everything else
+may wait for as long as it likes: an iterator is read in a thread of its own, an asynchronous
+iterable in a task.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Protocol
+
+import trio
+
+GATHER_SECONDS = 0.001
+"""How long items that trickle in are gathered before they are used."""
+PROMPT_TYPES = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
+"""Types whose iteration never waits for anything."""
+
+
+class WouldBlock(Exception):  # noqa: N818 - as Trio names it
+    """No item can be read without waiting."""
+
+
+class EndOfInput(Exception):  # noqa: N818
+    """There are no more items."""
+
+
+class Source(Protocol):
+    """What a node needs of its input."""
+
+    def read_nowait(self, limit: int) -> list[Any]:
+        """At least one item and at most `limit`.
+
+        Raises:
+            WouldBlock: there are none now; `wake` is called when there are.
+            EndOfInput: there are no more.
+            Exception: what the input itself raised. It ends the input.
+        """
+
+    def count_unread(self) -> int | None:
+        """How many items have not been read, or None where nobody knows."""
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        """Do the waiting; `wake` is called whenever `read_nowait` is worth another try."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+def open_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:
+    """The source that suits an iterable.
+
+    Raises:
+        TypeError: it is not iterable.
+    """
+    if isinstance(items, AsyncIterable):
+        return _AsyncSource(items)
+    if type(items) in PROMPT_TYPES:
+        return _PromptSource(items)
+    return _ThreadSource(iter(items))
+
+
+class _PromptSource:
+    """A container, read in place."""
+
+    def __init__(self, items: Any) -> None:
+        self._iterator = iter(items)
+        self._unread = len(items)
+
+    def read_nowait(self, limit: int) -> list[Any]:
+        items = list(islice(self._iterator, limit))
+        if not items:
+            raise EndOfInput
+        self._unread -= len(items)
+        return items
+
+    def count_unread(self) -> int | None:
+        return max(0, self._unread)
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        wake()
+
+    def close(self) -> None:
+        self._iterator = iter(())
+
+
+class _Gathering:
+    """What has been read ahead of `read_nowait`, and how much more may be."""
+
+    def __init__(self) -> None:
+        self._items: deque[Any] = deque()
+        self._end: Exception | None = None
+        self._wanted = 0
+
+    def read_nowait(self, limit: int) -> list[Any]:
+        if self._items:
+            # The reading thread only ever appends.
+            items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            if len(items) < limit:
+                self._want(limit - len(items))
+            return items
+        if self._end is not None and not self._items:
+            raise self._end
+        self._want(limit)
+        raise WouldBlock
+
+    def _want(self, count: int) -> None:
+        raise NotImplementedError
+
+
+class _ThreadSource(_Gathering):
+    """An iterator, read in a thread of its own as far as items are wanted."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        super().__init__()
+        self._iterator = iterator
+        self._permits = threading.Condition()
+        self._closed = False
+        self._hungry = False
+        self._notify: Callable[[], None] = lambda: None
+
+    def count_unread(self) -> int | None:
+        return None
+
+    def _want(self, count: int) -> None:
+        self._hungry = True
+        with self._permits:
+            self._wanted = count
+            self._permits.notify()
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        news = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def announce() -> None:
+            news.set()
+
+        def notify() -> None:
+            try:
+                token.run_sync_soon(announce)
+            except trio.RunFinishedError:
+                self.close()
+
+        self._notify = notify
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._read,), name="pando input", daemon=True
+        )
+        thread.start()
+        try:
+            while True:
+                await news.wait()
+                news = trio.Event()
+                if self._end is None:
+                    await trio.sleep(GATHER_SECONDS)
+                wake()
+                if self._end is not None and not self._items:
+                    return
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        with self._permits:
+            self._closed = True
+            self._permits.notify()
+
+    def _read(self) -> None:
+        """The thread: read as many items as are wanted, then wait to be asked for more."""
+        end: Exception = EndOfInput()
+        try:
+            while (count := self._next_permit()) and self._append(count):
+                pass
+        except BaseException as error:
+            end = error if isinstance(error, Exception) else RuntimeError(f"the input: {error!r}")
+        finally:
+            close = getattr(self._iterator, "close", None)
+            if self._closed and close is not None:
+                close()
+            self._end = end
+            self._notify()
+
+    def _next_permit(self) -> int:
+        with self._permits:
+            while not self._wanted and not self._closed:
+                self._permits.wait()
+            count, self._wanted = self._wanted, 0
+            return 0 if self._closed else count
+
+    def _append(self, count: int) -> bool:
+        """Read so many items; False where the iterator has ended."""
+        append = self._items.append
+        for item in islice(self._iterator, count):
+            append(item)
+            if self._hungry:
+                self._hungry = False
+                self._notify()
+            count -= 1
+        return count == 0
+
+
+class _AsyncSource(_Gathering):
+    """An asynchronous iterable, read in a task as far as items are wanted."""
+
+    def __init__(self, items: AsyncIterable[Any]) -> None:
+        super().__init__()
+        self._iterable = items
+        self._asked = trio.Event()
+
+    def count_unread(self) -> int | None:
+        return None
+
+    def _want(self, count: int) -> None:
+        self._wanted = count
+        self._asked.set()
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        iterator = aiter(self._iterable)
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked = trio.Event()
+                while self._wanted:
+                    self._wanted -= 1
+                    self._items.append(await anext(iterator))
+                    wake()
+        except StopAsyncIteration:
+            self._end = EndOfInput()
+        except Exception as error:
+            self._end = error
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                with trio.CancelScope(shield=True):
+                    await close()
+        wake()
+
+    def close(self) -> None:
+        self._wanted = 0

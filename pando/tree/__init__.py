@@ -1,0 +1,1 @@
+"""The tree: a node, and what links it to its parent and its children."""
