@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from . import messages, values
-from .errors import ItemError, PandoError, RunClosedError, UnsupportedValueError, UsageError
+from .errors import ItemError, RunClosedError, UsageError
 from .functions.capture import capture, function_name
 from .scheduler import LenderStatistics, ResultRun, StruckOut, Window
 from .sources import EndOfInput, Source, open_source
@@ -221,14 +221,14 @@ class ResultStream(AsyncIterator[Result]):
         if self._options.return_exceptions:
             results = list(run.values)
             for place in run.failures:
-                results[place] = self.item_error(run, place)
+                results[place] = item_error(run, place)
             return results
         first = min(run.failures)
         if first > 0:
             self._rest = _behind(run, first)
             return run.values[:first]
         self._rest = _behind(run, 1) if len(run.values) > 1 else None
-        raise self.item_error(run, 0)
+        raise item_error(run, 0)
 
     async def next_run(self) -> ResultRun:
         """The next results together with their items and failures, as the scheduler has them."""
@@ -249,22 +249,6 @@ class ResultStream(AsyncIterator[Result]):
                 self._node.close_stream(self._stream)
                 raise
 
-    @staticmethod
-    def item_error(run: ResultRun, place: int) -> ItemError:
-        """The error of an item of a run that has failed."""
-        failure = run.failures[place]
-        item, index = run.items[place], run.start + place
-        if isinstance(failure, StruckOut):
-            reason = (
-                f"the item was given up after {failure.strikes} workers were lost while they "
-                f"ran it; the last time, {failure.reason}"
-            )
-            return ItemError(item, index, "WorkerLost", reason)
-        assert isinstance(failure, messages.Failure)
-        return ItemError(
-            item, index, failure.type, failure.reason, failure.traceback, failure.device
-        )
-
     def wake(self) -> None:
         """Let whoever waits for results look again."""
         self._node.close_stream(self._stream)
@@ -279,6 +263,22 @@ class ResultStream(AsyncIterator[Result]):
         """`close`, for `contextlib.aclosing`."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+
+def item_error(run: ResultRun, place: int) -> ItemError:
+    """The error of an item of a run that has failed."""
+    failure = run.failures[place]
+    item, index = run.items[place], run.start + place
+    if isinstance(failure, ItemError):
+        return failure
+    if isinstance(failure, StruckOut):
+        reason = (
+            f"the item was given up after {failure.strikes} workers were lost while they "
+            f"ran it; the last time, {failure.reason}"
+        )
+        return ItemError(item, index, "WorkerLost", reason)
+    assert isinstance(failure, messages.Failure)
+    return ItemError(item, index, failure.type, failure.reason, failure.traceback, failure.device)
 
 
 def _behind(run: ResultRun, count: int) -> ResultRun:
@@ -361,17 +361,3 @@ async def open_packed_run(
         nursery.cancel_scope.cancel()
     if body_error is not None:
         raise body_error
-
-
-__all__ = [
-    "PandoError",
-    "ResultStream",
-    "Run",
-    "RunOptions",
-    "RunStatistics",
-    "StreamOptions",
-    "UnsupportedValueError",
-    "open_packed_run",
-    "open_run",
-    "pack",
-]

@@ -56,6 +56,20 @@ _by_type: dict[type, Registration] = {}
 _by_name: dict[str, Registration] = {}
 
 
+class Unreadable:
+    """An item that could not be read; it takes the item's place, so that it fails alone.
+
+    Encoding it raises UnsupportedValueError with the reason.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return repr(self.text)
+
+
 def register_type(
     type: type,
     encode: Callable[[Any], Any],
@@ -140,6 +154,8 @@ def _encode_extension(value: Any) -> msgpack.ExtType:
     if encoder is not None:
         code, to_bytes = encoder
         return msgpack.ExtType(code, to_bytes(value))
+    if kind is Unreadable:
+        raise UnsupportedValueError(value.reason)
     registration = _by_type.get(kind)
     if registration is not None:
         fields = [registration.name, registration.encode(value)]

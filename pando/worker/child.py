@@ -95,7 +95,7 @@ class Child:
         from ..functions.restore import restore
 
         try:
-            return _synchronous(restore(FunctionPackage.from_bytes(packed)))
+            return make_synchronous(restore(FunctionPackage.from_bytes(packed)))
         except FunctionError as error:
             self._send(messages.Refused(messages.cut(str(error))))
         except BaseException as error:
@@ -237,7 +237,7 @@ class Child:
             del self._current.items[:]
 
 
-def _synchronous(function: Function) -> Function:
+def make_synchronous(function: Function) -> Function:
     """The function itself, or one that runs its coroutine to the end on an event loop."""
     call = getattr(function, "__call__", None)  # noqa: B004
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):

@@ -1,0 +1,1 @@
+"""The commands, thin: what they read, write and say."""

@@ -1,0 +1,57 @@
+"""``--local``: items one by one in the command's own process, so that a debugger works."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..errors import ItemError
+from ..scheduler import ResultRun
+from ..values import Unreadable
+
+
+def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
+    """A run of one result for each item; a failure holds the item's `ItemError`."""
+    from ..worker.child import make_synchronous
+
+    call = make_synchronous(function)
+    for index, item in enumerate(items):
+        failures: dict[int, Any] = {}
+        result = None
+        if isinstance(item, Unreadable):
+            failures[0] = ItemError(item, index, "UnsupportedValueError", item.reason)
+        else:
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    result = call(item)
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
+                failures[0] = _item_error(error, item, index)
+        yield ResultRun(index, [item], [result], failures)
+
+
+def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
+    own = error.__traceback__.tb_next if error.__traceback__ else None
+    text = "".join(traceback.format_exception(type(error), error, own))
+    return ItemError(item, index, type(error).__qualname__, str(error), text)
+
+
+def free_standard_input() -> int:
+    """Keep the items to ourselves: a file descriptor to read them from.
+
+    What the function, or a debugger in it, reads from standard input comes from the terminal, if
+    there is one.
+    """
+    items = os.dup(0)
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:
+        terminal = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(terminal, 0)
+    os.close(terminal)
+    return items

@@ -1,0 +1,204 @@
+"""The `pando` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FunctionError, PandoError, UsageError
+from ..settings import Settings, dashed
+
+if TYPE_CHECKING:
+    from ..scheduler import ResultRun
+
+DONE, ITEM_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except (UsageError, FunctionError) as error:
+        _say(str(error))
+        return WRONG_USE
+    except PandoError as error:
+        _say(str(error))
+        return ITEM_FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    from .options import parse
+
+    parsed = parse(arguments)
+    if isinstance(parsed, str):
+        sys.stdout.write(parsed)
+        return DONE
+    settings, module, words, given = parsed
+    from ..functions.convention import find_function
+
+    function = find_function(module)
+    _explain(given)
+    if not settings.stdin and not words:
+        _say("there are no items, so nothing is done; name them behind the module, or use --stdin")
+        return DONE
+    return Command(settings, function, words).run()
+
+
+def _explain(given: list[str]) -> None:
+    """One sentence for each option that does nothing."""
+    from dataclasses import fields
+
+    for option in fields(Settings):
+        if option.name in given and not option.metadata["built"]:
+            _say(f"--{dashed(option.name)} has no effect yet: volunteers are to come")
+    if "headless" in given:
+        _say("--headless is not needed: no window is ever opened")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"pando: {text}\n")
+    sys.stderr.flush()
+
+
+class Command:
+    """One use of the command: its settings, its function and its items."""
+
+    def __init__(
+        self, settings: Settings, function: Callable[[Any], Any], words: list[str]
+    ) -> None:
+        from .items import choose_parser
+        from .output import choose_format
+
+        self._settings = settings
+        self._function = function
+        self._words = words
+        self._parse = choose_parser(as_json=settings.json, strings=settings.strings)
+        self._format = choose_format(as_json=settings.json)
+        self._failed = False
+        sys.set_int_max_str_digits(0)
+
+    def run(self) -> int:
+        """Compute, print, and return the exit status."""
+        from .output import ClosedOutputError
+
+        if not self._settings.local and self._settings.start_idle:
+            raise UsageError("--start-idle waits for volunteers, who are to come; leave it out")
+        try:
+            if self._settings.local:
+                self._run_locally()
+            else:
+                self._run_on_workers()
+        except ClosedOutputError:
+            return DONE
+        return ITEM_FAILED if self._failed else DONE
+
+    def _run_locally(self) -> None:
+        from .items import read_lines
+        from .local import compute_locally, free_standard_input
+        from .output import ClosedOutputError, write_all
+
+        items: Iterator[Any] = map(self._parse, self._words)
+        if self._settings.stdin:
+            items = read_lines(free_standard_input(), self._parse)
+        for run in compute_locally(self._function, items):
+            data, stop = self._print_form(run)
+            try:
+                write_all(1, data)
+            except BrokenPipeError:
+                raise ClosedOutputError from None
+            if stop:
+                return
+
+    def _run_on_workers(self) -> None:
+        import trio
+
+        try:
+            trio.run(self._main, strict_exception_groups=True)
+        except BaseExceptionGroup as group:
+            if group.split(KeyboardInterrupt)[0]:
+                raise KeyboardInterrupt from None
+            raise
+
+    async def _main(self) -> None:
+        import trio
+
+        from ..run import StreamOptions, open_run
+        from ..sources import EndOfInput, open_source
+        from .items import LineSource
+        from .output import ResultWriter
+        from .progress import Progress
+
+        settings = self._settings
+        total = None if settings.stdin else len(self._words)
+        writer = ResultWriter(1)
+        async with open_run(
+            self._function,
+            workers=settings.workers,
+            timeout=settings.timeout,
+            batch_limit=settings.batch_size,
+        ) as run:
+            progress = Progress(
+                shown=not settings.quiet, total=total, workers=lambda: run.statistics().workers
+            )
+            source = (
+                LineSource(0, self._parse)
+                if settings.stdin
+                else open_source([self._parse(word) for word in self._words])
+            )
+            stream = run.map_source(source, StreamOptions(ordered=not settings.unordered))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(progress.run)
+                while True:
+                    try:
+                        results = await stream.next_run()
+                    except EndOfInput:
+                        break
+                    progress.count(
+                        len(results.values) - len(results.failures), len(results.failures)
+                    )
+                    progress.erase()
+                    data, stop = self._print_form(results)
+                    await writer.write(data)
+                    if stop:
+                        break
+                nursery.cancel_scope.cancel()
+
+    def _print_form(self, run: ResultRun) -> tuple[bytes, bool]:
+        """What to print for a run of results, and whether to stop behind it."""
+        from .output import encode_lines, format_lines, report_item_error
+
+        lines, unprintable = format_lines(run.values, self._format)
+        errors = self._item_errors(run, unprintable)
+        if not errors:
+            return encode_lines(lines), False
+        self._failed = True
+        kept: list[str] = []
+        for place, line in enumerate(lines):
+            if place not in errors:
+                kept.append(line)
+                continue
+            report_item_error(errors[place])
+            if self._settings.on_error == "stop":
+                return encode_lines(kept) if kept else b"", True
+            if self._settings.on_error == "null":
+                kept.append("null" if self._settings.json else "")
+        return encode_lines(kept) if kept else b"", False
+
+    @staticmethod
+    def _item_errors(run: ResultRun, unprintable: dict[int, str]) -> dict[int, Any]:
+        from ..errors import ItemError
+        from ..run import item_error
+
+        errors = {place: item_error(run, place) for place in run.failures}
+        for place, reason in unprintable.items():
+            if place not in errors:
+                item, index = run.items[place], run.start + place
+                errors[place] = ItemError(item, index, "UnsupportedValueError", reason)
+        return errors
+
+
+if __name__ == "__main__":
+    sys.exit(main())
