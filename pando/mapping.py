@@ -8,6 +8,7 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import trio
@@ -151,10 +152,8 @@ class _RunThread:
 
     def _in_trio(self, do: Callable[[], object]) -> None:
         if self._token is not None:
-            try:
+            with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(do)
-            except trio.RunFinishedError:
-                pass
 
     def _main(self) -> None:
         try:

@@ -148,9 +148,7 @@ class Run(Generic[Item, Result]):
 
     def statistics(self) -> RunStatistics:
         """A snapshot of the figures."""
-        return RunStatistics(
-            len(self._node.borrowers), self._pool.deaths, self._node.statistics()
-        )
+        return RunStatistics(len(self._node.borrowers), self._pool.deaths, self._node.statistics())
 
     async def _feed(self, stream: Stream) -> None:
         await stream.source.run(lambda: self._node.input_has_news(stream))

@@ -148,7 +148,7 @@ def read_config(home: Path | None = None) -> dict[str, Any]:
         raise UsageError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} should hold one JSON object, with options as its keys")
-    return {name: value for name, value in _checked(content, path)}
+    return dict(_checked(content, path))
 
 
 def _checked(content: Mapping[str, Any], path: Path) -> list[tuple[str, Any]]:

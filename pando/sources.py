@@ -93,14 +93,15 @@ class _Gathering:
     """What has been read ahead of `read_nowait`, and how much more may be."""
 
     def __init__(self) -> None:
-        self._items: deque[Any] = deque()
+        self._items: list[Any] = []
         self._end: Exception | None = None
         self._wanted = 0
 
     def read_nowait(self, limit: int) -> list[Any]:
         if self._items:
-            # The reading thread only ever appends.
-            items = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+            # A reading thread may append meanwhile, and does nothing else.
+            items = self._items[:limit]
+            del self._items[:limit]
             if len(items) < limit:
                 self._want(limit - len(items))
             return items

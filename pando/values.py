@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from .errors import MalformedValueError, UnsupportedValueError
+from .errors import MalformedValueError, UnsupportedValueError, shorten
 
 ZONE_SEPARATOR = "|"
 NUMPY_KINDS = frozenset("biufcmMSU")
@@ -67,7 +67,7 @@ class Unreadable:
         self.reason = reason
 
     def __repr__(self) -> str:
-        return repr(self.text)
+        return shorten(self.text)
 
 
 def register_type(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import trio
 
-from ..errors import UsageError, shorten
+from ..errors import UsageError
 from ..sources import EndOfInput, WouldBlock
 from ..values import Unreadable
 
@@ -23,7 +22,7 @@ NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNOREC
 INTEGER = re.compile(r"[-+]?\d+", re.ASCII)
 HEXADECIMAL = re.compile(r"0x[0-9a-f]+", re.ASCII | re.IGNORECASE)
 
-Parse = Callable[[str], Any]
+Parse = Callable[[list[str]], list[Any]]
 
 
 def parse_word(text: str) -> Any:
@@ -39,19 +38,37 @@ def parse_word(text: str) -> Any:
     return text
 
 
-def parse_json(text: str) -> Any:
-    """The JSON value of a line; a line that holds none fails alone, with the reason."""
+def parse_words(lines: list[str]) -> list[Any]:
+    """`parse_word` of each line."""
+    digits = "".join(lines)
+    all_digits = digits.isascii() and digits.isdecimal() and all(lines)
+    if all_digits and max(map(len, lines)) <= MAX_DIGITS:
+        return [int(line) for line in lines]
+    return [parse_word(line) for line in lines]
+
+
+def parse_json(lines: list[str]) -> list[Any]:
+    """The JSON value of each line; a line that holds none fails alone, with the reason."""
+    return [_parse_json_line(line) for line in lines]
+
+
+def _parse_json_line(line: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Unreadable(shorten(text, 200).strip("'\""), f"the line is not JSON: {error}")
+        return Unreadable(line, f"the line is not JSON: {error}")
+
+
+def keep_strings(lines: list[str]) -> list[Any]:
+    """The lines themselves."""
+    return lines
 
 
 def choose_parser(*, as_json: bool, strings: bool) -> Parse:
-    """How the options say that a line becomes an item."""
+    """How the options say that lines become items."""
     if as_json:
         return parse_json
-    return str if strings else parse_word
+    return keep_strings if strings else parse_words
 
 
 class LineSplitter:
@@ -86,8 +103,8 @@ def read_lines(file: int, parse: Parse) -> Iterator[Any]:
     """Items from a file descriptor, one after the other."""
     splitter = LineSplitter()
     while chunk := os.read(file, CHUNK_SIZE):
-        yield from map(parse, splitter.feed(chunk))
-    yield from map(parse, splitter.end())
+        yield from parse(splitter.feed(chunk))
+    yield from parse(splitter.end())
 
 
 class LineSource:
@@ -100,7 +117,7 @@ class LineSource:
         self._file = file
         self._parse = parse
         self._splitter = LineSplitter()
-        self._items: deque[Any] = deque()
+        self._items: list[Any] = []
         self._end: Exception | None = None
         self._wanted = trio.Event()
 
@@ -109,7 +126,9 @@ class LineSource:
             self._wanted.set()
         if not self._items:
             raise self._end or WouldBlock
-        return [self._items.popleft() for _ in range(min(limit, len(self._items)))]
+        items = self._items[:limit]
+        del self._items[:limit]
+        return items
 
     def count_unread(self) -> int | None:
         return None if self._end is None else len(self._items)
@@ -126,7 +145,7 @@ class LineSource:
                 self._end = UsageError(f"standard input cannot be read: {error}")
             else:
                 lines = self._splitter.feed(chunk) if chunk else self._splitter.end()
-                self._items.extend(map(self._parse, lines))
+                self._items.extend(self._parse(lines))
                 if not chunk:
                     self._end = EndOfInput()
             wake()

@@ -6,11 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FunctionError, PandoError, UsageError
+from ..errors import FunctionError, ItemError, PandoError, UsageError
 from ..settings import Settings, dashed
 
 if TYPE_CHECKING:
+    from ..run import ResultStream
     from ..scheduler import ResultRun
+    from ..sources import Source
+    from .output import Printout
+    from .progress import Progress
 
 DONE, ITEM_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -98,18 +102,20 @@ class Command:
     def _run_locally(self) -> None:
         from .items import read_lines
         from .local import compute_locally, free_standard_input
-        from .output import ClosedOutputError, write_all
+        from .output import ClosedOutputError, report_item_error, write_all
 
-        items: Iterator[Any] = map(self._parse, self._words)
+        items: Iterator[Any] = iter(self._parse(self._words))
         if self._settings.stdin:
             items = read_lines(free_standard_input(), self._parse)
         for run in compute_locally(self._function, items):
-            data, stop = self._print_form(run)
+            printout = self._print_form(run)
             try:
-                write_all(1, data)
+                write_all(1, printout.data)
             except BrokenPipeError:
                 raise ClosedOutputError from None
-            if stop:
+            for error in printout.errors:
+                report_item_error(error)
+            if printout.is_last:
                 return
 
     def _run_on_workers(self) -> None:
@@ -126,14 +132,10 @@ class Command:
         import trio
 
         from ..run import StreamOptions, open_run
-        from ..sources import EndOfInput, open_source
-        from .items import LineSource
-        from .output import ResultWriter
         from .progress import Progress
 
         settings = self._settings
         total = None if settings.stdin else len(self._words)
-        writer = ResultWriter(1)
         async with open_run(
             self._function,
             workers=settings.workers,
@@ -143,53 +145,74 @@ class Command:
             progress = Progress(
                 shown=not settings.quiet, total=total, workers=lambda: run.statistics().workers
             )
-            source = (
-                LineSource(0, self._parse)
-                if settings.stdin
-                else open_source([self._parse(word) for word in self._words])
+            stream = run.map_source(
+                self._open_source(), StreamOptions(ordered=not settings.unordered)
             )
-            stream = run.map_source(source, StreamOptions(ordered=not settings.unordered))
+            drawing = trio.CancelScope()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(progress.run)
-                while True:
-                    try:
-                        results = await stream.next_run()
-                    except EndOfInput:
-                        break
-                    progress.count(
-                        len(results.values) - len(results.failures), len(results.failures)
-                    )
-                    progress.erase()
-                    data, stop = self._print_form(results)
-                    await writer.write(data)
-                    if stop:
-                        break
-                nursery.cancel_scope.cancel()
+                nursery.start_soon(progress.run, drawing)
+                try:
+                    error = await self._print_all(stream, progress)
+                finally:
+                    drawing.cancel()
+        if error is not None:
+            raise error
 
-    def _print_form(self, run: ResultRun) -> tuple[bytes, bool]:
-        """What to print for a run of results, and whether to stop behind it."""
-        from .output import encode_lines, format_lines, report_item_error
+    def _open_source(self) -> Source:
+        from ..sources import open_source
+        from .items import LineSource
+
+        if self._settings.stdin:
+            return LineSource(0, self._parse)
+        return open_source(self._parse(self._words))
+
+    async def _print_all(self, stream: ResultStream[Any], progress: Progress) -> Exception | None:
+        """Print results until they end, and return why they ended early, if they did."""
+        from ..sources import EndOfInput
+        from .output import ClosedOutputError, ResultWriter, report_item_error
+
+        writer = ResultWriter(1)
+        while True:
+            try:
+                results = await stream.next_run()
+            except EndOfInput:
+                return None
+            except PandoError as error:
+                return error
+            failed = len(results.failures)
+            progress.count(len(results.values) - failed, failed)
+            printout = self._print_form(results)
+            progress.erase()
+            try:
+                await writer.write(printout.data)
+            except ClosedOutputError as error:
+                return error
+            for item_error in printout.errors:
+                report_item_error(item_error)
+            if printout.is_last:
+                return None
+
+    def _print_form(self, run: ResultRun) -> Printout:
+        """What to print for a run of results."""
+        from .output import Printout, encode_lines, format_lines
 
         lines, unprintable = format_lines(run.values, self._format)
         errors = self._item_errors(run, unprintable)
         if not errors:
-            return encode_lines(lines), False
+            return Printout(encode_lines(lines))
         self._failed = True
-        kept: list[str] = []
-        for place, line in enumerate(lines):
-            if place not in errors:
-                kept.append(line)
-                continue
-            report_item_error(errors[place])
-            if self._settings.on_error == "stop":
-                return encode_lines(kept) if kept else b"", True
-            if self._settings.on_error == "null":
-                kept.append("null" if self._settings.json else "")
-        return encode_lines(kept) if kept else b"", False
+        if self._settings.on_error == "stop":
+            first = min(errors)
+            return Printout(encode_lines(lines[:first]), [errors[first]], is_last=True)
+        if self._settings.on_error == "null":
+            for place in errors:
+                lines[place] = "null" if self._settings.json else ""
+        else:
+            lines = [line for place, line in enumerate(lines) if place not in errors]
+        return Printout(encode_lines(lines), [errors[place] for place in sorted(errors)])
 
     @staticmethod
-    def _item_errors(run: ResultRun, unprintable: dict[int, str]) -> dict[int, Any]:
-        from ..errors import ItemError
+    def _item_errors(run: ResultRun, unprintable: dict[int, str]) -> dict[int, ItemError]:
         from ..run import item_error
 
         errors = {place: item_error(run, place) for place in run.failures}

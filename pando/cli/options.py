@@ -10,7 +10,16 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import UsageError
-from ..settings import COMPUTING, ITEMS, OTHER, VOLUNTEERS, Settings, dashed, read_config, value_type
+from ..settings import (
+    COMPUTING,
+    ITEMS,
+    OTHER,
+    VOLUNTEERS,
+    Settings,
+    dashed,
+    read_config,
+    value_type,
+)
 
 INTRODUCTION = """\
 Apply the function of a Python file to each item, on all cores, and print the
@@ -113,7 +122,7 @@ def parse(arguments: list[str]) -> tuple[Settings, str, list[str], list[str]] | 
 def _without_boolean_values(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
     """``--local=true`` as ``--local`` and ``--local=false`` as ``--no-local``."""
     boolean = {f"--{dashed(f.name)}" for f in fields(Settings) if value_type(f.name) is bool}
-    plain = []
+    plain: list[str] = []
     for place, argument in enumerate(arguments):
         if argument == "--":
             return plain + arguments[place:]

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import trio
@@ -45,8 +46,19 @@ def format_lines(results: list[Any], format_result: Format) -> tuple[list[str], 
     return lines, errors
 
 
+@dataclass(frozen=True)
+class Printout:
+    """What is printed for some results: their lines, then errors; perhaps nothing behind it."""
+
+    data: bytes
+    errors: list[ItemError] = field(default_factory=list)
+    is_last: bool = False
+
+
 def encode_lines(lines: list[str]) -> bytes:
     """Lines as bytes; lone surrogates become the bytes that they were read from."""
+    if not lines:
+        return b""
     text = "\n".join(lines) + "\n"
     try:
         return text.encode("utf-8", "surrogateescape")

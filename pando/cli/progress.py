@@ -36,23 +36,22 @@ class Progress:
         self._done += done
         self._failed += failed
 
-    async def run(self) -> None:
-        """Draw until cancelled, then leave the terminal as it was."""
+    async def run(self, scope: trio.CancelScope) -> None:
+        """Draw until `scope` is cancelled, then leave the terminal as it was."""
         if not self._shown:
             return
         from rich.console import Console
 
         console = Console(stderr=True, highlight=False)
-        try:
-            while True:
-                await trio.sleep(DRAW_SECONDS)
+        with scope:
+            try:
+                while True:
+                    await trio.sleep(DRAW_SECONDS)
+                    self.erase()
+                    console.print(self._line(), end="", overflow="ellipsis", no_wrap=True)
+                    self._drawn = True
+            finally:
                 self.erase()
-                console.print(
-                    self._line(), end="", overflow="ellipsis", no_wrap=True, crop=True, soft_wrap=False
-                )
-                self._drawn = True
-        finally:
-            self.erase()
 
     def erase(self) -> None:
         """Take the line away, before something else is written."""

@@ -28,7 +28,9 @@ COLLECTIONS = (list, tuple, set, frozenset)
 SCRIPT = "__main__"
 
 
-def capture(function: Callable[..., Any], requirements: Iterable[str] = ()) -> package.FunctionPackage:
+def capture(
+    function: Callable[..., Any], requirements: Iterable[str] = ()
+) -> package.FunctionPackage:
     """Everything that another process needs to have this function.
 
     Args:
@@ -161,7 +163,9 @@ class _Walk:
         except FunctionError as error:
             raise FunctionError(f"{_described(where)} cannot be sent to workers: {error}") from None
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        numbers = [self.visit(cell, f"the variable {name!r} of {where}") for name, cell in cells.items()]
+        numbers = [
+            self.visit(cell, f"the variable {name!r} of {where}") for name, cell in cells.items()
+        ]
         namespace = self._namespace(function, where)
         defaults = function.__defaults__
         keyword_defaults = function.__kwdefaults__
@@ -207,9 +211,7 @@ class _Walk:
             [self.visit(parameters["maxsize"], where), self.visit(parameters["typed"], where)],
         )
         self.nodes.append(decorator)
-        return package.Construct(
-            len(self.nodes) - 1, [self.visit(wrapper.__wrapped__, where)]
-        )
+        return package.Construct(len(self.nodes) - 1, [self.visit(wrapper.__wrapped__, where)])
 
     def _class(self, cls: type, where: str) -> package.Node:
         imported = self._importable(cls, cls.__qualname__)
@@ -222,9 +224,8 @@ class _Walk:
         try:
             segment = source.segment_of_class(cls)
         except FunctionError as error:
-            raise FunctionError(
-                f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers: {error}"
-            ) from None
+            text = f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers"
+            raise FunctionError(f"{text}: {error}") from None
         around = _variables_around(cls)
         missing = [name for name in segment.free if name not in around]
         if missing:
@@ -381,7 +382,10 @@ class _Walk:
 
     def _entries(self, pairs: Iterable[tuple[Any, Any]], where: str) -> list[tuple[int, int]]:
         return [
-            (self.visit(key, f"a key of {where}"), self.visit(value, f"[{shorten(key)}] of {where}"))
+            (
+                self.visit(key, f"a key of {where}"),
+                self.visit(value, f"[{shorten(key)}] of {where}"),
+            )
             for key, value in pairs
         ]
 

@@ -115,7 +115,7 @@ def _exported(module: ModuleType) -> dict[str, Callable[[Any], Any]]:
     for name, value in vars(module).items():
         if getattr(value, MARK, False) is True:
             candidates[name] = value
-    unique = {}
+    unique: dict[str, Callable[[Any], Any]] = {}
     for name, value in candidates.items():
         if not callable(value):
             raise FunctionError(f"{module.__file__}: {name} is not a function")

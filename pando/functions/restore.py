@@ -150,9 +150,7 @@ class _Restoring:
         code = source.compile_function(node.segment).replace(co_qualname=node.qualname)
         by_name = dict(zip(node.segment.free, node.cells, strict=True))
         cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
-        function = types.FunctionType(
-            code, self._namespace(node.namespace), node.name, None, cells
-        )
+        function = types.FunctionType(code, self._namespace(node.namespace), node.name, None, cells)
         function.__qualname__ = node.qualname
         self._later.append(lambda: self._complete(function, node))
         return function

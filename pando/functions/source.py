@@ -1,7 +1,6 @@
 """Where a function's source stands: from an object to a segment of a file, and back to code."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -103,11 +102,7 @@ def segment_of_class(cls: type) -> Segment:
         FunctionError: its source cannot be read or found.
     """
     methods = [f.__code__ for f in vars(cls).values() if isinstance(f, types.FunctionType)]
-    if methods:
-        # What a decorator such as `dataclass` generates has no file of its own.
-        filenames = list(dict.fromkeys(code.co_filename for code in methods))
-    else:
-        filenames = []
+    filenames = list(dict.fromkeys(code.co_filename for code in methods))
     home = getattr(sys.modules.get(cls.__module__), "__file__", None)
     filenames += [home] if home else [*reversed(linecache.cache), "<string>"]
     lines = {code.co_firstlineno for code in methods}

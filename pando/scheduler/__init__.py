@@ -5,13 +5,14 @@ in order. `Credit` says how many items a borrower should hold, and `Window` how 
 run ahead. A method is told what happened and returns what to do; whoever drives them does it.
 """
 
-from .credit import Credit
+from .credit import MAX_BATCH_ITEMS, Credit
 from .lender import Lease, Lender, LenderStatistics, StruckOut
 from .recall import Holder, choose_recall
 from .reorder import ReorderBuffer, ResultRun
 from .window import Window
 
 __all__ = [
+    "MAX_BATCH_ITEMS",
     "Credit",
     "Holder",
     "Lease",

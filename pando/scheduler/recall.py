@@ -17,9 +17,7 @@ class Holder(NamedTuple):
     silence: float
 
 
-def choose_recall(
-    lender: Lender, holders: Iterable[Holder], asked: Container[int]
-) -> Lease | None:
+def choose_recall(lender: Lender, holders: Iterable[Holder], asked: Container[int]) -> Lease | None:
     """The lease to recall so that an idle borrower gets work; None where none is worth it.
 
     It is the newest lease of the borrower that will be busy longest, for its items are the last

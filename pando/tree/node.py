@@ -7,7 +7,6 @@ and sends what it says.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ from .. import messages
 from ..channel import Channel, ChannelClosedError
 from ..errors import MalformedValueError, PandoError, UnsupportedValueError
 from ..scheduler import (
+    MAX_BATCH_ITEMS,
     Credit,
     Holder,
     Lease,
@@ -213,9 +213,7 @@ class Node:
         self._sort_in(borrower)
         self.pump()
 
-    def _add_results(
-        self, stream: Stream, borrower: Borrower, message: messages.Results
-    ) -> None:
+    def _add_results(self, stream: Stream, borrower: Borrower, message: messages.Results) -> None:
         try:
             values = self._codec.decode(message.values)
         except MalformedValueError as error:
@@ -283,7 +281,7 @@ class Node:
             borrowers=len(self._borrowers),
             remaining=None if remaining is None else remaining + stream.lender.waiting,
             item_bytes=stream.window.mean_size,
-            limit=self._batch_limit or math.inf,
+            limit=self._batch_limit or MAX_BATCH_ITEMS,
         )
 
     def _fill(self, stream: Stream, size: int) -> None:
@@ -318,9 +316,7 @@ class Node:
             unsupported = self._codec.find_unsupported(lease.items)
             for place, error in unsupported.items():
                 failure = messages.Failure("UnsupportedValueError", str(error))
-                stream.lender.add_results(
-                    borrower, lease.number, place, [None], {0: failure}
-                )
+                stream.lender.add_results(borrower, lease.number, place, [None], {0: failure})
             for low, high in list(lease.missing):
                 stream.lender.give_back(borrower, lease.number, low, high - low)
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -218,16 +219,18 @@ async def _start_process(shared: tuple[int, int, int], threads: int) -> trio.Pro
         raise WorkerError("workers cannot be started: this Python does not know its own program")
     path = [entry or os.getcwd() for entry in sys.path]
     boot = f"import sys; sys.path[:] = {path!r}; from pando.worker.child import main; main()"
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    start = functools.partial(
+        trio.lowlevel.open_process,
+        [sys.executable, "-c", boot, *map(str, shared)],
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        pass_fds=shared,
+        process_group=0,
+        env={"OMP_NUM_THREADS": str(threads), **os.environ},
+    )
     try:
         with trio.CancelScope(shield=True):  # a process that is being started must not be lost
-            return await trio.lowlevel.open_process(
-                [sys.executable, "-c", boot, *map(str, shared)],
-                stdin=subprocess.DEVNULL,
-                stdout=2,
-                pass_fds=shared,
-                process_group=0,
-                env=environment,
-            )
+            process: trio.Process = await start()
     except OSError as error:
         raise WorkerError(f"workers cannot be started: {error}") from None
+    return process
