@@ -80,7 +80,7 @@ class RunStatistics:
     stream: LenderStatistics | None
 
 
-class _ValueCodec:
+class ValueCodec:
     """The root's codec: its items and results are Python values."""
 
     encode = staticmethod(values.encode)
@@ -330,7 +330,7 @@ async def open_packed_run(
     packed: bytes, name: str, options: RunOptions
 ) -> AsyncIterator[Run[Any, Any]]:
     """`open_run` for a function that has been packed already."""
-    node = Node(_ValueCodec(), batch_limit=options.batch_limit)
+    node = Node(ValueCodec(), batch_limit=options.batch_limit)
     count = count_cores() if options.workers is None else options.workers
     pool = WorkerPool(packed, count, node.serve, timeout=options.timeout)
     body_error: BaseException | None = None

@@ -16,6 +16,8 @@ MAX_BATCH_ITEMS = 8192
 """Items in one batch, however short they are."""
 MAX_BATCH_BYTES = 1024 * 1024
 """Bytes of encoded items that one batch aims for at the most."""
+MAX_SECONDS = 1e6
+"""No batch counts as longer than this."""
 SMOOTHING = 0.3
 """Weight of the newest batch in the mean time of an item."""
 LONG_SECONDS = 0.005
@@ -59,7 +61,7 @@ class Credit:
             size = int(target / max(self.item_seconds, 1e-9))
             size = min(size, self._largest * GROWTH, MAX_BATCH_ITEMS, limit)
         if item_bytes:
-            size = min(size, int(MAX_BATCH_BYTES / item_bytes))
+            size = min(size, int(MAX_BATCH_BYTES / max(item_bytes, 1.0)))
         if remaining is not None and self.item_seconds is not None:
             share = math.ceil(remaining / (2 * borrowers))
             size = min(size, max(share, int(SHORT_SECONDS / max(self.item_seconds, 1e-9))))
@@ -67,7 +69,9 @@ class Credit:
 
     def completed(self, items: int, seconds: float) -> None:
         """So many items have been computed in so many seconds of the borrower's time."""
-        mean = max(seconds, 0.0) / items
+        if not 0 <= seconds <= MAX_SECONDS:  # nor NaN; it may come from anywhere
+            seconds = MAX_SECONDS if seconds > 0 else 0.0
+        mean = seconds / items
         if self.item_seconds is None:
             self.item_seconds = mean
         else:

@@ -1,0 +1,313 @@
+"""A node and its borrowers over memory channels, on a clock that jumps."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from pando import messages, values
+from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_channel_pair
+from pando.run import ValueCodec
+from pando.scheduler import Window
+from pando.sources import EndOfInput, open_source
+from pando.tree.node import Node, Stream
+
+
+class FakeWorker:
+    """A borrower that squares, each item in a given time, and says so batch by batch."""
+
+    def __init__(self, channel: Channel, seconds: Callable[[Any], float] = lambda item: 0.0):
+        self.channel = channel
+        self.seconds = seconds
+        self.computed: list[Any] = []
+        self.queue: list[tuple[int, list[Any]]] = []
+        self.batch_sizes: list[int] = []
+        self.started = 0
+        self.news = trio.Event()
+
+    async def run(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.compute)
+                while True:
+                    message = await self.channel.receive()
+                    if isinstance(message, messages.Lend):
+                        items = values.decode(message.items)
+                        self.batch_sizes.append(len(items))
+                        self.queue.append((message.lease, items))
+                    elif isinstance(message, messages.Recall):
+                        await self.give_back(message.lease)
+                    self.news.set()
+        except* ChannelClosedError:
+            pass
+
+    async def give_back(self, lease: int) -> None:
+        for number, items in list(self.queue):
+            if number == lease:
+                first = self.started if number == self.queue[0][0] else 0
+                count = len(items) - first
+                del items[first:]
+                if not first:
+                    self.queue.remove((number, items))
+                if count:
+                    await self.channel.send(messages.Returned(lease, first, count))
+
+    async def compute(self) -> None:
+        while True:
+            while not self.queue:
+                self.news = trio.Event()
+                await self.news.wait()
+            lease, items = self.queue[0]
+            results, began = [], trio.current_time()
+            self.started = 0
+            for item in items:
+                self.started += 1
+                await trio.sleep(self.seconds(item))
+                results.append(item * item)
+                self.computed.append(item)
+            del self.queue[0]
+            await self.send_results(lease, results, trio.current_time() - began)
+
+    async def send_results(self, lease: int, results: list[Any], seconds: float) -> None:
+        encoded = msgspec.Raw(values.encode(results))
+        await self.channel.send(messages.Results(lease, 0, seconds, encoded))
+
+
+@asynccontextmanager
+async def open_node(
+    *seconds: Callable[[Any], float],
+) -> AsyncIterator[tuple[Node, list[FakeWorker], trio.Nursery]]:
+    node = Node(ValueCodec())
+    async with trio.open_nursery() as nursery:
+        workers = []
+        for place, each in enumerate(seconds):
+            workers.append(join(node, nursery, f"worker {place}", each))
+        nursery.start_soon(node.balance)
+        yield node, workers, nursery
+        nursery.cancel_scope.cancel()
+
+
+def join(
+    node: Node, nursery: trio.Nursery, name: str, seconds: Callable[[Any], float] = lambda item: 0.0
+) -> FakeWorker:
+    ours, theirs = memory_channel_pair()
+    nursery.start_soon(node.serve, ours, name)
+    worker = FakeWorker(theirs, seconds)
+    nursery.start_soon(worker.run)
+    return worker
+
+
+def open_stream(node: Node, nursery: trio.Nursery, items: Any, **options: Any) -> Stream:
+    stream = Stream(open_source(items), node.new_lender(**options), Window())
+    node.open_stream(stream)
+    nursery.start_soon(stream.source.run, lambda: node.input_has_news(stream))
+    return stream
+
+
+async def all_results(node: Node, stream: Stream) -> list[Any]:
+    results: list[Any] = []
+    try:
+        while True:
+            results += (await node.next_results(stream)).values
+    except EndOfInput:
+        return results
+
+
+def fixed(seconds: float) -> Callable[[Any], float]:
+    return lambda item: seconds
+
+
+async def test_results_come_in_order_whoever_computes_them(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.1), fixed(0.01), lambda item: item % 7 / 100) as (node, _, nursery):
+        stream = open_stream(node, nursery, list(range(300)))
+        assert await all_results(node, stream) == [i * i for i in range(300)]
+
+
+async def test_whoever_is_faster_computes_more(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.1), fixed(0.01)) as (node, (slow, fast), nursery):
+        stream = open_stream(node, nursery, list(range(500)))
+        await all_results(node, stream)
+        assert len(fast.computed) > 5 * len(slow.computed)
+
+
+async def test_short_items_travel_together_and_long_ones_alone(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.0001)) as (node, (worker,), nursery):
+        await all_results(node, open_stream(node, nursery, list(range(5000))))
+        assert max(worker.batch_sizes) >= 200
+        assert len(worker.batch_sizes) < 100
+    async with open_node(fixed(1.0)) as (node, (worker,), nursery):
+        await all_results(node, open_stream(node, nursery, list(range(20))))
+        assert set(worker.batch_sizes) == {1}
+
+
+async def test_nothing_waits_behind_a_long_item_while_somebody_is_idle(autojump_clock: Any) -> None:
+    def seconds(item: int) -> float:
+        return 100.0 if item == 1000 else 0.001
+
+    async with open_node(seconds, seconds) as (node, _, nursery):
+        stream = open_stream(node, nursery, list(range(1050)))
+        started = trio.current_time()
+        assert await all_results(node, stream) == [i * i for i in range(1050)]
+        assert trio.current_time() - started < 103
+        assert stream.lender.statistics().waiting == 0
+    # Everything but the long item was done long before it.
+
+
+async def test_items_behind_a_long_one_are_computed_meanwhile(autojump_clock: Any) -> None:
+    def seconds(item: int) -> float:
+        return 100.0 if item == 1000 else 0.001
+
+    async with open_node(seconds, seconds) as (node, workers, nursery):
+        open_stream(node, nursery, list(range(1050)))
+        await trio.sleep(50)
+        assert sum(len(worker.computed) for worker in workers) >= 1048
+
+
+async def test_a_lost_borrower_s_items_are_lent_again(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.01)) as (node, _, nursery):
+        stream = open_stream(node, nursery, list(range(200)))
+        with trio.CancelScope() as doomed:
+
+            async def die_soon() -> None:
+                await trio.sleep(0.5)
+                await lost.channel.aclose()
+
+            lost = join(node, nursery, "lost", fixed(0.05))
+            nursery.start_soon(die_soon)
+            assert await all_results(node, stream) == [i * i for i in range(200)]
+        assert not doomed.cancelled_caught
+        assert 0 < len(lost.computed) < 50
+        assert len(node.borrowers) == 1
+
+
+async def test_a_borrower_that_comes_late_takes_part(autojump_clock: Any) -> None:
+    async with open_node() as (node, _, nursery):
+        stream = open_stream(node, nursery, list(range(20)))
+        with trio.move_on_after(100):
+            await node.next_results(stream)
+        join(node, nursery, "late")
+        assert await all_results(node, stream) == [i * i for i in range(20)]
+
+
+async def test_nothing_is_read_before_somebody_could_take_it(autojump_clock: Any) -> None:
+    read = []
+
+    def items() -> Any:
+        for i in range(1000):
+            read.append(i)
+            yield i
+
+    async with open_node() as (node, _, nursery):
+        stream = open_stream(node, nursery, items())
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert read == []
+        join(node, nursery, "first", fixed(1.0))
+        await node.next_results(stream)
+        assert len(read) <= 4
+
+
+async def test_results_that_cannot_be_decoded_strike_the_item(autojump_clock: Any) -> None:
+    class Garbling(FakeWorker):
+        async def send_results(self, lease: int, results: list[Any], seconds: float) -> None:
+            garbage = msgspec.Raw(b"\x91\xc7\x01\x7f\x00")
+            await self.channel.send(messages.Results(lease, 0, seconds, garbage))
+
+    async with open_node() as (node, _, nursery):
+        stream = open_stream(node, nursery, [1])
+        for _ in range(3):
+            ours, theirs = memory_channel_pair()
+            nursery.start_soon(Garbling(theirs).run)
+            await node.serve(ours, "garbling")
+        run = await node.next_results(stream)
+        assert "extension" in run.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        messages.Results(1, 0, 0.0, msgspec.Raw(b"\x90")),
+        messages.Results(1, 0, 0.0, msgspec.Raw(b"\x01")),
+        messages.Results(1, 0, 0.0, msgspec.Raw(b"\x91\x01"), {7: messages.Failure("A", "b")}),
+        messages.Recall(1),
+    ],
+)
+async def test_a_borrower_that_talks_nonsense_is_dropped(
+    message: messages.Message, autojump_clock: Any
+) -> None:
+    async with open_node() as (node, _, nursery):
+        stream = open_stream(node, nursery, [3])
+        ours, theirs = memory_channel_pair()
+        await theirs.send(message)
+        await node.serve(ours, "strange")
+        assert node.borrowers == []
+        join(node, nursery, "honest")
+        assert await all_results(node, stream) == [9]
+
+
+async def test_a_second_stream_starts_with_the_rates_of_the_first(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.0001)) as (node, (worker,), nursery):
+        first = open_stream(node, nursery, list(range(5000)))
+        await all_results(node, first)
+        node.close_stream(first)
+        worker.batch_sizes.clear()
+        second = open_stream(node, nursery, list(range(5000)))
+        assert len(await all_results(node, second)) == 5000
+        assert worker.batch_sizes[0] > 100
+
+
+async def test_late_results_of_a_closed_stream_are_not_the_next_one_s(autojump_clock: Any) -> None:
+    async with open_node(fixed(1.0)) as (node, _, nursery):
+        first = open_stream(node, nursery, [1, 2, 3])
+        await trio.sleep(0.5)
+        node.close_stream(first)
+        second = open_stream(node, nursery, [10, 20])
+        assert await all_results(node, second) == [100, 400]
+
+
+async def test_an_item_that_cannot_travel_fails_alone(autojump_clock: Any) -> None:
+    async with open_node(fixed(0.0)) as (node, _, nursery):
+        stream = open_stream(node, nursery, [1, 2, 3, object(), 5, 6, 7, 8])
+        failures: dict[int, Any] = {}
+        results: list[Any] = []
+        try:
+            while True:
+                run = await node.next_results(stream)
+                results += run.values
+                failures |= {run.start + place: why for place, why in run.failures.items()}
+        except EndOfInput:
+            pass
+        assert results == [1, 4, 9, None, 25, 36, 49, 64]
+        assert list(failures) == [3]
+        assert "object" in failures[3].reason
+
+
+async def test_a_failing_input_gives_all_before_it_first(autojump_clock: Any) -> None:
+    def items() -> Any:
+        yield from range(5)
+        raise OSError("the disk is gone")
+
+    async with open_node(fixed(0.01)) as (node, _, nursery):
+        stream = open_stream(node, nursery, items())
+        results: list[Any] = []
+        with pytest.raises(OSError, match="the disk is gone"):
+            while True:
+                results += (await node.next_results(stream)).values
+        assert results == [0, 1, 4, 9, 16]
+
+
+async def test_memory_channels_close_at_both_ends() -> None:
+    one, other = memory_channel_pair()
+    assert isinstance(one, MemoryChannel)
+    await one.aclose()
+    with pytest.raises(ChannelClosedError):
+        await other.receive()
+    with pytest.raises(ChannelClosedError):
+        await other.send(messages.Ready())
+    with pytest.raises(ChannelClosedError):
+        await one.receive()
