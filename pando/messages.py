@@ -71,6 +71,12 @@ class Struck(msgspec.Struct, array_like=True, tag="struck"):
     reason: str
 
 
+class Want(msgspec.Struct, array_like=True, tag="want"):
+    """From a child: how many workers compute below this channel, its own among them."""
+
+    workers: int
+
+
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
     """From a borrower: the function is loaded; items may come."""
 
@@ -89,7 +95,7 @@ class Load(msgspec.Struct, array_like=True, tag="load"):
 
 
 ToBorrower = Load | Lend | Recall
-FromBorrower = Ready | Refused | Results | Returned | Struck
+FromBorrower = Ready | Refused | Results | Returned | Struck | Want
 Message = ToBorrower | FromBorrower
 
 _encoder = msgspec.msgpack.Encoder()

@@ -15,7 +15,8 @@ from .errors import ItemError, RunClosedError, UsageError
 from .functions.capture import capture, function_name
 from .scheduler import LenderStatistics, ResultRun, StruckOut, Window
 from .sources import EndOfInput, Source, open_source
-from .tree.node import Node, Stream
+from .tree.lending import Stream
+from .tree.node import Node
 from .worker.pool import WorkerPool, count_cores
 
 CLOSE_SECONDS = 1.0
@@ -343,7 +344,7 @@ async def open_packed_run(
             pool_ended.set()
 
         nursery.start_soon(keep_workers)
-        nursery.start_soon(node.balance)
+        nursery.start_soon(node.balance_forever)
         try:
             yield run
             run.close()

@@ -133,7 +133,7 @@ def read_config(home: Path | None = None) -> dict[str, Any]:
 
     Raises:
         UsageError: the file is not JSON, or a key is unknown or of the wrong type. The message
-            names the file and the key.
+            names the file and the key. So it does where a value is out of its range.
     """
     path = (home or Path.home()) / CONFIG_FILE
     try:
@@ -148,7 +148,12 @@ def read_config(home: Path | None = None) -> dict[str, Any]:
         raise UsageError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path} should hold one JSON object, with options as its keys")
-    return dict(_checked(content, path))
+    checked = dict(_checked(content, path))
+    try:
+        Settings(**checked)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return checked
 
 
 def _checked(content: Mapping[str, Any], path: Path) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ iterable in a task.
 from __future__ import annotations
 
 import contextvars
+import inspect
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
@@ -90,27 +91,39 @@ class _PromptSource:
 
 
 class _Gathering:
-    """What has been read ahead of `read_nowait`, and how much more may be."""
+    """What has been read ahead of `read_nowait`, and how much more may be.
+
+    Items are counted from the first on, so that a wish that is repeated while items are on their
+    way is not fulfilled twice.
+    """
 
     def __init__(self) -> None:
         self._items: list[Any] = []
         self._end: Exception | None = None
-        self._wanted = 0
+        self._taken = 0
+        self._allowed = 0
+
+    def count_unread(self) -> int | None:
+        return None
 
     def read_nowait(self, limit: int) -> list[Any]:
-        if self._items:
-            # A reading thread may append meanwhile, and does nothing else.
-            items = self._items[:limit]
-            del self._items[:limit]
-            if len(items) < limit:
-                self._want(limit - len(items))
-            return items
-        if self._end is not None and not self._items:
-            raise self._end
-        self._want(limit)
-        raise WouldBlock
+        # A reading thread may append at any moment, and does nothing else.
+        if not self._items:
+            end = self._end
+            if end is not None and not self._items:
+                raise end
+            self._allow(self._taken + limit)
+            if not self._items:
+                raise WouldBlock
+        items = self._items[:limit]
+        del self._items[: len(items)]
+        self._taken += len(items)
+        if len(items) < limit:
+            self._allow(self._taken + limit - len(items))
+        return items
 
-    def _want(self, count: int) -> None:
+    def _allow(self, count: int) -> None:
+        """Items may be read until there have been so many since the start."""
         raise NotImplementedError
 
 
@@ -125,13 +138,10 @@ class _ThreadSource(_Gathering):
         self._hungry = False
         self._notify: Callable[[], None] = lambda: None
 
-    def count_unread(self) -> int | None:
-        return None
-
-    def _want(self, count: int) -> None:
-        self._hungry = True
+    def _allow(self, count: int) -> None:
         with self._permits:
-            self._wanted = count
+            self._hungry = True
+            self._allowed = max(self._allowed, count)
             self._permits.notify()
 
     async def run(self, wake: Callable[[], None]) -> None:
@@ -154,14 +164,12 @@ class _ThreadSource(_Gathering):
         )
         thread.start()
         try:
-            while True:
+            while self._end is None:
                 await news.wait()
                 news = trio.Event()
                 if self._end is None:
                     await trio.sleep(GATHER_SECONDS)
                 wake()
-                if self._end is not None and not self._items:
-                    return
         finally:
             self.close()
 
@@ -173,33 +181,35 @@ class _ThreadSource(_Gathering):
     def _read(self) -> None:
         """The thread: read as many items as are wanted, then wait to be asked for more."""
         end: Exception = EndOfInput()
+        read = 0
         try:
-            while (count := self._next_permit()) and self._append(count):
-                pass
+            while count := self._next_permit(read):
+                if not self._append(count):
+                    break
+                read += count
         except BaseException as error:
             end = error if isinstance(error, Exception) else RuntimeError(f"the input: {error!r}")
-        finally:
-            close = getattr(self._iterator, "close", None)
-            if self._closed and close is not None:
-                close()
-            self._end = end
-            self._notify()
+        self._iterator = iter(())  # a generator that nobody else holds is finalized here
+        self._end = end
+        self._notify()
 
-    def _next_permit(self) -> int:
+    def _next_permit(self, read: int) -> int:
+        """Wait until more than the items read so far are wanted; 0 when closed."""
         with self._permits:
-            while not self._wanted and not self._closed:
+            while self._allowed <= read and not self._closed:
                 self._permits.wait()
-            count, self._wanted = self._wanted, 0
-            return 0 if self._closed else count
+            return 0 if self._closed else self._allowed - read
 
     def _append(self, count: int) -> bool:
-        """Read so many items; False where the iterator has ended."""
+        """Read so many items; False where the iterator has ended, or reading was closed."""
         append = self._items.append
         for item in islice(self._iterator, count):
             append(item)
             if self._hungry:
                 self._hungry = False
                 self._notify()
+            if self._closed:
+                return False
             count -= 1
         return count == 0
 
@@ -211,34 +221,36 @@ class _AsyncSource(_Gathering):
         super().__init__()
         self._iterable = items
         self._asked = trio.Event()
+        self._scope = trio.CancelScope()
 
-    def count_unread(self) -> int | None:
-        return None
-
-    def _want(self, count: int) -> None:
-        self._wanted = count
+    def _allow(self, count: int) -> None:
+        self._allowed = max(self._allowed, count)
         self._asked.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
+        with self._scope:
+            try:
+                await self._read(wake)
+            except StopAsyncIteration:
+                self._end = EndOfInput()
+            except Exception as error:
+                self._end = error
+        wake()
+
+    async def _read(self, wake: Callable[[], None]) -> None:
         iterator = aiter(self._iterable)
+        read = 0
         try:
             while True:
                 await self._asked.wait()
                 self._asked = trio.Event()
-                while self._wanted:
-                    self._wanted -= 1
+                while read < self._allowed:
                     self._items.append(await anext(iterator))
+                    read += 1
                     wake()
-        except StopAsyncIteration:
-            self._end = EndOfInput()
-        except Exception as error:
-            self._end = error
         finally:
-            close = getattr(iterator, "aclose", None)
-            if close is not None:
-                with trio.CancelScope(shield=True):
-                    await close()
-        wake()
+            if inspect.isasyncgen(iterator):
+                await iterator.aclose()
 
     def close(self) -> None:
-        self._wanted = 0
+        self._scope.cancel()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,6 +15,7 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
     """A run of one result for each item; a failure holds the item's `ItemError`."""
     from ..worker.child import make_synchronous
 
+    process = os.getpid()
     call = make_synchronous(function)
     for index, item in enumerate(items):
         failures: dict[int, Any] = {}
@@ -26,19 +24,21 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
             failures[0] = ItemError(item, index, "UnsupportedValueError", item.reason)
         else:
             try:
-                with contextlib.redirect_stdout(sys.stderr):
-                    result = call(item)
+                result = call(item)
             except (KeyboardInterrupt, GeneratorExit):
                 raise
             except BaseException as error:
                 failures[0] = _item_error(error, item, index)
+            if os.getpid() != process:  # the function has forked, and this is not the command
+                os._exit(0)
         yield ResultRun(index, [item], [result], failures)
 
 
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
-    own = error.__traceback__.tb_next if error.__traceback__ else None
-    text = "".join(traceback.format_exception(type(error), error, own))
-    return ItemError(item, index, type(error).__qualname__, str(error), text)
+    from ..worker.child import describe_failure
+
+    failure = describe_failure(error)
+    return ItemError(item, index, failure.type, failure.reason, failure.traceback)
 
 
 def free_standard_input() -> int:

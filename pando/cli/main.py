@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FunctionError, ItemError, PandoError, UsageError
 from ..settings import Settings, dashed
+from .output import ClosedOutputError, OutputError, free_standard_output, say, write_all
 
 if TYPE_CHECKING:
     from ..run import ResultStream
@@ -21,13 +23,19 @@ DONE, ITEM_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open
     try:
         return _run(sys.argv[1:] if arguments is None else arguments)
+    except ClosedOutputError:
+        return DONE
     except (UsageError, FunctionError) as error:
-        _say(str(error))
+        for note in getattr(error, "__notes__", ()):
+            sys.stderr.write(note)
+        say(str(error))
         return WRONG_USE
     except PandoError as error:
-        _say(str(error))
+        say(str(error))
         return ITEM_FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -38,17 +46,18 @@ def _run(arguments: list[str]) -> int:
 
     parsed = parse(arguments)
     if isinstance(parsed, str):
-        sys.stdout.write(parsed)
+        write_all(1, parsed.encode())
         return DONE
     settings, module, words, given = parsed
     from ..functions.convention import find_function
 
-    function = find_function(module)
-    _explain(given)
-    if not settings.stdin and not words:
-        _say("there are no items, so nothing is done; name them behind the module, or use --stdin")
-        return DONE
-    return Command(settings, function, words).run()
+    with free_standard_output() as output:
+        function = find_function(module)
+        _explain(given)
+        if not settings.stdin and not words:
+            say("there are no items, so nothing is done; name some behind MODULE, or use --stdin")
+            return DONE
+        return Command(settings, function, words, output).run()
 
 
 def _explain(given: list[str]) -> None:
@@ -57,23 +66,18 @@ def _explain(given: list[str]) -> None:
 
     for option in fields(Settings):
         if option.name in given and not option.metadata["built"]:
-            _say(f"--{dashed(option.name)} has no effect yet: volunteers are to come")
+            say(f"--{dashed(option.name)} has no effect yet: its part is to come")
     if "headless" in given:
-        _say("--headless is not needed: no window is ever opened")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"pando: {text}\n")
-    sys.stderr.flush()
+        say("--headless is not needed: no window is ever opened")
 
 
 class Command:
-    """One use of the command: its settings, its function and its items."""
+    """One use of the command: its settings, its function, its items, and where results go."""
 
     def __init__(
-        self, settings: Settings, function: Callable[[Any], Any], words: list[str]
+        self, settings: Settings, function: Callable[[Any], Any], words: list[str], output: int
     ) -> None:
-        from .items import choose_parser
+        from .items import MAX_DIGITS, choose_parser
         from .output import choose_format
 
         self._settings = settings
@@ -81,38 +85,35 @@ class Command:
         self._words = words
         self._parse = choose_parser(as_json=settings.json, strings=settings.strings)
         self._format = choose_format(as_json=settings.json)
+        self._output = output
         self._failed = False
-        sys.set_int_max_str_digits(0)
+        sys.set_int_max_str_digits(MAX_DIGITS)
 
     def run(self) -> int:
         """Compute, print, and return the exit status."""
-        from .output import ClosedOutputError
-
-        if not self._settings.local and self._settings.start_idle:
+        if self._settings.stdin and sys.stdin is None:
+            raise UsageError("standard input is closed")
+        if self._settings.local:
+            self._run_locally()
+        elif self._settings.start_idle:
             raise UsageError("--start-idle waits for volunteers, who are to come; leave it out")
-        try:
-            if self._settings.local:
-                self._run_locally()
-            else:
-                self._run_on_workers()
-        except ClosedOutputError:
-            return DONE
+        elif self._settings.workers == 0:
+            raise UsageError("with --workers 0 nobody computes, since volunteers are to come")
+        else:
+            self._run_on_workers()
         return ITEM_FAILED if self._failed else DONE
 
     def _run_locally(self) -> None:
         from .items import read_lines
         from .local import compute_locally, free_standard_input
-        from .output import ClosedOutputError, report_item_error, write_all
+        from .output import report_item_error
 
         items: Iterator[Any] = iter(self._parse(self._words))
         if self._settings.stdin:
             items = read_lines(free_standard_input(), self._parse)
         for run in compute_locally(self._function, items):
             printout = self._print_form(run)
-            try:
-                write_all(1, printout.data)
-            except BrokenPipeError:
-                raise ClosedOutputError from None
+            write_all(self._output, printout.data)
             for error in printout.errors:
                 report_item_error(error)
             if printout.is_last:
@@ -169,23 +170,24 @@ class Command:
     async def _print_all(self, stream: ResultStream[Any], progress: Progress) -> Exception | None:
         """Print results until they end, and return why they ended early, if they did."""
         from ..sources import EndOfInput
-        from .output import ClosedOutputError, ResultWriter, report_item_error
+        from .output import report_item_error
+        from .writer import ResultWriter
 
-        writer = ResultWriter(1)
+        writer = ResultWriter(self._output)
         while True:
             try:
                 results = await stream.next_run()
             except EndOfInput:
                 return None
             except PandoError as error:
-                return error
+                return error  # raised when the run is closed, and not out of its nursery
             failed = len(results.failures)
             progress.count(len(results.values) - failed, failed)
             printout = self._print_form(results)
             progress.erase()
             try:
                 await writer.write(printout.data)
-            except ClosedOutputError as error:
+            except (ClosedOutputError, OutputError) as error:
                 return error
             for item_error in printout.errors:
                 report_item_error(item_error)

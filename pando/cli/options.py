@@ -116,7 +116,10 @@ def parse(arguments: list[str]) -> tuple[Settings, str, list[str], list[str]] | 
         raise UsageError("which module? Use it as: pando MODULE [OPTIONS] [ITEM ...]; see pando -h")
     if given.get("stdin") and items:
         raise UsageError("items come from --stdin or from the command line, not from both")
-    return Settings(**{**read_config(), **given}), module, items, list(given)
+    defaults = read_config()
+    if items:
+        defaults.pop("stdin", None)
+    return Settings(**{**defaults, **given}), module, items, list(given)
 
 
 def _without_boolean_values(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:

@@ -6,22 +6,22 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import trio
-
-from ..errors import ItemError
-
-ATOMIC_SIZE = select.PIPE_BUF
-"""Bytes that a pipe which is ready for writing takes without waiting."""
+from ..errors import ItemError, PandoError, UsageError
 
 Format = Callable[[Any], str]
 
 
 class ClosedOutputError(Exception):
     """Whoever was reading the results has gone."""
+
+
+class OutputError(PandoError):
+    """Results cannot be written."""
 
 
 def choose_format(*, as_json: bool) -> Format:
@@ -59,45 +59,66 @@ def encode_lines(lines: list[str]) -> bytes:
     """Lines as bytes; lone surrogates become the bytes that they were read from."""
     if not lines:
         return b""
-    text = "\n".join(lines) + "\n"
     try:
-        return text.encode("utf-8", "surrogateescape")
+        return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace")
+        return b"".join(map(_encode_line, lines))
 
 
-class ResultWriter:
-    """Writes to a file descriptor without ever holding up the run behind a slow reader."""
+def _encode_line(line: str) -> bytes:
+    try:
+        return line.encode("utf-8", "surrogateescape") + b"\n"
+    except UnicodeEncodeError:
+        return line.encode("utf-8", "backslashreplace") + b"\n"
 
-    def __init__(self, file: int) -> None:
-        self._file = file
-        self._poll = select.poll()
-        self._poll.register(file, select.POLLOUT)
 
-    async def write(self, data: bytes) -> None:
-        """Write all of it.
+@contextmanager
+def free_standard_output() -> Iterator[int]:
+    """Keep the place of the results to ourselves: a file descriptor to write them to.
 
-        Raises:
-            ClosedOutputError: nobody reads any more.
-        """
-        try:
-            if len(data) <= ATOMIC_SIZE and self._ready():
-                os.write(self._file, data)
-                await trio.lowlevel.checkpoint()
-            else:
-                await trio.to_thread.run_sync(write_all, self._file, data, abandon_on_cancel=True)
-        except BrokenPipeError:
-            raise ClosedOutputError from None
-
-    def _ready(self) -> bool:
-        return any(event & select.POLLOUT for _, event in self._poll.poll(0))
+    What the module, its function or a program that they start prints meanwhile goes to standard
+    error.
+    """
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
+    sys.stdout.flush()
+    results = os.dup(1)
+    os.dup2(2, 1)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        yield results
+    finally:
+        sys.stdout.flush()
+        os.dup2(results, 1)
+        os.close(results)
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write all of the data, waiting as long as it takes."""
+    """Write all of the data, waiting as long as it takes.
+
+    Raises:
+        ClosedOutputError: nobody reads any more.
+        OutputError: it cannot be written.
+    """
     view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
+    try:
+        while view:
+            view = view[_write_some(file, view) :]
+    except BrokenPipeError:
+        raise ClosedOutputError from None
+    except OSError as error:
+        raise OutputError(f"the results cannot be written: {error.strerror}") from None
+
+
+def _write_some(file: int, data: memoryview) -> int:
+    try:
+        return os.write(file, data)
+    except BlockingIOError:  # another program that has the file open wants it so
+        poll = select.poll()
+        poll.register(file, select.POLLOUT)
+        poll.poll()
+        return 0
 
 
 def report_item_error(error: ItemError) -> None:

@@ -16,6 +16,8 @@ MAX_BATCH_ITEMS = 8192
 """Items in one batch, however short they are."""
 MAX_BATCH_BYTES = 1024 * 1024
 """Bytes of encoded items that one batch aims for at the most."""
+UNPROVEN_WORKERS = 256
+"""Workers that a borrower may ask for before it has shown any result."""
 MAX_SECONDS = 1e6
 """No batch counts as longer than this."""
 SMOOTHING = 0.3
@@ -27,16 +29,35 @@ LONG_SECONDS = 0.005
 class Credit:
     """What one borrower may hold, by its measured rate.
 
-    Times are in seconds, as `told` by whoever drives it: nothing here reads a clock.
+    A borrower is a worker, or a child with many workers below it, whose work travels in several
+    messages at once so that the flow is even. Times are in seconds, as they are told: nothing
+    here reads a clock.
 
     Args:
-        capacity: batches it can hold with none of its workers idle, two for each worker.
+        messages: how many batches it holds when it holds all it may.
+        target_seconds: work that one batch should be.
     """
 
-    def __init__(self, capacity: int = 2) -> None:
-        self.capacity = capacity
+    def __init__(self, *, messages: int = 2, target_seconds: float = TARGET_SECONDS) -> None:
         self.item_seconds: float | None = None
+        self._messages = messages
+        self._target_seconds = target_seconds
+        self._asked_workers = 1
         self._largest = 0
+        self._computed = 0
+
+    @property
+    def workers(self) -> int:
+        """How many workers it computes with: what it asks for, as far as it has shown results."""
+        return max(1, min(self._asked_workers, UNPROVEN_WORKERS + self._computed))
+
+    def ask(self, workers: int) -> None:
+        """The borrower says how many workers it has, itself and below it."""
+        self._asked_workers = workers
+
+    def may_hold(self, batch: int) -> int:
+        """How many items it may hold, when its batches are of this size."""
+        return max(self._messages * batch, 2 * self.workers)
 
     def batch_size(
         self,
@@ -49,22 +70,25 @@ class Credit:
         """How many items the next batch should have.
 
         Args:
-            borrowers: how many share what remains.
+            borrowers: how many workers share what remains.
             remaining: items not lent yet, where the input's end is known.
             item_bytes: the mean size of an encoded item.
             limit: the user's own bound.
         """
+        # Two batches in flight keep one worker busy; more messages share the same work.
+        share = 2 * self.workers / self._messages
         if self.item_seconds is None:
-            size = 1
+            size = int(share)
         else:
-            target = max(TARGET_SECONDS, borrowers * TARGET_SECONDS_PER_BORROWER)
-            size = int(target / max(self.item_seconds, 1e-9))
-            size = min(size, self._largest * GROWTH, MAX_BATCH_ITEMS, limit)
+            target = max(self._target_seconds, borrowers * TARGET_SECONDS_PER_BORROWER)
+            size = int(max(1, target / max(self.item_seconds, 1e-9)) * share)
+            size = min(size, max(self._largest, int(share)) * GROWTH)
+        size = min(size, MAX_BATCH_ITEMS, limit)
         if item_bytes:
             size = min(size, int(MAX_BATCH_BYTES / max(item_bytes, 1.0)))
         if remaining is not None and self.item_seconds is not None:
-            share = math.ceil(remaining / (2 * borrowers))
-            size = min(size, max(share, int(SHORT_SECONDS / max(self.item_seconds, 1e-9))))
+            fair = math.ceil(remaining * self.workers / (2 * borrowers))
+            size = min(size, max(fair, int(SHORT_SECONDS / max(self.item_seconds, 1e-9))))
         return max(1, size)
 
     def completed(self, items: int, seconds: float) -> None:
@@ -77,6 +101,7 @@ class Credit:
         else:
             self.item_seconds += SMOOTHING * (mean - self.item_seconds)
         self._largest = max(self._largest, items)
+        self._computed += items
 
     def expected_seconds(self, items: int, waited: float) -> float:
         """How long so many items will probably keep the borrower busy.
@@ -88,4 +113,4 @@ class Credit:
         """
         if self.item_seconds is None:
             return waited
-        return max(items * self.item_seconds, waited)
+        return max(items * self.item_seconds / self.workers, waited)

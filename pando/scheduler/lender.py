@@ -220,6 +220,37 @@ class Lender:
                 self._lent -= high - low
                 self._push_back(lease, low, high)
 
+    def withdraw(self, low: int, high: int) -> list[tuple[int, int]]:
+        """Take the waiting items of these indices out of the stream, undone.
+
+        They count as handed out. Returns the stretches taken, as index and count.
+        """
+        taken: list[tuple[int, int]] = []
+        back, self._back = self._back, []
+        for start, items in back:
+            first, last = max(low, start), min(high, start + len(items))
+            if first >= last:
+                self._back.append((start, items))
+                continue
+            taken.append((first, last - first))
+            self._push_stretch(start, items, 0, first - start)
+            self._push_stretch(start, items, last - start, len(items))
+        heapq.heapify(self._back)
+        fresh_start = self._read - len(self._fresh) + self._fresh_lent
+        first, last = max(low, fresh_start), min(high, self._read)
+        if first < last:
+            taken.append((first, last - first))
+            fresh = self._fresh[self._fresh_lent :]
+            self._push_stretch(fresh_start, fresh, 0, first - fresh_start)
+            self._push_stretch(fresh_start, fresh, last - fresh_start, len(fresh))
+            self._fresh_lent = len(self._fresh)
+        self._back_size = sum(len(items) for _, items in self._back)
+        for start, count in taken:
+            for index in range(start, start + count):
+                self._strikes.pop(index, None)
+            self._buffer.skip(count)
+        return taken
+
     # ---- the output ----
 
     def take(self) -> ResultRun | None:
@@ -252,9 +283,9 @@ class Lender:
         """What a borrower holds, oldest lease first."""
         return list(self._borrowers[borrower].values())
 
-    def count_leases(self, borrower: Hashable) -> int:
-        """How many leases a borrower holds."""
-        return len(self._borrowers[borrower])
+    def count_lent(self, borrower: Hashable) -> int:
+        """How many items a borrower holds."""
+        return sum(lease.count_missing() for lease in self._borrowers[borrower].values())
 
     def statistics(self) -> LenderStatistics:
         """A snapshot of the figures."""

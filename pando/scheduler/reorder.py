@@ -57,6 +57,11 @@ class ReorderBuffer:
             self._ready.append(due)
             self._next += len(due.values)
 
+    def skip(self, count: int) -> None:
+        """So many results will never come; where order does not matter."""
+        assert not self.ordered
+        self.handed_out += count
+
     def take(self) -> ResultRun | None:
         """The next run to hand out, or None where its turn has not come."""
         if not self._ready:

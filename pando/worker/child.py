@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import inspect
 import os
 import select
@@ -24,7 +25,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from .. import messages, values
-from ..errors import FunctionError, UnsupportedValueError
+from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from ..functions.package import FunctionPackage
 from . import framing
 from .progress import LEASE, NOTHING, OFFSET, Progress
@@ -83,12 +84,11 @@ class Child:
         function = self._load(load.function)
         if function is None:
             return
-        threading.Thread(target=self._listen, args=(reader, received), daemon=True).start()
+        listen = functools.partial(self._listen_or_die, reader, received)
+        threading.Thread(target=listen, daemon=True).start()
         self._send(messages.Ready())
         while (batch := self._next_batch()) is not None:
             self._compute(batch, function)
-            if self._forked:
-                os._exit(0)
             self._finish(batch)
 
     def _load(self, packed: bytes) -> Function | None:
@@ -97,11 +97,11 @@ class Child:
         try:
             return make_synchronous(restore(FunctionPackage.from_bytes(packed)))
         except FunctionError as error:
-            self._send(messages.Refused(messages.cut(str(error))))
+            self._send(messages.Refused(_portable(str(error))))
         except BaseException as error:
             text = "".join(traceback.format_exception(error))
             reason = f"the function cannot be loaded: {_one_line(error)}"
-            self._send(messages.Refused(messages.cut(reason), messages.cut(text)))
+            self._send(messages.Refused(_portable(reason), _portable(text)))
         return None
 
     def _next_batch(self) -> Batch | None:
@@ -127,9 +127,11 @@ class Child:
             try:
                 result = function(item)
             except BaseException as error:
-                batch.failures[len(batch.results)] = _failure(error)
+                batch.failures[len(batch.results)] = describe_failure(error)
                 result = None
             append(result)
+        if self._forked:
+            os._exit(0)
         cells[OFFSET] = NOTHING
 
     def _finish(self, batch: Batch) -> None:
@@ -138,6 +140,14 @@ class Child:
         self._flush(batch)
 
     # ---- the listening thread ----
+
+    def _listen_or_die(self, reader: framing.FrameReader, received: list[bytes]) -> None:
+        """A worker that no longer listens would keep its items for ever."""
+        try:
+            self._listen(reader, received)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
 
     def _listen(self, reader: framing.FrameReader, received: list[bytes]) -> None:
         poll = select.poll()
@@ -161,12 +171,29 @@ class Child:
 
     def _handle(self, message: messages.Message) -> None:
         if isinstance(message, messages.Lend):
-            batch = Batch(message.lease, values.decode(message.items))
+            try:
+                batch = Batch(message.lease, values.decode(message.items))
+            except MalformedValueError:
+                self._return_malformed(message)
+                return
             with self._state:
                 self._waiting.append(batch)
                 self._state.notify()
         elif isinstance(message, messages.Recall):
             self._recall(message.lease)
+
+    def _return_malformed(self, message: messages.Lend) -> None:
+        """Fail the items that cannot be decoded here, and give the others of their lease back."""
+        encoded = msgspec.msgpack.decode(message.items, type=list[msgspec.Raw])
+        nothing = msgspec.Raw(values.encode([None]))
+        for place, item in enumerate(encoded):
+            try:
+                values.decode(memoryview(item))
+            except MalformedValueError as error:
+                failures = {0: messages.Failure("MalformedValueError", _portable(str(error)))}
+                self._send(messages.Results(message.lease, place, 0.0, nothing, failures))
+            else:
+                self._send(messages.Returned(message.lease, place, 1))
 
     def _recall(self, lease: int) -> None:
         """Give back what has not been started of a lease."""
@@ -215,9 +242,11 @@ class Child:
                     results[place] = None
                 encoded = values.encode(results)
             seconds = now - batch.since
-            self._write(
-                messages.Results(batch.lease, start, seconds, msgspec.Raw(encoded), failures)
-            )
+            message = messages.Results(batch.lease, start, seconds, msgspec.Raw(encoded), failures)
+            try:
+                self._write(message)
+            except OSError:
+                self._die_without_link(batch)
             batch.sent = end
             batch.since = now
 
@@ -226,8 +255,16 @@ class Child:
             self._write(message)
 
     def _write(self, message: messages.Message) -> None:
-        with contextlib.suppress(OSError):  # the listening thread notices that the parent is gone
+        # The listening thread notices that the parent is gone.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._link.sendall(framing.frame(messages.encode(message)))
+
+    def _die_without_link(self, batch: Batch) -> NoReturn:
+        """The function has closed the link: end, so that an item of its batch is blamed."""
+        cells = self._progress.cells
+        if cells[OFFSET] == NOTHING:
+            cells[OFFSET] = batch.sent
+        os._exit(1)
 
     def _after_fork(self) -> None:
         """In a process that the function has forked: it must not speak for this one."""
@@ -248,18 +285,24 @@ def make_synchronous(function: Function) -> Function:
     return lambda item: runner.run(function(item))
 
 
-def _failure(error: BaseException) -> messages.Failure:
+def describe_failure(error: BaseException) -> messages.Failure:
+    """An exception of the function, as text."""
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
     else:
         reason = _text(error)
     try:
-        # The first frame is the loop above, which is none of the user's business.
+        # The first frame is the caller's loop, which is none of the user's business.
         own = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, own))
     except Exception:
         text = ""
-    return messages.Failure(type(error).__qualname__, messages.cut(reason), messages.cut(text))
+    return messages.Failure(type(error).__qualname__, _portable(reason), _portable(text))
+
+
+def _portable(text: str) -> str:
+    """A text that can travel: not too long, and with its lone surrogates written out."""
+    return messages.cut(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _text(error: BaseException) -> str:

@@ -16,7 +16,7 @@ MAX_IDLE_DEATHS = 5
 PAUSE_SECONDS = 0.1
 """The pause after the first of such deaths; it doubles with each."""
 
-Serve = Callable[[Channel, str], Awaitable[None]]
+Serve = Callable[[Channel, str], Awaitable[object]]
 
 
 def count_cores() -> int:

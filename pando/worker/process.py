@@ -112,9 +112,10 @@ class WorkerProcess:
         await self.send(messages.Load(function))
         answer = await self.receive()
         if isinstance(answer, messages.Refused):
+            error = FunctionError(answer.reason)
             if answer.traceback:
-                print(answer.traceback, end="", file=sys.stderr)
-            raise FunctionError(answer.reason)
+                error.add_note(answer.traceback)
+            raise error
 
     async def watch_items(self, timeout: float) -> None:
         """End the process as soon as an item has been running for `timeout` seconds."""

@@ -16,7 +16,8 @@ from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_cha
 from pando.run import ValueCodec
 from pando.scheduler import Window
 from pando.sources import EndOfInput, open_source
-from pando.tree.node import Node, Stream
+from pando.tree.lending import Stream
+from pando.tree.node import Node
 
 
 class FakeWorker:
@@ -88,7 +89,7 @@ async def open_node(
         workers = []
         for place, each in enumerate(seconds):
             workers.append(join(node, nursery, f"worker {place}", each))
-        nursery.start_soon(node.balance)
+        nursery.start_soon(node.balance_forever)
         yield node, workers, nursery
         nursery.cancel_scope.cancel()
 
