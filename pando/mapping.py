@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import queue
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 import trio
 
 from .functions.capture import function_name
-from .run import RunOptions, StreamOptions, open_packed_run, pack
+from .run import RunOptions, StreamOptions, as_serve_options, open_packed_run, pack
+from .serve_options import ServeOptions
 from .sources import EndOfInput, Source, open_source
 
 BATCHES_AHEAD = 2
@@ -65,6 +67,7 @@ def map(  # noqa: A001 - used as pando.map
     return_exceptions: bool = False,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    serve: bool | ServeOptions = True,
 ) -> Results:
     """Apply a function to each item, on all cores, and iterate over the results in order::
 
@@ -87,6 +90,7 @@ def map(  # noqa: A001 - used as pando.map
             else the error is raised there and ends the run.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, in the words of PEP 508.
+        serve: whether volunteers may join, and how; standard error shows the link.
 
     Raises:
         FunctionError: the function cannot be sent to workers, or not be loaded there.
@@ -98,7 +102,7 @@ def map(  # noqa: A001 - used as pando.map
         pack(function, requires),
         function_name(function),
         open_source(items),
-        RunOptions(workers, timeout, batch_limit, tuple(requires)),
+        RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve)),
         StreamOptions(ordered, return_exceptions, buffersize),
     )
     return Results(thread.batches(), thread)
@@ -169,7 +173,9 @@ class _RunThread:
             if self._closed:
                 return
         with self._scope:
-            async with open_packed_run(self._packed, self._name, self._options) as run:
+            async with open_packed_run(self._packed, self._name, self._options, _say) as run:
+                for link in run.links:
+                    _say(f"volunteers join at {link}")
                 stream = run.map_source(self._source, self._stream_options)
                 while True:
                     try:
@@ -178,6 +184,11 @@ class _RunThread:
                         break
                     await self._room.acquire()
                     self._handover.put(batch)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"pando: {text}\n")
+    sys.stderr.flush()
 
 
 _open_threads: weakref.WeakSet[_RunThread] = weakref.WeakSet()

@@ -11,6 +11,8 @@ import msgspec
 
 from .errors import PandoError
 
+VERSION = 1
+"""The protocol's version, in the first message each way."""
 MAX_TEXT = 64 * 1024
 """Characters of a failure's reason and of its traceback that travel; more is cut."""
 
@@ -94,9 +96,126 @@ class Load(msgspec.Struct, array_like=True, tag="load"):
     function: bytes
 
 
+class Hello(msgspec.Struct, array_like=True, tag="hello"):
+    """A node's first message to one that it has connected to.
+
+    With a `token` it asks the root to take part, with a `ticket` it takes a place that was kept
+    for it. `node` and `run` say who it has been before, if it has been somebody. Newcomers of its
+    own may connect to `port` at the address it is seen at, or at one of `addresses`.
+    """
+
+    version: int
+    name: str = ""
+    workers: int = 1
+    node: bytes = b""
+    run: str = ""
+    token: str = ""
+    ticket: str = ""
+    port: int = 0
+    addresses: list[str] = []
+
+
+class Denied(msgspec.Struct, array_like=True, tag="denied"):
+    """To a newcomer: no, and why, in words for people."""
+
+    reason: str
+    version: int = 0
+
+
+class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
+    """From the root to a newcomer: who you are, and what this run computes and how.
+
+    The function is empty where the newcomer has it already.
+    """
+
+    version: int
+    node: bytes
+    run: str
+    name: str
+    function: bytes
+    requirements: list[str] = []
+    timeout: float | None = None
+    batch_limit: int | None = None
+    degree: int = 10
+    bootstrap_timeout: float = 60.0
+    silence: float = 10.0
+    reporting_interval: float = 3.0
+    delegates: bool = True
+
+
+class Welcome(msgspec.Struct, array_like=True, tag="welcome"):
+    """To a newcomer: this channel's other end is your parent."""
+
+    parent: bytes
+
+
+class Delegated(msgspec.Struct, array_like=True, tag="delegated"):
+    """To a newcomer: your parent is at one of these addresses, and keeps a place for a ticket."""
+
+    addresses: list[str]
+    ticket: str
+
+
+class Joined(msgspec.Struct, array_like=True, tag="joined"):
+    """From a newcomer to the root: it has a parent."""
+
+
+class Unreachable(msgspec.Struct, array_like=True, tag="unreachable"):
+    """From a newcomer to the root: it cannot connect to the parent it was given."""
+
+    reason: str
+
+
+class Join(msgspec.Struct, array_like=True, tag="join"):
+    """To a child: find a place for this newcomer, at yourself or below."""
+
+    origin: bytes
+
+
+class Offer(msgspec.Struct, array_like=True, tag="offer"):
+    """From a child: `parent` keeps a place for this newcomer. No addresses: there is none."""
+
+    origin: bytes
+    parent: bytes
+    addresses: list[str]
+    ticket: str = ""
+
+
+class Leaving(msgspec.Struct, array_like=True, tag="leaving"):
+    """From a child: it leaves in order; it has given back what it will not finish."""
+
+
+class Ended(msgspec.Struct, array_like=True, tag="ended"):
+    """To a child: the run is over; tell your children."""
+
+
+class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
+    """Either way: still here."""
+
+
+class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
+    """A node's figures, since it joined. Times are in seconds."""
+
+    node: bytes
+    parent: bytes
+    name: str
+    workers: int
+    children: int
+    results: int
+    seconds: float
+
+
+class Status(msgspec.Struct, array_like=True, tag="status"):
+    """From a child: its own figures and those of all below it."""
+
+    nodes: list[NodeStatus]
+
+
 ToBorrower = Load | Lend | Recall
 FromBorrower = Ready | Refused | Results | Returned | Struck | Want
-Message = ToBorrower | FromBorrower
+Joining = Hello | Denied | Assigned | Welcome | Delegated | Joined | Unreachable
+Membership = Join | Offer | Leaving | Ended | Heartbeat | Status
+Message = ToBorrower | FromBorrower | Joining | Membership
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import trio
@@ -14,14 +14,19 @@ from . import messages, values
 from .errors import ItemError, RunClosedError, UsageError
 from .functions.capture import capture, function_name
 from .scheduler import LenderStatistics, ResultRun, StruckOut, Window
+from .serve_options import ServeOptions
 from .sources import EndOfInput, Source, open_source
 from .tree.lending import Stream
 from .tree.node import Node
 from .worker.pool import WorkerPool, count_cores
 
+if TYPE_CHECKING:
+    from .serving import Server
+
 CLOSE_SECONDS = 1.0
 """How long the workers may take to end in order when a run is closed."""
 
+Say = Callable[[str], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -35,12 +40,14 @@ class RunOptions:
         timeout: seconds that an item may take before it fails.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, in the words of PEP 508.
+        serve: how volunteers are let in; None where they are not.
     """
 
     workers: int | None = None
     timeout: float | None = None
     batch_limit: int | None = None
     requires: tuple[str, ...] = ()
+    serve: ServeOptions | None = None
 
     def __post_init__(self) -> None:
         _check_count("workers", self.workers, least=0)
@@ -71,14 +78,18 @@ class RunStatistics:
     """A run's figures.
 
     Attributes:
-        workers: worker processes alive and loaded now.
+        workers: workers that compute now, here and on volunteers.
         worker_deaths: workers that have died and were replaced.
+        volunteers: other nodes connected to this one.
         stream: the figures of the stream that is open, if one is.
+        counters: what was refused, cut off or ignored of what came from the network, by kind.
     """
 
     workers: int
     worker_deaths: int
+    volunteers: int
     stream: LenderStatistics | None
+    counters: dict[str, int]
 
 
 class ValueCodec:
@@ -96,8 +107,15 @@ class ValueCodec:
 class Run(Generic[Item, Result]):
     """A function and its workers, ready to map streams. Made by `open_run`."""
 
-    def __init__(self, node: Node, pool: WorkerPool, nursery: trio.Nursery, name: str) -> None:
+    def __init__(
+        self,
+        node: Node,
+        pool: WorkerPool,
+        nursery: trio.Nursery,
+        name: str,
+    ) -> None:
         self.function_name = name
+        self._server: Server | None = None
         self._node = node
         self._pool = pool
         self._nursery = nursery
@@ -149,10 +167,26 @@ class Run(Generic[Item, Result]):
 
     def statistics(self) -> RunStatistics:
         """A snapshot of the figures."""
-        return RunStatistics(len(self._node.borrowers), self._pool.deaths, self._node.statistics())
+        server = self._server
+        return RunStatistics(
+            self._node.workers,
+            self._pool.deaths,
+            len(server.membership.children) if server else 0,
+            self._node.statistics(),
+            dict(server.all_counters()) if server else {},
+        )
+
+    @property
+    def links(self) -> list[str]:
+        """What volunteers open to join, one link for each of this machine's addresses."""
+        return self._server.links if self._server else []
 
     async def _feed(self, stream: Stream) -> None:
         await stream.source.run(lambda: self._node.input_has_news(stream))
+
+    def served_by(self, server: Server | None) -> None:
+        """Volunteers join at this server."""
+        self._server = server
 
     def fail(self, error: Exception) -> None:
         """Nothing can be computed any more: whoever waits for results gets this error."""
@@ -299,6 +333,7 @@ async def open_run(
     timeout: float | None = None,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    serve: bool | ServeOptions = True,
 ) -> AsyncIterator[Run[Item, Any]]:
     """Open a run in a Trio program::
 
@@ -314,41 +349,54 @@ async def open_run(
         timeout: seconds that an item may take before it fails and its worker is replaced.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, in the words of PEP 508.
+        serve: whether volunteers may join, and how; their links are `Run.links`.
 
     Raises:
         FunctionError: the function cannot be sent to workers, or not be loaded there.
         UsageError: an option is wrong.
         WorkerError: workers cannot be started.
     """
-    options = RunOptions(workers, timeout, batch_limit, tuple(requires))
+    options = RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve))
     packed = pack(function, options.requires)
     async with open_packed_run(packed, function_name(function), options) as run:
         yield run
 
 
+def as_serve_options(serve: bool | ServeOptions) -> ServeOptions | None:
+    """How to serve, or None where nothing is to be served."""
+    if isinstance(serve, ServeOptions):
+        return serve
+    return ServeOptions() if serve else None
+
+
 @asynccontextmanager
 async def open_packed_run(
-    packed: bytes, name: str, options: RunOptions
+    packed: bytes, name: str, options: RunOptions, say: Say = lambda text: None
 ) -> AsyncIterator[Run[Any, Any]]:
-    """`open_run` for a function that has been packed already."""
+    """`open_run` for a function that has been packed already; `say` is told of what happens."""
     node = Node(ValueCodec(), batch_limit=options.batch_limit)
     count = count_cores() if options.workers is None else options.workers
     pool = WorkerPool(packed, count, node.serve, timeout=options.timeout)
     body_error: BaseException | None = None
     async with trio.open_nursery() as nursery:
         pool_ended = trio.Event()
-        run: Run[Any, Any] = Run(node, pool, nursery, name)
 
         async def keep_workers() -> None:
             await pool.run(run.fail)
             pool_ended.set()
 
+        run: Run[Any, Any] = Run(node, pool, nursery, name)
+
         nursery.start_soon(keep_workers)
         nursery.start_soon(node.balance_forever)
         try:
+            server = await _open_server(node, packed, name, options, say, nursery)
+            run.served_by(server)
             yield run
             run.close()
             pool.close()
+            if server is not None:
+                await server.end()
             with trio.move_on_after(CLOSE_SECONDS):
                 await pool_ended.wait()
         except trio.Cancelled:
@@ -356,7 +404,30 @@ async def open_packed_run(
         except BaseException as error:
             # Raised again below, so that the nursery does not wrap it into a group.
             body_error = error
-        run.close()
         nursery.cancel_scope.cancel()
     if body_error is not None:
         raise body_error
+
+
+async def _open_server(
+    node: Node, packed: bytes, name: str, options: RunOptions, say: Say, nursery: trio.Nursery
+) -> Server | None:
+    if options.serve is None:
+        return None
+    # While the workers start, there is time to import this.
+    await trio.lowlevel.checkpoint()
+    from .serving import Server
+
+    server = Server(
+        node,
+        packed,
+        name,
+        options.serve,
+        say,
+        timeout=options.timeout,
+        batch_limit=options.batch_limit,
+        requirements=options.requires,
+    )
+    await server.open()
+    nursery.start_soon(server.run)
+    return server

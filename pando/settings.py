@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
+from .serve_options import (
+    BOOTSTRAP_SECONDS,
+    DEGREE,
+    PORT,
+    REPORTING_SECONDS,
+    SILENCE_SECONDS,
+    ServeOptions,
+)
 
 CONFIG_FILE = Path(".pando") / "config.json"
 OLD_NAMES = {"iceServers": "ice_servers", "limit": "batch_size"}
@@ -61,26 +69,44 @@ class Settings:
         None, "use the bootstrap server at HOST or HOST:PORT instead of serving here",
         VOLUNTEERS, value="HOST", built=False,
     )  # fmt: skip
-    port: int = _option(5000, "port to serve on", VOLUNTEERS, value="PORT", built=False)
+    port: int = _option(PORT, "port to serve on; the next free one if it is taken", VOLUNTEERS,
+        value="PORT")  # fmt: skip
+    serve: bool = _option(True, "do not serve: compute on this machine alone", VOLUNTEERS)
+    listen: str | None = _option(
+        None, "the only address to listen on; all of them otherwise", VOLUNTEERS, value="ADDRESS"
+    )
+    open: bool = _option(
+        False, "let everybody join who has the address, without the link's # part", VOLUNTEERS
+    )
+    public_url: str | None = _option(
+        None, "what the link begins with, where a proxy stands in front", VOLUNTEERS, value="URL"
+    )
+    certfile: str | None = _option(
+        None, "serve over TLS with this certificate", VOLUNTEERS, value="FILE"
+    )
+    keyfile: str | None = _option(None, "the certificate's key", VOLUNTEERS, value="FILE")
     secret: str = _option(
         "INSECURE-SECRET", "what proves to the bootstrap server that this is the root",
         VOLUNTEERS, value="S", built=False,
     )  # fmt: skip
     bootstrap_timeout: float = _option(
-        60.0, "seconds a new volunteer may take to connect", VOLUNTEERS, value="T", built=False
+        BOOTSTRAP_SECONDS, "seconds a new volunteer may take to connect", VOLUNTEERS, value="T"
     )
     degree: int = _option(
-        10, "volunteers connected to one node before it delegates newcomers", VOLUNTEERS,
-        value="D", built=False,
+        DEGREE, "volunteers connected to one node before it delegates newcomers", VOLUNTEERS,
+        value="D",
     )  # fmt: skip
     heartbeat: float = _option(
-        30_000.0, "milliseconds between signs of life", VOLUNTEERS, value="MS", built=False
+        SILENCE_SECONDS * 1000,
+        "milliseconds of silence after which a volunteer is lost",
+        VOLUNTEERS,
+        value="MS",
     )
     seed: int | None = _option(
-        None, "makes the identifiers of nodes repeatable", VOLUNTEERS, value="SEED", built=False
+        None, "makes the identifiers of nodes repeatable", VOLUNTEERS, value="SEED"
     )
     reporting_interval: float = _option(
-        3.0, "seconds between the volunteers' reports", VOLUNTEERS, value="I", built=False
+        REPORTING_SECONDS, "seconds between the volunteers' reports", VOLUNTEERS, value="I"
     )
     global_monitoring: bool = _option(
         False, "volunteers report to the bootstrap server directly", VOLUNTEERS, built=False
@@ -114,6 +140,29 @@ class Settings:
             raise UsageError(f"--on-error must be stop, skip or null, not {self.on_error!r}")
         if self.json and self.strings:
             raise UsageError("--json and --strings exclude each other")
+
+    def serve_options(self, *, port_given: bool) -> ServeOptions | None:
+        """How volunteers are let in; None where they are not.
+
+        Args:
+            port_given: whether the user chose the port, so that no other one will do.
+        """
+        if not self.serve:
+            return None
+        return ServeOptions(
+            port=self.port,
+            any_port=not port_given,
+            listen=self.listen,
+            open=self.open,
+            public_url=self.public_url,
+            certfile=self.certfile,
+            keyfile=self.keyfile,
+            degree=self.degree,
+            bootstrap_timeout=self.bootstrap_timeout,
+            silence=self.heartbeat / 1000,
+            reporting_interval=self.reporting_interval,
+            seed=self.seed,
+        )
 
 
 def dashed(name: str) -> str:

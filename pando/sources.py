@@ -164,11 +164,13 @@ class _ThreadSource(_Gathering):
         )
         thread.start()
         try:
-            while self._end is None:
+            ended = False
+            while not ended:
                 await news.wait()
                 news = trio.Event()
                 if self._end is None:
                     await trio.sleep(GATHER_SECONDS)
+                ended = self._end is not None
                 wake()
         finally:
             self.close()

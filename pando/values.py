@@ -3,7 +3,8 @@
 MessagePack's own types stand for None, bool, int (64 bits), float, str, bytes, list and dict.
 Everything else is an extension type; its codes are in `Extension`, and both ends of a channel
 must agree on them. Nothing is ever unpickled or evaluated: decoding bytes of an unknown origin
-gives a value or raises `MalformedValueError`.
+gives a value or raises `MalformedValueError`. Only bytearrays and memoryviews change: they arrive
+as bytes.
 """
 
 from __future__ import annotations
@@ -11,17 +12,20 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgpack
 
-from .errors import MalformedValueError, UnsupportedValueError, shorten
+from .errors import MalformedValueError, UnsupportedValueError, UsageError, shorten
 
 ZONE_SEPARATOR = "|"
 NUMPY_KINDS = frozenset("biufcmMSU")
 """NumPy's kinds of elements that are plain bytes: no objects, no records."""
+MAX_NESTING = 64
+"""How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 
 
 class Extension(enum.IntEnum):
@@ -52,6 +56,13 @@ class Registration(NamedTuple):
     decode: Callable[[Any], Any]
 
 
+class _Nesting(threading.local):
+    """How many calls of `encode` and `decode` are under way, one inside the other."""
+
+    levels = 0
+
+
+_nesting = _Nesting()
 _by_type: dict[type, Registration] = {}
 _by_name: dict[str, Registration] = {}
 
@@ -87,11 +98,17 @@ def register_type(
         decode: turns that value into an equal instance again.
         name: what stands for the type in messages; its qualified name by default. A type that is
             registered again, or another one under the same name, takes the earlier one's place.
+
+    Raises:
+        UsageError: values of that type travel already.
     """
+    if type in _PLAIN_TYPES or type in _ENCODERS:
+        raise UsageError(f"values of type {type.__name__} travel already")
     registration = Registration(name or type.__qualname__, type, encode, decode)
-    earlier = _by_name.pop(registration.name, None)
-    if earlier is not None:
-        _by_type.pop(earlier.type, None)
+    for earlier in (_by_type.get(type), _by_name.get(registration.name)):
+        if earlier is not None:
+            _by_type.pop(earlier.type, None)
+            _by_name.pop(earlier.name, None)
     _by_type[type] = registration
     _by_name[registration.name] = registration
 
@@ -107,6 +124,9 @@ def encode(value: Any) -> bytes:
     Raises:
         UnsupportedValueError: the value, or one inside it, is of a type that cannot travel.
     """
+    if _nesting.levels == MAX_NESTING:
+        raise UnsupportedValueError("the value is nested too deeply to travel")
+    _nesting.levels += 1
     try:
         packed: bytes = msgpack.packb(
             value, default=_encode_extension, strict_types=True, unicode_errors="surrogatepass"
@@ -117,6 +137,8 @@ def encode(value: Any) -> bytes:
         if isinstance(error, ValueError) and "recursion" not in str(error):
             raise UnsupportedValueError(f"the value is too large to travel: {error}") from None
         raise UnsupportedValueError("the value is nested too deeply to travel") from None
+    finally:
+        _nesting.levels -= 1
     return packed
 
 
@@ -126,6 +148,9 @@ def decode(data: bytes | memoryview) -> Any:
     Raises:
         MalformedValueError: the bytes are not one encoded value.
     """
+    if _nesting.levels == MAX_NESTING:
+        raise MalformedValueError("not an encoded value: it is nested too deeply")
+    _nesting.levels += 1
     try:
         return msgpack.unpackb(
             data, ext_hook=_decode_extension, strict_map_key=False, unicode_errors="surrogatepass"
@@ -135,6 +160,8 @@ def decode(data: bytes | memoryview) -> Any:
     except Exception as error:
         # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
         raise MalformedValueError(f"not an encoded value: {error}") from None
+    finally:
+        _nesting.levels -= 1
 
 
 def find_unsupported(values: list[Any]) -> dict[int, UnsupportedValueError]:
@@ -158,8 +185,14 @@ def _encode_extension(value: Any) -> msgpack.ExtType:
         raise UnsupportedValueError(value.reason)
     registration = _by_type.get(kind)
     if registration is not None:
-        fields = [registration.name, registration.encode(value)]
-        return msgpack.ExtType(Extension.REGISTERED, encode(fields))
+        try:
+            fields = registration.encode(value)
+        except Exception as error:
+            raise UnsupportedValueError(
+                f"a value of type {_full_name(kind)} cannot travel: its encoder failed with "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return msgpack.ExtType(Extension.REGISTERED, encode([registration.name, fields]))
     if kind.__module__ == "numpy":
         return _encode_numpy(value)
     raise UnsupportedValueError(_why_unsupported(kind))
@@ -200,10 +233,11 @@ def _encode_sequence(value: Any) -> bytes:
 
 def _encode_moment(value: datetime.datetime | datetime.time) -> bytes:
     """ISO format, then the fold, then the name of the time zone where it has one."""
-    key = getattr(value.tzinfo, "key", None)
-    if value.tzinfo is not None and key is None and type(value.tzinfo) is not datetime.timezone:
+    kind = type(value.tzinfo)
+    key = getattr(value.tzinfo, "key", None) if kind.__module__.startswith("zoneinfo") else None
+    if value.tzinfo is not None and key is None and kind is not datetime.timezone:
         raise UnsupportedValueError(
-            f"a time zone of type {_full_name(type(value.tzinfo))} cannot travel: "
+            f"a time zone of type {_full_name(kind)} cannot travel: "
             "use datetime.timezone or zoneinfo.ZoneInfo"
         )
     if key is not None:
@@ -259,7 +293,8 @@ def _decode_numpy_scalar(data: bytes) -> Any:
     import numpy
 
     dtype_name, raw = decode(data)
-    return numpy.frombuffer(raw, _numpy_dtype(dtype_name), count=1)[0]
+    dtype = _numpy_dtype(dtype_name)
+    return numpy.frombuffer(raw, dtype, count=1)[0] if dtype.itemsize else dtype.type()
 
 
 def _decode_registered(data: bytes) -> Any:

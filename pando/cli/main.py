@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FunctionError, ItemError, PandoError, UsageError
@@ -57,7 +58,8 @@ def _run(arguments: list[str]) -> int:
         if not settings.stdin and not words:
             say("there are no items, so nothing is done; name some behind MODULE, or use --stdin")
             return DONE
-        return Command(settings, function, words, output).run()
+        port_given = "port" in given
+        return Command(settings, function, words, output, module, port_given=port_given).run()
 
 
 def _explain(given: list[str]) -> None:
@@ -75,7 +77,14 @@ class Command:
     """One use of the command: its settings, its function, its items, and where results go."""
 
     def __init__(
-        self, settings: Settings, function: Callable[[Any], Any], words: list[str], output: int
+        self,
+        settings: Settings,
+        function: Callable[[Any], Any],
+        words: list[str],
+        output: int,
+        module: str,
+        *,
+        port_given: bool,
     ) -> None:
         from .items import MAX_DIGITS, choose_parser
         from .output import choose_format
@@ -86,6 +95,8 @@ class Command:
         self._parse = choose_parser(as_json=settings.json, strings=settings.strings)
         self._format = choose_format(as_json=settings.json)
         self._output = output
+        self._module = module
+        self._port_given = port_given
         self._failed = False
         sys.set_int_max_str_digits(MAX_DIGITS)
 
@@ -95,13 +106,15 @@ class Command:
             raise UsageError("standard input is closed")
         if self._settings.local:
             self._run_locally()
-        elif self._settings.start_idle:
-            raise UsageError("--start-idle waits for volunteers, who are to come; leave it out")
-        elif self._settings.workers == 0:
-            raise UsageError("with --workers 0 nobody computes, since volunteers are to come")
+        elif not self._settings.serve and self._workers == 0:
+            raise UsageError("nobody would compute: no workers here, and volunteers cannot join")
         else:
             self._run_on_workers()
         return ITEM_FAILED if self._failed else DONE
+
+    @property
+    def _workers(self) -> int | None:
+        return 0 if self._settings.start_idle else self._settings.workers
 
     def _run_locally(self) -> None:
         from .items import read_lines
@@ -132,17 +145,24 @@ class Command:
     async def _main(self) -> None:
         import trio
 
-        from ..run import StreamOptions, open_run
+        from ..run import RunOptions, StreamOptions, open_packed_run, pack
         from .progress import Progress
 
         settings = self._settings
         total = None if settings.stdin else len(self._words)
-        async with open_run(
-            self._function,
-            workers=settings.workers,
+        options = RunOptions(
+            workers=self._workers,
             timeout=settings.timeout,
             batch_limit=settings.batch_size,
-        ) as run:
+            requires=tuple(self._read_requirements()),
+            serve=settings.serve_options(port_given=self._port_given),
+        )
+        packed = pack(self._function, options.requires)
+        name = Path(self._module).stem
+        async with open_packed_run(packed, name, options, say) as run:
+            if not settings.quiet:
+                for link in run.links:
+                    say(f"volunteers join at {link}")
             progress = Progress(
                 shown=not settings.quiet, total=total, workers=lambda: run.statistics().workers
             )
@@ -158,6 +178,15 @@ class Command:
                     drawing.cancel()
         if error is not None:
             raise error
+
+    def _read_requirements(self) -> list[str]:
+        """What the module's script metadata says that it needs."""
+        source = Path(self._module).read_text("utf-8")
+        if "# /// script" not in source:
+            return []
+        from ..requirements import read_script_metadata
+
+        return read_script_metadata(source)
 
     def _open_source(self) -> Source:
         from ..sources import open_source

@@ -63,8 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     parser._negative_number_matcher = NEGATIVE_NUMBER
-    parser.add_argument("module", metavar="MODULE", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("items", metavar="ITEM", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("words", metavar="MODULE", nargs="*", help=argparse.SUPPRESS)
     for title in (ITEMS, COMPUTING, VOLUNTEERS, OTHER):
         group = parser.add_argument_group(title)
         for option in fields(Settings):
@@ -81,10 +80,10 @@ def _add_option(group: argparse._ArgumentGroup, option: Field[Any]) -> None:
     if not option.metadata["built"]:
         meaning += " (to come)"
     if value_type(option.name) is bool:
-        group.add_argument(f"--{name}", dest=option.name, action="store_true", help=meaning)
-        group.add_argument(
-            f"--no-{name}", dest=option.name, action="store_false", help=argparse.SUPPRESS
-        )
+        # The help page shows the one that changes something.
+        on, off = (argparse.SUPPRESS, meaning) if option.default else (meaning, argparse.SUPPRESS)
+        group.add_argument(f"--{name}", dest=option.name, action="store_true", help=on)
+        group.add_argument(f"--no-{name}", dest=option.name, action="store_false", help=off)
         return
     if option.default is not None and option.default is not MISSING:
         default = option.default
@@ -105,15 +104,21 @@ def parse(arguments: list[str]) -> tuple[Settings, str, list[str], list[str]] | 
         UsageError: an option is unknown or its value wrong, here or in config.json.
     """
     parser = make_parser()
-    given = vars(parser.parse_intermixed_args(_without_boolean_values(arguments, parser)))
+    place = arguments.index("--") if "--" in arguments else len(arguments)
+    options, behind = arguments[:place], arguments[place + 1 :]
+    known, unknown = parser.parse_known_intermixed_args(_without_boolean_values(options, parser))
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        parser.error(f"there is no option {name}, and items with a leading dash go behind `--`")
+    given = vars(known)
     if given.pop("help", False):
         return parser.format_help()
     if given.pop("version", False):
         return f"pando {__version__}\n"
-    module = given.pop("module", None)
-    items = given.pop("items", [])
-    if module is None:
+    words = [*given.pop("words", []), *behind]
+    if not words:
         raise UsageError("which module? Use it as: pando MODULE [OPTIONS] [ITEM ...]; see pando -h")
+    module, *items = words
     if given.get("stdin") and items:
         raise UsageError("items come from --stdin or from the command line, not from both")
     defaults = read_config()
@@ -126,9 +131,7 @@ def _without_boolean_values(arguments: list[str], parser: argparse.ArgumentParse
     """``--local=true`` as ``--local`` and ``--local=false`` as ``--no-local``."""
     boolean = {f"--{dashed(f.name)}" for f in fields(Settings) if value_type(f.name) is bool}
     plain: list[str] = []
-    for place, argument in enumerate(arguments):
-        if argument == "--":
-            return plain + arguments[place:]
+    for argument in arguments:
         name, equals, value = argument.partition("=")
         if equals and name in boolean:
             if value.lower() not in TRUE + FALSE:

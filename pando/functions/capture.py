@@ -14,6 +14,7 @@ import functools
 import platform
 import sys
 import types
+import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,6 +26,10 @@ GLOBAL_OPERATIONS = frozenset(
     ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
 )
 COLLECTIONS = (list, tuple, set, frozenset)
+INTERNAL_TYPES: dict[type, str] = {
+    found: name for name, found in vars(types).items() if isinstance(found, type)
+}
+"""The interpreter's own types, which `types` has under another name than they give."""
 SCRIPT = "__main__"
 
 
@@ -83,6 +88,7 @@ class _Walk:
         self.namespaces: list[package.Namespace] = []
         self.modules: dict[str, package.ModuleSource] = {}
         self.imports: set[str] = set()
+        self._registered = {known.type: known for known in values.registered_types()}
         self._numbers: dict[int, int] = {}
         self._namespace_numbers: dict[int, int] = {}
         self._kept_alive: list[object] = []
@@ -113,16 +119,34 @@ class _Walk:
             return self._cell(value, where)
         if isinstance(value, functools._lru_cache_wrapper):
             return self._cached_function(value, where)
-        try:
-            return package.Data(values.encode(value))
-        except UnsupportedValueError:
-            pass
+        data = self._data(value)
+        if data is not None:
+            return data
         if type(value) in COLLECTIONS:
             members = [self.visit(member, f"a member of {where}") for member in value]
             return package.Collection(type(value).__name__, members)
         if type(value) is dict:
             return package.Mapping(self._entries(value.items(), where))
         return self._construct(value, where)
+
+    def _data(self, value: Any) -> package.Data | None:
+        """The node of a value that travels as it is, with no need of a registered type."""
+        if type(value) is bytearray:  # as an item, it would arrive as bytes
+            return None
+        try:
+            encoded = values.encode(value)
+        except UnsupportedValueError:
+            return None
+        return None if self._has_registered(value) else package.Data(encoded)
+
+    def _has_registered(self, value: Any) -> bool:
+        if not self._registered:
+            return False
+        if type(value) is dict:
+            return any(self._has_registered(member) for pair in value.items() for member in pair)
+        if type(value) in COLLECTIONS:
+            return any(self._has_registered(member) for member in value)
+        return type(value) in self._registered
 
     # ---- what is imported ----
 
@@ -140,7 +164,7 @@ class _Walk:
         """How to import an object, where what is imported would be this very object."""
         name = getattr(value, "__module__", None)
         module = sys.modules.get(name) if isinstance(name, str) else None
-        if module is None or name == SCRIPT or not _has_file(module):
+        if module is None or not _can_be_imported(module):
             return None
         found: Any = module
         for part in qualname.split("."):
@@ -156,19 +180,25 @@ class _Walk:
         imported = self._importable(function, function.__qualname__)
         if imported is not None:
             return imported
-        if "__class__" in function.__code__.co_freevars:
-            return self._method(function, where)
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        if "__class__" in cells:
+            # A method that uses `super()` is taken from its class.
+            cls = cells["__class__"].cell_contents
+            if getattr(cls, function.__name__, None) is function:
+                return self._attribute(cls, function.__name__, where)
         try:
             segment = source.segment_of_function(function)
         except FunctionError as error:
             raise FunctionError(f"{_described(where)} cannot be sent to workers: {error}") from None
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         numbers = [
             self.visit(cell, f"the variable {name!r} of {where}") for name, cell in cells.items()
         ]
         namespace = self._namespace(function, where)
         defaults = function.__defaults__
         keyword_defaults = function.__kwdefaults__
+        attributes = dict(vars(function))
+        if function.__doc__ not in function.__code__.co_consts[:1]:
+            attributes["__doc__"] = function.__doc__
         return package.Function(
             segment=segment,
             namespace=namespace,
@@ -181,17 +211,14 @@ class _Walk:
             else self.visit(keyword_defaults, f"a default of {where}"),
             attributes={
                 name: self.visit(attribute, f"the attribute {name!r} of {where}")
-                for name, attribute in vars(function).items()
+                for name, attribute in attributes.items()
             },
+            uses=_global_names(function.__code__),
         )
 
-    def _method(self, function: types.FunctionType, where: str) -> package.Node:
-        """A method that uses `super()` exists only inside its class."""
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        cls = cells["__class__"].cell_contents
+    def _attribute(self, owner: Any, name: str, where: str) -> package.Node:
         return package.Construct(
-            self.visit(getattr, where),
-            [self.visit(cls, where), self.visit(function.__name__, where)],
+            self.visit(getattr, where), [self.visit(owner, where), self.visit(name, where)]
         )
 
     def _cell(self, cell: types.CellType, where: str) -> package.Node:
@@ -214,6 +241,8 @@ class _Walk:
         return package.Construct(len(self.nodes) - 1, [self.visit(wrapper.__wrapped__, where)])
 
     def _class(self, cls: type, where: str) -> package.Node:
+        if cls in INTERNAL_TYPES:
+            return package.Import("types", INTERNAL_TYPES[cls])
         imported = self._importable(cls, cls.__qualname__)
         if imported is not None:
             return imported
@@ -234,8 +263,9 @@ class _Walk:
                 f"{missing[0]!r} from the function around it; move it to the top level"
             )
         namespace = self._namespace_of_module(cls.__module__)
-        code = source.compile_class_factory(segment)
-        self._fill_namespace(namespace, code, self._globals_of(cls), cls.__qualname__)
+        code = source.compile_class_factory(segment, cls.__qualname__)
+        names = [*_global_names(code), *source.unevaluated_names(segment)]
+        self._fill_namespace(namespace, code, names, self._globals_of(cls), cls.__qualname__)
         needs = _global_names(code, depth=1)
         self._note_imports(segment, self.namespaces[namespace].package)
         return package.Class(
@@ -243,12 +273,12 @@ class _Walk:
             namespace=namespace,
             name=cls.__name__,
             qualname=cls.__qualname__,
-            free_values=[
+            cells=[
                 self.visit(around[name], f"the variable {name!r} of {cls.__qualname__}")
                 for name in segment.free
             ],
             needs=needs,
-            uses=[name for name in _global_names(code) if name not in needs],
+            uses=[name for name in names if name not in needs],
         )
 
     def _named_tuple(self, cls: Any, where: str) -> package.Node | None:
@@ -276,7 +306,8 @@ class _Walk:
 
     def _namespace(self, function: types.FunctionType, where: str) -> int:
         number = self._namespace_of_module(function.__module__, function.__globals__)
-        self._fill_namespace(number, function.__code__, function.__globals__, where)
+        code = function.__code__
+        self._fill_namespace(number, code, _global_names(code), function.__globals__, where)
         self._note_imports(source.segment_of_function(function), self.namespaces[number].package)
         return number
 
@@ -290,7 +321,8 @@ class _Walk:
         if number is not None:
             return number
         own_name = str(variables.get("__name__", SCRIPT))
-        importable = own_name != SCRIPT and modules.is_own_module(own_name)
+        home = sys.modules.get(own_name)
+        importable = home is not None and vars(home) is variables and _can_be_imported(home)
         if importable:
             self._add_import(own_name)
         self.namespaces.append(
@@ -310,16 +342,21 @@ class _Walk:
         return vars(module) if module else {}
 
     def _fill_namespace(
-        self, number: int, code: types.CodeType, variables: dict[str, Any], where: str
+        self,
+        number: int,
+        code: types.CodeType,
+        names: list[str],
+        variables: dict[str, Any],
+        where: str,
     ) -> None:
-        """Give a namespace the globals that some code uses."""
+        """Give a namespace the globals, of these names, that some code uses."""
         namespace = self.namespaces[number]
         if namespace.importable:
             return
         attributes: set[str] = set()
         for inner in source.nested_codes(code):
             attributes.update(inner.co_names)
-        for name in _global_names(code):
+        for name in names:
             if name in variables and name not in namespace.names:
                 value = variables[name]
                 if getattr(builtins, name, _NOTHING) is value:
@@ -347,9 +384,17 @@ class _Walk:
     # ---- everything else ----
 
     def _construct(self, value: Any, where: str) -> package.Node:
+        registration = self._registered.get(type(value))
+        if registration is not None:
+            decoder = self.visit(registration.decode, f"the decoder of {registration.name}")
+            return package.Construct(decoder, [self.visit(registration.encode(value), where)])
         qualname = getattr(value, "__qualname__", None)
         if isinstance(qualname, str):
             imported = self._importable(value, qualname)
+            if imported is not None:
+                return imported
+        if isinstance(value, types.MethodType | types.BuiltinMethodType):
+            imported = self._function_of_hidden_instance(value)
             if imported is not None:
                 return imported
         reduce = copyreg.dispatch_table.get(type(value))
@@ -358,6 +403,8 @@ class _Walk:
         except Exception as error:
             raise FunctionError(_cannot_travel(value, where, str(error))) from None
         if isinstance(reduced, str):
+            if isinstance(value, typing.TypeVar | typing.ParamSpec | typing.NewType):
+                return self._type_variable(value, where)
             imported = self._importable(value, reduced) or self._found_in_modules(value, reduced)
             if imported is None:
                 raise FunctionError(_cannot_travel(value, where, f"{reduced} is not importable"))
@@ -365,12 +412,58 @@ class _Walk:
         callable_, arguments, state, members, entries = (*reduced, None, None, None)[:5]
         if callable_ is getattr and arguments and isinstance(arguments[0], types.ModuleType):
             return package.Import(arguments[0].__name__, arguments[1])
+        stateless = state is None and members is None and entries is None
+        if stateless and len(arguments) == 1 and arguments[0] is type(value):
+            imported = self._sentinel(value)
+            if imported is not None:
+                return imported
         return package.Construct(
             self.visit(callable_, where),
             [self.visit(argument, where) for argument in arguments],
             None if state is None else self.visit(state, where),
             [self.visit(member, f"a member of {where}") for member in members or ()],
             self._entries(entries or (), where),
+        )
+
+    def _function_of_hidden_instance(
+        self, method: types.MethodType | types.BuiltinMethodType
+    ) -> package.Import | None:
+        """How to import `random.random`, say, instead of copying the generator behind it."""
+        home = sys.modules.get(type(method.__self__).__module__)
+        if home is None or not _can_be_imported(home):
+            return None
+        if getattr(home, method.__name__, None) != method:
+            return None
+        self._add_import(home.__name__)
+        return package.Import(home.__name__, method.__name__)
+
+    def _sentinel(self, value: Any) -> package.Import | None:
+        """How to import an object without any state, which is known by its identity alone."""
+        for module_name, module in list(sys.modules.items()):
+            if module is not None and _can_be_imported(module):
+                for name, found in list(vars(module).items()):
+                    if found is value:
+                        self._add_import(module_name)
+                        return package.Import(module_name, name)
+        return None
+
+    def _type_variable(
+        self, value: typing.TypeVar | typing.ParamSpec | typing.NewType, where: str
+    ) -> package.Node:
+        make: Callable[..., Any] = type(value)
+        arguments: tuple[Any, ...] = (value.__name__,)
+        if isinstance(value, typing.NewType):
+            arguments += (value.__supertype__,)
+        elif isinstance(value, typing.TypeVar):
+            arguments += value.__constraints__
+            make = functools.partial(
+                typing.TypeVar,
+                bound=value.__bound__,
+                covariant=value.__covariant__,
+                contravariant=value.__contravariant__,
+            )
+        return package.Construct(
+            self.visit(make, where), [self.visit(argument, where) for argument in arguments]
         )
 
     def _found_in_modules(self, value: Any, name: str) -> package.Import | None:
@@ -393,8 +486,10 @@ class _Walk:
 _NOTHING = object()
 
 
-def _has_file(module: types.ModuleType) -> bool:
-    """Whether a worker could import it: notebooks and `exec` make modules that it could not."""
+def _can_be_imported(module: types.ModuleType) -> bool:
+    """Whether a worker could do it: the script, notebooks and `exec` make modules it could not."""
+    if module.__name__ == SCRIPT:
+        return False
     if module.__name__.partition(".")[0] in sys.stdlib_module_names:
         return True
     return getattr(module, "__spec__", None) is not None
@@ -410,13 +505,19 @@ def _global_names(code: types.CodeType, depth: int = sys.maxsize) -> list[str]:
     return list(names)
 
 
-def _variables_around(cls: type) -> dict[str, Any]:
+def _variables_around(cls: type) -> dict[str, types.CellType]:
     """What the methods of a class took from the functions around it."""
-    found: dict[str, Any] = {}
-    for method in vars(cls).values():
-        if isinstance(method, types.FunctionType) and method.__closure__:
-            for name, cell in zip(method.__code__.co_freevars, method.__closure__, strict=True):
-                found[name] = cell.cell_contents
+    found: dict[str, types.CellType] = {}
+    for member in vars(cls).values():
+        if isinstance(member, property):
+            functions = [member.fget, member.fset, member.fdel]
+        else:
+            functions = [getattr(member, "__func__", member)]
+        for method in functions:
+            if isinstance(method, types.FunctionType):
+                found.update(
+                    zip(method.__code__.co_freevars, method.__closure__ or (), strict=True)
+                )
     return found
 
 

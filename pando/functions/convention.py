@@ -80,10 +80,10 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
     except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt | GeneratorExit):
+            raise
         raise FunctionError(_why_not_imported(path, error)) from error
     return module
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.machinery
 import importlib.util
 import sys
 import sysconfig
@@ -29,22 +30,39 @@ def source_file(name: str) -> Path | None:
         return None
     filename = getattr(sys.modules.get(name), "__file__", None)
     if filename is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            return None
+        spec = _find_spec(name)
         filename = spec.origin if spec and spec.has_location else None
     if filename is None or not filename.endswith(".py"):
         return None
     path = Path(filename)
-    if any(part in LIBRARY_FOLDERS for part in path.parts):
+    return None if _is_installed(path) else path
+
+
+def source_folder(name: str) -> Path | None:
+    """The folder of a package of the user's own that has no file, so no ``__init__.py``."""
+    spec = _find_spec(name)
+    if spec is None or spec.origin is not None or spec.submodule_search_locations is None:
         return None
-    return None if path.resolve().is_relative_to(_standard_library()) else path
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    return None if any(map(_is_installed, folders)) else next(iter(folders), None)
+
+
+def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except Exception:  # finding a submodule imports its package, which may fail in any way
+        return None
+
+
+def _is_installed(path: Path) -> bool:
+    if any(part in LIBRARY_FOLDERS for part in path.parts):
+        return True
+    return path.resolve().is_relative_to(_standard_library())
 
 
 def is_own_module(name: str) -> bool:
     """Whether a module is the user's own, to be shipped as source."""
-    return source_file(name) is not None
+    return source_file(name) is not None or source_folder(name) is not None
 
 
 def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:
@@ -52,21 +70,27 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
 
     The top-level names of what it imports from elsewhere are added to `imports`.
     """
-    path = source_file(name)
-    if name in modules or path is None:
+    if name in modules:
         return
     parent = name.rpartition(".")[0]
     if parent:
         add_module(parent, modules, imports)
+    path = source_file(name)
+    if path is None:
+        folder = source_folder(name)
+        if folder is not None:
+            modules[name] = ModuleSource("", str(folder), True)
+        return
     try:
         with tokenize.open(path) as file:
             source = file.read()
+        tree = ast.parse(source, str(path))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise FunctionError(f"the module {name} cannot be read: {error}") from None
     is_package = path.name == "__init__.py"
     modules[name] = ModuleSource(source, str(path), is_package)
     package = name if is_package else parent
-    for imported in imported_names(ast.parse(source, str(path)), package):
+    for imported in imported_names(tree, package):
         add_import(imported, modules, imports)
 
 

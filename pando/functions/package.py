@@ -31,7 +31,8 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
     """A stretch of a source file that holds one function, lambda or class.
 
     `flags` are the compiler's flags for the file's `from __future__` imports. `free` are the
-    names that the segment takes from the functions around it.
+    names that the segment takes from the functions around it. `owner` is the class that it stands
+    in, empty where there is none: private names depend on it.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
     column: int
     flags: int
     free: list[str]
+    owner: str
 
 
 class Data(msgspec.Struct, array_like=True, tag="data"):
@@ -57,7 +59,10 @@ class Import(msgspec.Struct, array_like=True, tag="import"):
 
 
 class Function(msgspec.Struct, array_like=True, tag="function"):
-    """A function or lambda made from its source; cells are shared where they were."""
+    """A function or lambda made from its source; cells are shared where they were.
+
+    `uses` are the globals that it uses.
+    """
 
     segment: Segment
     namespace: int
@@ -67,6 +72,7 @@ class Function(msgspec.Struct, array_like=True, tag="function"):
     defaults: int | None
     keyword_defaults: int | None
     attributes: dict[str, int]
+    uses: list[str]
 
 
 class Cell(msgspec.Struct, array_like=True, tag="cell"):
@@ -78,14 +84,15 @@ class Cell(msgspec.Struct, array_like=True, tag="cell"):
 class Class(msgspec.Struct, array_like=True, tag="class"):
     """A class made by running its source, decorators and all.
 
-    `needs` are the globals that the class statement itself uses, `uses` those of its methods.
+    `needs` are the globals that the class statement itself uses, `uses` those of its methods and
+    of annotations that are not evaluated. Cells are shared where they were.
     """
 
     segment: Segment
     namespace: int
     name: str
     qualname: str
-    free_values: list[int]
+    cells: list[int]
     needs: list[str]
     uses: list[str]
 

@@ -90,6 +90,7 @@ class _Restoring:
         self._later: list[Callable[[], None]] = []
         self._globals: dict[int, dict[str, Any]] = {}
         self._names_given: set[tuple[int, str]] = set()
+        self._classes_begun: set[int] = set()
 
     def get(self, number: int) -> Any:
         """The object of a node, made when it is first asked for."""
@@ -102,7 +103,7 @@ class _Restoring:
         while self._later:
             self._later.pop()()
         for number in range(len(self._shipped.namespaces)):
-            self._fill(number)
+            self._give_names(number, list(self._shipped.namespaces[number].names))
         while self._later:
             self._later.pop()()
 
@@ -126,7 +127,9 @@ class _Restoring:
             case package.Mapping(pairs):
                 mapping: dict[Any, Any] = {}
                 self._made[number] = mapping
-                mapping.update((self.get(key), self.get(value)) for key, value in pairs)
+                found = [(self.get(key), self.get(value)) for key, value in pairs]
+                self._settle()  # a dict calls the hashes of its keys
+                mapping.update(found)
                 return mapping
             case package.Construct():
                 return self._construct(number, node)
@@ -147,7 +150,7 @@ class _Restoring:
 
     def _function(self, node: package.Function) -> types.FunctionType:
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
-        code = source.compile_function(node.segment).replace(co_qualname=node.qualname)
+        code = source.compile_function(node.segment, node.qualname)
         by_name = dict(zip(node.segment.free, node.cells, strict=True))
         cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
         function = types.FunctionType(code, self._namespace(node.namespace), node.name, None, cells)
@@ -162,19 +165,22 @@ class _Restoring:
             function.__kwdefaults__ = self.get(node.keyword_defaults)
         for name, attribute in node.attributes.items():
             setattr(function, name, self.get(attribute))
-        self._fill(node.namespace)
+        self._give_names(node.namespace, node.uses)
 
     def _class(self, number: int, node: package.Class) -> Any:
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
         namespace = self._namespace(node.namespace)
-        self._give_names_for_class(node)
+        self._give_names_for_class(number, node)
+        code = source.compile_class_factory(node.segment, node.qualname)
+        by_name = dict(zip(node.segment.free, node.cells, strict=True))
+        cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
+        self._settle()
         if number in self._made:
             return self._made[number]  # what it refers to has needed it meanwhile
-        self._settle()
-        code = source.compile_class_factory(node.segment)
-        factory = types.FunctionType(code, namespace)
-        cls = factory(*[self.get(value) for value in node.free_values])
-        cls.__qualname__ = node.qualname
+        earlier = namespace.get(node.name)
+        cls = types.FunctionType(code, namespace, node.name, None, cells)()
+        if (node.namespace, node.name) in self._names_given:
+            namespace[node.name] = earlier
         return cls
 
     def _settle(self) -> None:
@@ -188,12 +194,16 @@ class _Restoring:
             self._made[number] = made
             made.extend(self.get(member) for member in members)
             return made
-        return COLLECTIONS[kind]([self.get(member) for member in members])
+        found = [self.get(member) for member in members]
+        self._settle()  # a set calls the hashes of its members
+        return COLLECTIONS[kind](found)
 
     def _construct(self, number: int, node: package.Construct) -> Any:
         callable_ = self.get(node.callable)
         arguments = [self.get(argument) for argument in node.arguments]
         self._settle()
+        if number in self._made:
+            return self._made[number]  # what it refers to has needed it meanwhile
         made = callable_(*arguments)
         self._made[number] = made
         if node.state is not None:
@@ -223,30 +233,58 @@ class _Restoring:
         self._globals[number] = variables
         return variables
 
-    def _give_names_for_class(self, node: package.Class) -> None:
-        """What the class statement uses; of what its methods use, all that is not a class.
+    def _give_names_for_class(self, number: int, node: package.Class) -> None:
+        """What the class statement uses, and what its methods use, where that is possible.
 
-        Methods may run while the class is made, as those of an enumeration do. Classes are left
-        for later, since they may need this one as their base.
+        Methods may run while the class is made, as those of an enumeration do. Classes that need
+        this one, as their base say, are left for later.
         """
         names = self._shipped.namespaces[node.namespace].names
-        for name in [*node.needs, *node.uses]:
-            number = names.get(name)
-            if number is None:
-                continue
-            if name in node.needs or not isinstance(self._shipped.nodes[number], package.Class):
-                self._give_name(node.namespace, name, number)
+        for name in node.needs:
+            if name in names and names[name] != number:
+                self._give_name(node.namespace, name, names[name])
+        if number in self._classes_begun:
+            return
+        self._classes_begun.add(number)
+        uses = [name for name in node.uses if not self._needs(names.get(name), number)]
+        self._give_names(node.namespace, uses)
 
-    def _fill(self, namespace: int) -> None:
-        """Give a namespace all its names."""
-        for name, number in self._shipped.namespaces[namespace].names.items():
-            self._give_name(namespace, name, number)
+    def _needs(self, number: int | None, wanted: int) -> bool:
+        """Whether a node is a class whose statement needs another one, directly or not."""
+        if number is None or number == wanted:
+            return number == wanted
+        node = self._shipped.nodes[number]
+        if not isinstance(node, package.Class):
+            return False
+        names = self._shipped.namespaces[node.namespace].names
+        needed = {names[name] for name in node.needs if name in names} - {number}
+        return any(self._needs(other, wanted) for other in needed)
+
+    def _give_names(self, namespace: int, wanted: list[str]) -> None:
+        """Give a namespace these names: first what is no code that may need the others."""
+        names = self._shipped.namespaces[namespace].names
+        numbers = {name: names[name] for name in wanted if name in names}
+        for name in sorted(numbers, key=lambda name: self._rank(numbers[name])):
+            self._give_name(namespace, name, numbers[name])
+
+    def _rank(self, number: int) -> int:
+        match self._shipped.nodes[number]:
+            case package.Collection() | package.Mapping():
+                return 1
+            case package.Class():
+                return 2
+            case package.Construct():
+                return 3
+        return 0
 
     def _give_name(self, namespace: int, name: str, number: int) -> None:
-        """Set a global; once, since making its value may ask for the same name again."""
+        """Set a global, once: code that has run may have set it to something else."""
+        if (namespace, name) in self._names_given:
+            return
+        value = self.get(number)
         if (namespace, name) not in self._names_given:
             self._names_given.add((namespace, name))
-            self._namespace(namespace)[name] = self.get(number)
+            self._namespace(namespace)[name] = value
 
 
 def _set_state(made: Any, state: Any) -> None:
@@ -271,7 +309,7 @@ def _remember_lines(filename: str, first_line: int, text: str) -> None:
     if known is None or len(known) != 4 or known[1] is not None:
         return
     lines = known[2]
-    wanted = text.splitlines(keepends=True)
+    wanted = source.split_lines(text)
     last = first_line - 1 + len(wanted)
     lines.extend(["\n"] * (last - len(lines)))
     lines[first_line - 1 : last] = wanted

@@ -5,9 +5,12 @@ import __future__
 
 import ast
 import functools
+import inspect
+import io
 import linecache
 import sys
 import types
+from typing import TypeGuard
 
 from ..errors import FunctionError
 from .package import Segment
@@ -60,17 +63,24 @@ def segment_of_function(function: types.FunctionType) -> Segment:
     tree = _parse(source, filename)
     flags = code.co_flags & FUTURE_FLAGS
     nodes = [node for node in ast.walk(tree) if _may_be(node, code)]
-    if not nodes:
-        raise FunctionError(f"its source is not in {filename}")
+    compiled = _compiled_again(code, source)
+    node = nodes[0] if len(nodes) == 1 else _node_around(nodes, compiled)
+    return _cut(node, tree, source, filename, flags, list(code.co_freevars))
+
+
+def _compiled_again(code: types.CodeType, source: str) -> types.CodeType:
+    """The same code, compiled from what the source is now."""
+    filename = code.co_filename
     for compiled in nested_codes(_compile(source, filename)):
         same_place = compiled.co_firstlineno == code.co_firstlineno
         if same_place and compiled.co_name == code.co_name and _same_code(compiled, code):
-            node = nodes[0] if len(nodes) == 1 else _node_around(nodes, compiled)
-            return _cut(node, source, filename, flags, list(code.co_freevars))
+            return compiled
+    if filename.startswith("<"):
+        raise FunctionError(f"its source is not in {filename}")
     raise FunctionError(f"{filename} has been edited since it was imported")
 
 
-def _may_be(node: ast.AST, code: types.CodeType) -> bool:
+def _may_be(node: ast.AST, code: types.CodeType) -> TypeGuard[FunctionNode]:
     """Whether a node has the name and the line of a function's code."""
     if isinstance(node, ast.Lambda):
         return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
@@ -79,10 +89,10 @@ def _may_be(node: ast.AST, code: types.CodeType) -> bool:
     return False
 
 
-def _node_around(nodes: list[ast.AST], code: types.CodeType) -> ast.AST:
+def _node_around(nodes: list[FunctionNode], code: types.CodeType) -> FunctionNode:
     """Which of several lambdas on a line some code was compiled from: the innermost around it."""
-    places = [(line, column) for line, _, column, _ in code.co_positions() if line and column]
-    first = min(place for place in places if place > (code.co_firstlineno, 0))
+    places = [(line, column) for line, _, column, end in code.co_positions() if line and end]
+    first = min(places, default=(0, 0))
     around = [
         node
         for node in nodes
@@ -105,7 +115,6 @@ def segment_of_class(cls: type) -> Segment:
     filenames = list(dict.fromkeys(code.co_filename for code in methods))
     home = getattr(sys.modules.get(cls.__module__), "__file__", None)
     filenames += [home] if home else [*reversed(linecache.cache), "<string>"]
-    lines = {code.co_firstlineno for code in methods}
     for filename in filenames:
         try:
             source = read_source(filename)
@@ -113,11 +122,15 @@ def segment_of_class(cls: type) -> Segment:
             continue
         tree = _parse(source, filename)
         nodes = _classes_named(tree, cls.__qualname__.replace("<locals>.", "").split("."))
+        inside = [code for code in methods if code.co_filename == filename != "<string>"]
+        lines = {code.co_firstlineno for code in inside}
         around = [n for n in nodes if lines & set(range(n.lineno, (n.end_lineno or 0) + 1))]
         for node in (around or nodes)[-1:]:
+            for code in inside:
+                _compiled_again(code, source)
             flags = _future_flags(tree)
             free = _free_names_of_class(_compile(source, filename), node)
-            return _cut(node, source, filename, flags, free)
+            return _cut(node, tree, source, filename, flags, free)
     raise FunctionError("its source cannot be found")
 
 
@@ -159,34 +172,69 @@ def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-def _cut(node: ast.AST, source: str, filename: str, flags: int, free: list[str]) -> Segment:
+def _cut(
+    node: FunctionNode | ast.ClassDef,
+    tree: ast.Module,
+    source: str,
+    filename: str,
+    flags: int,
+    free: list[str],
+) -> Segment:
+    owner = _owner(node, tree)
     if isinstance(node, ast.Lambda):
         text = ast.get_source_segment(source, node) or ""
-        return Segment(text, filename, node.lineno, node.col_offset, flags, free)
-    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        return Segment(text, filename, node.lineno, node.col_offset, flags, free, owner)
     first = node.lineno if not isinstance(node, ast.ClassDef) else _first_line(node)
-    lines = source.splitlines(keepends=True)[first - 1 : node.end_lineno]
-    return Segment("".join(lines), filename, first, 0, flags, free)
+    lines = split_lines(source)[first - 1 : node.end_lineno]
+    return Segment("".join(lines), filename, first, 0, flags, free, owner)
+
+
+def _owner(node: FunctionNode | ast.ClassDef, tree: ast.Module) -> str:
+    """The name of the innermost class that a function stands in."""
+    line, end = node.lineno, node.end_lineno or 0
+    around = [
+        outer
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.ClassDef) and outer is not node
+        if outer.lineno <= line and end <= (outer.end_lineno or 0)
+    ]
+    return max(around, key=lambda outer: outer.lineno).name if around else ""
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a source as Python counts them: a form feed, for one, ends none."""
+    return io.StringIO(text).readlines()
 
 
 def parse_segment(segment: Segment) -> FunctionNode | ast.ClassDef:
     """A segment's node, with the lines of the file it was cut from."""
-    text = segment.source
-    if text.startswith(("def ", "async ", "class ", "@")):
-        node, parsed_line = ast.parse(text).body[0], 1
-    elif text[0].isspace():
-        block = ast.parse("if True:\n" + text).body[0]
-        assert isinstance(block, ast.If)
-        node, parsed_line = block.body[0], 2
-    else:
+    text = segment.source.lstrip("\f")
+    if text.startswith("lambda"):
         expression = ast.parse(f"({text})", mode="eval").body
         assert isinstance(expression, ast.Lambda)
         _shift_columns(expression, segment.column - 1)
         ast.increment_lineno(expression, segment.line - 1)
         return expression
+    if text[0].isspace():
+        block = ast.parse("if True:\n" + text).body[0]
+        assert isinstance(block, ast.If)
+        node, parsed_line = block.body[0], 2
+    else:
+        node, parsed_line = ast.parse(text).body[0], 1
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     ast.increment_lineno(node, segment.line - parsed_line)
     return node
+
+
+def unevaluated_names(segment: Segment) -> list[str]:
+    """The names in a class's annotations, where these are strings: dataclasses look at them."""
+    if not segment.flags & __future__.annotations.compiler_flag:
+        return []
+    names: dict[str, None] = {}
+    for node in ast.walk(parse_segment(segment)):
+        if isinstance(node, ast.AnnAssign):
+            names.update((n.id, None) for n in ast.walk(node.annotation) if isinstance(n, ast.Name))
+    return list(names)
 
 
 def _shift_columns(expression: ast.Lambda, by: int) -> None:
@@ -198,7 +246,7 @@ def _shift_columns(expression: ast.Lambda, by: int) -> None:
                 node.end_col_offset += by
 
 
-def compile_function(segment: Segment) -> types.CodeType:
+def compile_function(segment: Segment, qualname: str) -> types.CodeType:
     """The code of a segment's function, without running anything of it.
 
     Decorators, defaults and annotations are evaluated where a function is defined, which has
@@ -213,40 +261,71 @@ def compile_function(segment: Segment) -> types.CodeType:
     for argument in [*every, arguments.vararg, arguments.kwarg]:
         if argument is not None:
             argument.annotation = None
-    if not isinstance(node, ast.Lambda):
+    body: list[ast.stmt]
+    if isinstance(node, ast.Lambda):
+        body = [ast.Expr(node)]
+    else:
         node.decorator_list = []
         node.returns = None
-    code = _compile_inside_factory(segment, node)
-    return next(c for c in _codes_in(code) if c.co_name == getattr(node, "name", "<lambda>"))
+        if sys.version_info >= (3, 12):
+            node.type_params = []
+        body = [node]
+        if not segment.owner and node.name not in segment.free:
+            body.insert(0, ast.Global([node.name]))
+    if segment.owner:
+        owner = _parse_statement(f"class {segment.owner}: pass")
+        assert isinstance(owner, ast.ClassDef)
+        owner.body = body
+        around: list[ast.stmt] = [] if owner.name in segment.free else [ast.Global([owner.name])]
+        [owner_code] = _codes_in(_compile_outer(segment, [*around, owner]))
+        [code] = _codes_in(owner_code)
+    else:
+        [code] = _codes_in(_compile_outer(segment, body))
+    return _renamed(code, code.co_qualname, qualname)
 
 
-def compile_class_factory(segment: Segment) -> types.CodeType:
-    """The code of a function that takes a segment's free names and returns its class."""
+def compile_class_factory(segment: Segment, qualname: str) -> types.CodeType:
+    """The code of a function, with a segment's free names, that returns the segment's class."""
     node = parse_segment(segment)
     assert isinstance(node, ast.ClassDef)
-    return _compile_inside_factory(segment, node)
-
-
-def _compile_inside_factory(segment: Segment, node: ast.AST) -> types.CodeType:
-    """The code of ``def factory(*free): NODE``, which makes the free names free."""
-    result: list[ast.stmt]
-    if isinstance(node, ast.Lambda):
-        result = [ast.Return(node)]
-    elif isinstance(node, ast.ClassDef):
-        result = [node, ast.Return(ast.Name(node.name, ast.Load()))]
-    else:
-        assert isinstance(node, ast.stmt)
-        result = [node]
-    factory = ast.parse("def __factory__(): pass").body[0]
+    factory = _parse_statement("def __factory__(): pass")
     assert isinstance(factory, ast.FunctionDef)
-    factory.args.args = [ast.arg(name) for name in segment.free if name != "__class__"]
-    name = getattr(node, "name", None)
-    if name is not None and name not in segment.free:
-        result.insert(0, ast.Global([name]))
-    factory.body = result
-    module = ast.fix_missing_locations(ast.Module([factory], type_ignores=[]))
+    result = ast.Return(ast.Name(node.name, ast.Load()))
+    scope = ast.Nonlocal if node.name in segment.free else ast.Global
+    factory.body = [scope([node.name]), node, result]
+    [code] = _codes_in(_compile_outer(segment, [factory]))
+    body = next(inner for inner in nested_codes(code) if inner.co_name == node.name)
+    return _renamed(code, body.co_qualname, qualname)
+
+
+def _parse_statement(text: str) -> ast.stmt:
+    return ast.parse(text).body[0]
+
+
+def _compile_outer(segment: Segment, body: list[ast.stmt]) -> types.CodeType:
+    """The code of ``def __outer__(*free): BODY``, which makes the free names free."""
+    outer = _parse_statement("def __outer__(): pass")
+    assert isinstance(outer, ast.FunctionDef)
+    outer.args.args = [ast.arg(name) for name in segment.free]
+    outer.body = body
+    module = ast.fix_missing_locations(ast.Module([outer], type_ignores=[]))
     code = compile(module, segment.filename, "exec", segment.flags, dont_inherit=True)
-    return next(c for c in _codes_in(code) if c.co_name == "__factory__")
+    return _codes_in(code)[0]
+
+
+def _renamed(code: types.CodeType, old: str, new: str) -> types.CodeType:
+    """Some code, with another beginning of its qualified name and of those inside it."""
+    qualname = code.co_qualname
+    if qualname.startswith(old):
+        qualname = new + qualname.removeprefix(old)
+    constants: list[object] = []
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            constants.append(_renamed(constant, old, new))
+        else:
+            # The body of a class has its own qualified name among its constants.
+            constants.append(qualname if constant == code.co_qualname else constant)
+    return code.replace(co_qualname=qualname, co_consts=tuple(constants))
 
 
 def _same_code(one: types.CodeType, other: types.CodeType) -> bool:
@@ -259,7 +338,10 @@ def _shape(code: types.CodeType) -> tuple[object, ...]:
         _shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
         for constant in code.co_consts
     ]
-    return (code.co_code, code.co_names, code.co_varnames, code.co_freevars, repr(constants))
+    stars = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    arguments = (code.co_posonlyargcount, code.co_argcount, code.co_kwonlyargcount, stars)
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return (code.co_code, arguments, names, repr(constants))
 
 
 def nested_codes(code: types.CodeType, depth: int = sys.maxsize) -> list[types.CodeType]:

@@ -111,6 +111,8 @@ class Lending:
         self._workers = 0
         self.stream: Stream | None = None
         self.item_seconds = 0.0
+        self.results = 0
+        self.seconds = 0.0
         self.violations: Counter[str] = Counter()
 
     # ---- streams ----
@@ -239,9 +241,9 @@ class Lending:
             borrower.seconds += message.seconds
             borrower.credit.completed(len(values), message.seconds)
             self._workers += borrower.credit.workers - before
-            self.item_seconds += SMOOTHING * (
-                message.seconds / len(values) - self.item_seconds
-            )
+            self.results += len(values)
+            self.seconds += message.seconds
+            self.item_seconds += SMOOTHING * (message.seconds / len(values) - self.item_seconds)
             stream.window.measured(len(values), len(memoryview(message.values)))
 
     # ---- lending ----

@@ -9,6 +9,7 @@ import trio
 
 from ..channel import Channel
 from ..errors import FunctionError, WorkerError
+from .environment import Environment
 from .process import WorkerProcess, run_worker
 
 MAX_IDLE_DEATHS = 5
@@ -34,15 +35,23 @@ class WorkerPool:
         count: how many workers.
         serve: given each worker's channel and name for as long as it lives.
         timeout: seconds that an item may take.
+        environment: the Python that workers run in; this process's own by default.
     """
 
     def __init__(
-        self, function: bytes, count: int, serve: Serve, *, timeout: float | None = None
+        self,
+        function: bytes,
+        count: int,
+        serve: Serve,
+        *,
+        timeout: float | None = None,
+        environment: Environment | None = None,
     ) -> None:
         self._function = function
         self._count = count
         self._serve = serve
         self._timeout = timeout
+        self._environment = environment or Environment()
         self._idle_deaths = 0
         self._closing = False
         self._serving: set[trio.CancelScope] = set()
@@ -78,7 +87,11 @@ class WorkerPool:
         while not self._closing:
             try:
                 worker = await run_worker(
-                    self._function, serve, timeout=self._timeout, threads=threads
+                    self._function,
+                    serve,
+                    environment=self._environment,
+                    timeout=self._timeout,
+                    threads=threads,
                 )
             except (FunctionError, WorkerError) as error:
                 failed(error)

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from .. import messages, values
 from ..channel import ChannelClosedError
 from ..errors import FunctionError, WorkerError
 from . import framing
+from .environment import Environment
 from .progress import Progress, create_file
 
 GRACE_SECONDS = 0.3
@@ -160,6 +160,7 @@ async def run_worker(
     function: bytes,
     serve: Callable[[WorkerProcess], Awaitable[None]],
     *,
+    environment: Environment,
     timeout: float | None = None,
     threads: int = 1,
 ) -> WorkerProcess:
@@ -168,6 +169,7 @@ async def run_worker(
     Args:
         function: the packed function.
         serve: called once the function is loaded.
+        environment: the Python to start.
         timeout: seconds that an item may take.
         threads: how many threads numeric libraries in the worker may start.
 
@@ -183,7 +185,7 @@ async def run_worker(
     progress_file = create_file()
     shared = (theirs.fileno(), progress_file, lifeline_theirs)
     try:
-        process = await _start_process(shared, threads)
+        process = await _start_process(shared, environment, threads)
         progress = Progress(progress_file)
     except BaseException:
         ours.close()
@@ -215,14 +217,16 @@ async def run_worker(
     return worker
 
 
-async def _start_process(shared: tuple[int, int, int], threads: int) -> trio.Process:
-    if not sys.executable:
+async def _start_process(
+    shared: tuple[int, int, int], environment: Environment, threads: int
+) -> trio.Process:
+    if not environment.python:
         raise WorkerError("workers cannot be started: this Python does not know its own program")
-    path = [entry or os.getcwd() for entry in sys.path]
+    path = list(environment.path)
     boot = f"import sys; sys.path[:] = {path!r}; from pando.worker.child import main; main()"
     start = functools.partial(
         trio.lowlevel.open_process,
-        [sys.executable, "-c", boot, *map(str, shared)],
+        [environment.python, "-c", boot, *map(str, shared)],
         stdin=subprocess.DEVNULL,
         stdout=2,
         pass_fds=shared,

@@ -125,7 +125,11 @@ def fixed(seconds: float) -> Callable[[Any], float]:
 
 
 async def test_results_come_in_order_whoever_computes_them(autojump_clock: Any) -> None:
-    async with open_node(fixed(0.1), fixed(0.01), lambda item: item % 7 / 100) as (node, _, nursery):
+    async with open_node(fixed(0.1), fixed(0.01), lambda item: item % 7 / 100) as (
+        node,
+        _,
+        nursery,
+    ):
         stream = open_stream(node, nursery, list(range(300)))
         assert await all_results(node, stream) == [i * i for i in range(300)]
 

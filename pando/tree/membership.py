@@ -1,0 +1,405 @@
+"""Membership: a node's children, from the first message to the last.
+
+The overlay decides who goes where. Here the messages of joining are exchanged: the root tells a
+newcomer what the run is, then it, or a node below, keeps a place, and the newcomer connects there
+with a one-time ticket. One nursery for each child; leaving it is what gives its leases back.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from .. import messages
+from ..channel import Channel, ChannelClosedError
+from ..errors import PandoError
+from ..scheduler import Credit
+from .lending import Borrower
+from .link import Link
+from .node import Node
+from .overlay import ID_BYTES, Accept, Decision, Delegate, Overlay, Wait
+
+FIRST_MESSAGE_SECONDS = 10.0
+"""How long a newcomer may take to say who it is."""
+OFFER_SECONDS = 5.0
+"""How long a child may take to find a place below it."""
+MAX_TRIES = 3
+"""Children that a newcomer is sent to in vain before it is accepted here."""
+MAX_NAME = 64
+"""Characters of a device's name."""
+MAX_STATUS_NODES = 20_000
+"""Nodes that one child may report figures of."""
+CHILD_MESSAGES = 4
+"""Batches that a child holds when it holds all it may."""
+CHILD_TARGET_SECONDS = 0.1
+"""Work in a child's batches, for each of its workers: a network is slower than a socket pair."""
+EXPIRE_SECONDS = 1.0
+
+Admit = Callable[[messages.Hello, str], str | None]
+
+
+@dataclass
+class Child:
+    """A child that is connected."""
+
+    node: bytes
+    name: str
+    addresses: list[str]
+    link: Link
+    status: list[messages.NodeStatus] = field(default_factory=list)
+
+
+class _Here(Exception):  # noqa: N818 - not an error: the place that was found
+    """The place that was found for a newcomer is here."""
+
+
+class Events(Protocol):
+    """What a membership tells its owner."""
+
+    def joined(self, child: Child) -> None:
+        """A child has joined."""
+
+    def left(self, child: Child, borrower: Borrower) -> None:
+        """A child has left, or was lost."""
+
+    def cannot_compute(self, name: str, reason: str) -> None:
+        """A newcomer cannot run the function."""
+
+
+class Membership:
+    """The children of a node.
+
+    Args:
+        node: what lends to them.
+        overlay: who accepts and who delegates.
+        assignment: what a newcomer is told; only the root has one to tell.
+        admit: why a newcomer may not take part, or None where it may.
+        addresses: where newcomers can connect to this node.
+        events: who is told of what happens.
+        ids: gives new nodes their identifiers.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        overlay: Overlay,
+        *,
+        assignment: messages.Assigned | None,
+        admit: Admit,
+        events: Events,
+        addresses: Iterable[str] = (),
+        silence: float = 10.0,
+        bootstrap_timeout: float = 60.0,
+        ids: random.Random | None = None,
+    ) -> None:
+        self.overlay = overlay
+        self.counters: Counter[str] = Counter()
+        self._node = node
+        self._assignment = assignment
+        self._admit = admit
+        self._events = events
+        self._addresses = list(addresses)
+        self._silence = silence
+        self._bootstrap_timeout = bootstrap_timeout
+        self._ids = ids or random.Random(secrets.randbits(64))
+        self._children: dict[bytes, Child] = {}
+        self._tickets: dict[bytes, str] = {}
+        self._decisions: dict[bytes, tuple[trio.Event, list[Decision]]] = {}
+        self._offers: dict[bytes, tuple[trio.Event, list[messages.Offer]]] = {}
+        self._newcomers = 0
+
+    def set_addresses(self, addresses: Iterable[str]) -> None:
+        """Newcomers can connect to this node at these addresses."""
+        self._addresses = list(addresses)
+
+    # ---- looking in ----
+
+    @property
+    def children(self) -> list[Child]:
+        """All that are connected."""
+        return list(self._children.values())
+
+    def status_below(self) -> list[messages.NodeStatus]:
+        """The last figures of all nodes below this one."""
+        return [status for child in self._children.values() for status in child.status]
+
+    # ---- newcomers ----
+
+    async def welcome(self, channel: Channel, host: str) -> None:
+        """Serve whoever has connected, from the first message to the last.
+
+        Args:
+            channel: the connection.
+            host: the address that it comes from.
+        """
+        try:
+            await self._welcome(channel, host)
+        except ChannelClosedError:
+            return
+        except PandoError as error:
+            self.counters["malformed messages"] += 1
+            await _deny(channel, str(error))
+
+    async def _welcome(self, channel: Channel, host: str) -> None:
+        hello = None
+        with trio.move_on_after(FIRST_MESSAGE_SECONDS):
+            hello = await channel.receive()
+        if hello is None:
+            self.counters["silent newcomers"] += 1
+            return
+        if not isinstance(hello, messages.Hello):
+            self.counters["malformed messages"] += 1
+            await _deny(channel, "the first message must say who you are")
+            return
+        if hello.version != messages.VERSION:
+            self.counters["wrong versions"] += 1
+            await _deny(
+                channel,
+                f"this run speaks version {messages.VERSION} of the protocol and you version "
+                f"{hello.version}: the older Pando should be updated",
+            )
+            return
+        if hello.node and len(hello.node) != ID_BYTES:
+            raise messages.MalformedMessageError("an identifier of the wrong length")
+        if hello.ticket:
+            await self._redeem(channel, hello, host)
+            return
+        reason = self._admit(hello, host)
+        if reason is None and self._newcomers >= self.overlay.max_waiting:
+            reason = "too many newcomers at once: try again in a moment"
+        if reason is not None or self._assignment is None:
+            self.counters["refused newcomers"] += 1
+            await _deny(channel, reason or "newcomers join at the root")
+            return
+        self._newcomers += 1
+        try:
+            await self._take_in(channel, hello, host)
+        finally:
+            self._newcomers -= 1
+
+    async def _redeem(self, channel: Channel, hello: messages.Hello, host: str) -> None:
+        ticket = self._tickets.pop(hello.node, "")
+        if not secrets.compare_digest(ticket.encode(), hello.ticket.encode()) or not ticket:
+            self.counters["wrong tickets"] += 1
+            await _deny(channel, "this ticket is not, or no more, good for a place here")
+            return
+        await self._serve_child(channel, hello, hello.node, host)
+
+    async def _take_in(self, channel: Channel, hello: messages.Hello, host: str) -> None:
+        """The root's part: say what the run is, wait until it is ready, find it a place."""
+        assert self._assignment is not None
+        origin = hello.node or self._ids.randbytes(ID_BYTES)
+        await channel.send(self._assignment_for(hello, origin))
+        answer = None
+        with trio.move_on_after(self._bootstrap_timeout):
+            answer = await channel.receive()
+        if isinstance(answer, messages.Refused):
+            self._events.cannot_compute(tidy_name(hello.name), messages.cut(answer.reason))
+            return
+        if not isinstance(answer, messages.Ready):
+            self.counters["newcomers never ready"] += 1
+            return
+        avoid: set[bytes] = set()
+        while True:
+            try:
+                child, offer = await self._find_place(origin, avoid)
+            except _Here:
+                await self._serve_child(channel, hello, origin, host)
+                return
+            await channel.send(messages.Delegated(offer.addresses, offer.ticket))
+            answer = None
+            with trio.move_on_after(self._bootstrap_timeout):
+                answer = await channel.receive()
+            if not isinstance(answer, messages.Unreachable):
+                return  # it has joined, or is gone
+            self.counters["unreachable parents"] += 1
+            avoid.add(child)
+
+    def _assignment_for(self, hello: messages.Hello, origin: bytes) -> messages.Assigned:
+        assert self._assignment is not None
+        import msgspec
+
+        known = hello.run == self._assignment.run
+        function = b"" if known else self._assignment.function
+        return msgspec.structs.replace(self._assignment, node=origin, function=function)
+
+    # ---- places ----
+
+    async def _find_place(self, origin: bytes, avoid: set[bytes]) -> tuple[bytes, messages.Offer]:
+        """A place below: the child that was asked, and its offer.
+
+        Raises:
+            _Here: the newcomer is to be a child of this node; its place is kept.
+        """
+        while True:
+            if len(avoid) >= MAX_TRIES:
+                avoid.update(self._children)
+            decision = self.overlay.request(origin, trio.current_time(), avoid=frozenset(avoid))
+            if isinstance(decision, Wait):
+                decision = await self._await_decision(origin)
+            if isinstance(decision, Accept):
+                raise _Here
+            assert isinstance(decision, Delegate)
+            offer = await self._ask(decision.child, origin)
+            if offer is not None:
+                return decision.child, offer
+            avoid.add(decision.child)
+
+    async def _await_decision(self, origin: bytes) -> Decision:
+        event, decisions = self._decisions[origin] = (trio.Event(), [])
+        try:
+            await event.wait()
+            return decisions[0]
+        finally:
+            if self._decisions.get(origin, (None,))[0] is event:
+                del self._decisions[origin]
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        """Tell those who wait what has been decided on them."""
+        for decision in decisions:
+            waiting = self._decisions.get(decision.origin)
+            if waiting is not None and not isinstance(decision, Wait):
+                waiting[1].append(decision)
+                waiting[0].set()
+
+    async def _ask(self, node: bytes, origin: bytes) -> messages.Offer | None:
+        """Ask a child to find a place; None where it has none, or does not answer in time."""
+        child = self._children.get(node)
+        if child is None:
+            return None
+        event, offers = self._offers[origin] = (trio.Event(), [])
+        try:
+            with trio.move_on_after(OFFER_SECONDS):
+                await child.link.send(messages.Join(origin))
+                await event.wait()
+        except ChannelClosedError:
+            return None
+        finally:
+            if self._offers.get(origin, (None,))[0] is event:
+                del self._offers[origin]
+        if not offers or not offers[0].addresses:
+            return None
+        return offers[0]
+
+    async def offer_place(self, origin: bytes) -> messages.Offer:
+        """A parent asks for a place for this newcomer, here or below: what to answer."""
+        try:
+            _, offer = await self._find_place(origin, set())
+        except _Here:
+            ticket = self._tickets[origin] = secrets.token_urlsafe(16)
+            offer = messages.Offer(origin, self.overlay.node, self._addresses, ticket)
+        return offer
+
+    async def expire_forever(self) -> None:
+        """Free the places of candidates that never come."""
+        while True:
+            await trio.sleep(EXPIRE_SECONDS)
+            self._carry_out(self.overlay.expire(trio.current_time()))
+            for origin in self._tickets.keys() - set(self.overlay.candidates):
+                del self._tickets[origin]
+
+    # ---- children ----
+
+    async def _serve_child(
+        self, channel: Channel, hello: messages.Hello, origin: bytes, host: str
+    ) -> None:
+        earlier = self._children.get(origin)
+        if earlier is not None:  # it has come back before its end was noticed
+            await earlier.link.aclose()
+        link = Link(channel, silence=self._silence)
+        addresses = [join_address(host, hello.port), *hello.addresses[:8]] if hello.port else []
+        child = Child(origin, tidy_name(hello.name), addresses, link)
+        await link.send(messages.Welcome(self.overlay.node))
+        self._children[origin] = child
+        self._carry_out(
+            self.overlay.connected(origin, trio.current_time(), takes_children=bool(addresses))
+        )
+        credit = Credit(messages=CHILD_MESSAGES, target_seconds=CHILD_TARGET_SECONDS)
+        credit.ask(hello.workers)
+        borrower = Borrower(child.name, credit, lambda: None)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.run)
+                self._events.joined(child)
+                filtered = _ChildChannel(self, child)
+                borrower = await self._node.serve(filtered, child.name, credit)
+                nursery.cancel_scope.cancel()
+        finally:
+            if self._children.get(origin) is child:
+                del self._children[origin]
+                self._carry_out(self.overlay.left(origin, trio.current_time()))
+            self._events.left(child, borrower)
+
+    def take(self, child: Child, message: messages.Message) -> bool:
+        """Take a child's message that is not for the lender; False where it is."""
+        match message:
+            case messages.Offer(origin):
+                waiting = self._offers.get(origin)
+                if waiting is not None:
+                    if message.parent == child.node and message.addresses:
+                        # The address that it is seen at comes first.
+                        message.addresses = list(dict.fromkeys([*child.addresses]))
+                    waiting[1].append(message)
+                    waiting[0].set()
+            case messages.Status(nodes):
+                child.status = nodes[:MAX_STATUS_NODES]
+            case _:
+                return False
+        return True
+
+    async def end(self) -> None:
+        """Tell all children that the run is over."""
+        async with trio.open_nursery() as nursery:
+            for child in self.children:
+                nursery.start_soon(_send_quietly, child.link, messages.Ended())
+
+
+class _ChildChannel:
+    """A child's channel as the lender sees it: without the messages of membership."""
+
+    def __init__(self, membership: Membership, child: Child) -> None:
+        self._membership = membership
+        self._child = child
+
+    async def send(self, message: messages.Message) -> None:
+        await self._child.link.send(message)
+
+    async def receive(self) -> messages.Message:
+        while True:
+            message = await self._child.link.receive()
+            if isinstance(message, messages.Leaving):
+                raise ChannelClosedError("it has left")
+            if not self._membership.take(self._child, message):
+                return message
+
+    async def aclose(self) -> None:
+        await self._child.link.aclose()
+
+
+async def _deny(channel: Channel, reason: str) -> None:
+    await _send_quietly(channel, messages.Denied(reason, messages.VERSION))
+
+
+async def _send_quietly(channel: Channel, message: messages.Message) -> None:
+    with trio.move_on_after(1.0):
+        try:
+            await channel.send(message)
+        except ChannelClosedError:
+            return
+
+
+def tidy_name(name: str) -> str:
+    """A device's name, safe to print: one short line."""
+    printable = "".join(c if c.isprintable() else " " for c in name[:MAX_NAME])
+    return " ".join(printable.split()) or "a volunteer"
+
+
+def join_address(host: str, port: int) -> str:
+    """``HOST:PORT``, with brackets where the host is an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,224 @@
+"""The uplink: a parent's items as a node's own input, and its results on their way up. No I/O.
+
+Items are passed on as they came, undecoded. A result finds its way back by its index: the node's
+lender counts items as they come, and each lease of the parent is a stretch of those indices.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .. import messages
+from ..errors import MalformedValueError, UnsupportedValueError
+from ..scheduler import ResultRun, StruckOut
+from ..sources import WouldBlock
+
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_LONG_ARRAY = struct.Struct(">BI")
+
+
+class RawCodec:
+    """The codec of a node that passes values on: it never looks into them."""
+
+    @staticmethod
+    def encode(items: list[msgspec.Raw]) -> bytes:
+        """One MessagePack array around encoded values."""
+        return _LONG_ARRAY.pack(0xDD, len(items)) + b"".join(map(bytes, items))
+
+    @staticmethod
+    def find_unsupported(items: list[Any]) -> dict[int, UnsupportedValueError]:
+        """None: what has been encoded once can travel on."""
+        return {}
+
+    @staticmethod
+    def decode(values: msgspec.Raw) -> list[msgspec.Raw]:
+        """The encoded values in an array; MalformedValueError where it is none."""
+        try:
+            return _split.decode(values)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise MalformedValueError(f"not an array of values: {error}") from None
+
+
+@dataclass(slots=True)
+class _ParentLease:
+    """A parent's lease: where its items stand among the node's."""
+
+    number: int
+    start: int
+    count: int
+    unread: list[msgspec.Raw]
+    left: int
+
+
+class Uplink:
+    """A parent's leases as a `pando.sources.Source`, and the messages that answer them.
+
+    Args:
+        device: what this node is called in failures.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._leases: list[_ParentLease] = []
+        self._starts: list[int] = []
+        self._by_number: dict[int, _ParentLease] = {}
+        self._next = 0
+
+    # ---- from the parent ----
+
+    def add(self, message: messages.Lend) -> None:
+        """The parent lends items.
+
+        Raises:
+            MalformedValueError: they are none.
+        """
+        items = RawCodec.decode(message.items)
+        if not items or message.lease in self._by_number:
+            raise MalformedValueError("a lease without items, or a lease's number used again")
+        start = self._leases[-1].start + self._leases[-1].count if self._leases else self._next
+        lease = _ParentLease(message.lease, start, len(items), items, len(items))
+        self._leases.append(lease)
+        self._starts.append(start)
+        self._by_number[message.lease] = lease
+
+    def recall(
+        self, message: messages.Recall, withdraw: Callable[[int, int], None]
+    ) -> list[messages.Message]:
+        """The parent wants back what has not been started of a lease.
+
+        What has not been read goes back at once; `withdraw` is called with the first index and
+        the one behind the last of what has.
+        """
+        lease = self._by_number.get(message.lease)
+        if lease is None:
+            return []
+        read = lease.count - len(lease.unread)
+        answers: list[messages.Message] = []
+        if lease.unread:
+            answers.append(messages.Returned(lease.number, read, len(lease.unread)))
+            # The indices stay in place, or those of later leases would move.
+            self._finished(lease, len(lease.unread))
+            lease.unread = []
+            lease.count = read
+        if read:
+            withdraw(lease.start, lease.start + read)
+        return answers
+
+    # ---- the node's source ----
+
+    def read_nowait(self, limit: int) -> list[msgspec.Raw]:
+        """Items in the order in which they were lent; WouldBlock where there are none."""
+        for lease in self._leases:
+            if lease.unread:
+                items = lease.unread[:limit]
+                del lease.unread[:limit]
+                self._next = lease.start + lease.count - len(lease.unread)
+                return items
+        raise WouldBlock
+
+    def count_unread(self) -> None:
+        """Nobody knows how many more the parent will lend."""
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        """Nothing to wait for: whoever adds a lease says so."""
+
+    def close(self) -> None:
+        """Forget all leases: they are not this node's any more."""
+        self._leases.clear()
+        self._starts.clear()
+        self._by_number.clear()
+
+    # ---- to the parent ----
+
+    def answer(self, run: ResultRun, item_seconds: float) -> list[messages.Message]:
+        """What to tell the parent of results.
+
+        Args:
+            run: results of consecutive items.
+            item_seconds: the time that computing one of them took, on average.
+        """
+        answers: list[messages.Message] = []
+        done = 0
+        while done < len(run.values):
+            lease = self._lease_at(run.start + done)
+            if lease is None:
+                return answers
+            offset = run.start + done - lease.start
+            count = min(len(run.values) - done, lease.count - offset)
+            answers += self._answer_part(run, done, count, lease, offset, item_seconds)
+            self._finished(lease, count)
+            done += count
+        return answers
+
+    def give_back(self, start: int, count: int) -> messages.Message | None:
+        """What to tell the parent of items that leave this node undone."""
+        lease = self._lease_at(start)
+        if lease is None:
+            return None
+        self._finished(lease, count)
+        return messages.Returned(lease.number, start - lease.start, count)
+
+    def _answer_part(
+        self,
+        run: ResultRun,
+        done: int,
+        count: int,
+        lease: _ParentLease,
+        offset: int,
+        item_seconds: float,
+    ) -> list[messages.Message]:
+        """Results that belong to one lease; an item whose worker was lost parts them."""
+        answers: list[messages.Message] = []
+        failures: dict[int, messages.Failure] = {}
+        first = done
+        for place in sorted(p for p in run.failures if done <= p < done + count):
+            failure = run.failures[place]
+            if isinstance(failure, StruckOut):
+                answers += self._results(run, first, place, lease, failures, item_seconds)
+                index = offset + place - done
+                answers.append(messages.Struck(lease.number, index, failure.reason))
+                first, failures = place + 1, {}
+            else:
+                failures[place - first] = msgspec.structs.replace(
+                    failure, device=failure.device or self._device
+                )
+        answers += self._results(run, first, done + count, lease, failures, item_seconds)
+        return answers
+
+    @staticmethod
+    def _results(
+        run: ResultRun,
+        first: int,
+        last: int,
+        lease: _ParentLease,
+        failures: dict[int, messages.Failure],
+        item_seconds: float,
+    ) -> list[messages.Message]:
+        if first == last:
+            return []
+        encoded = msgspec.Raw(RawCodec.encode(run.values[first:last]))
+        offset = run.start + first - lease.start
+        seconds = (last - first) * item_seconds
+        return [messages.Results(lease.number, offset, seconds, encoded, failures)]
+
+    def _lease_at(self, index: int) -> _ParentLease | None:
+        place = bisect_right(self._starts, index) - 1
+        if place < 0:
+            return None
+        lease = self._leases[place]
+        return lease if index < lease.start + lease.count else None
+
+    def _finished(self, lease: _ParentLease, count: int) -> None:
+        """So many items of a lease are answered for; forget leases that are, oldest first."""
+        lease.left -= count
+        if lease.left <= 0:
+            del self._by_number[lease.number]
+            while self._leases and self._leases[0].left <= 0:
+                self._next = max(self._next, self._leases[0].start + self._leases[0].count)
+                del self._leases[0], self._starts[0]
