@@ -80,7 +80,14 @@ class Want(msgspec.Struct, array_like=True, tag="want"):
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
-    """From a borrower: the function is loaded; items may come."""
+    """From a borrower: the function is loaded; items may come.
+
+    Newcomers of a node's own may connect to `port` at the address it is seen at, or at one of
+    `addresses`; to none where the port is 0.
+    """
+
+    port: int = 0
+    addresses: list[str] = []
 
 
 class Refused(msgspec.Struct, array_like=True, tag="refused"):

@@ -214,8 +214,6 @@ class Volunteer:
                 node=work.identifier if work else b"",
                 run=work.run_id if work else "",
                 token=self._invitation.token,
-                port=work.port if work else 0,
-                addresses=work.addresses if work else [],
             )
         )
         assigned = await channel.receive()
@@ -230,7 +228,7 @@ class Volunteer:
             raise ChannelClosedError("another run has begun")
         if work is None:
             work = await self._start_work(channel, assigned, nursery)
-        await channel.send(messages.Ready())
+        await channel.send(messages.Ready(work.port, work.addresses))
         self._state = "joining"
         return await self._join(work, channel, assigned)
 

@@ -162,17 +162,22 @@ class _Walk:
 
     def _importable(self, value: Any, qualname: str) -> package.Import | None:
         """How to import an object, where what is imported would be this very object."""
-        name = getattr(value, "__module__", None)
-        module = sys.modules.get(name) if isinstance(name, str) else None
-        if module is None or not _can_be_imported(module):
+        home = getattr(value, "__module__", None)
+        if not isinstance(home, str):
             return None
-        found: Any = module
-        for part in qualname.split("."):
-            found = getattr(found, part, None)
-        if found is not value:
-            return None
-        self._add_import(module.__name__)
-        return package.Import(module.__name__, qualname)
+        # A private module may be another one in another version; its package is the same.
+        public, private, _ = home.partition("._")
+        for name in [public, home] if private else [home]:
+            module = sys.modules.get(name)
+            if module is None or not _can_be_imported(module):
+                continue
+            found: Any = module
+            for part in qualname.split("."):
+                found = getattr(found, part, None)
+            if found is value:
+                self._add_import(module.__name__)
+                return package.Import(module.__name__, qualname)
+        return None
 
     # ---- what is made from source ----
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
 import trio
 
 from .. import messages
@@ -205,6 +206,7 @@ class Membership:
         if not isinstance(answer, messages.Ready):
             self.counters["newcomers never ready"] += 1
             return
+        hello = msgspec.structs.replace(hello, port=answer.port, addresses=answer.addresses)
         avoid: set[bytes] = set()
         while True:
             try:
@@ -223,8 +225,6 @@ class Membership:
 
     def _assignment_for(self, hello: messages.Hello, origin: bytes) -> messages.Assigned:
         assert self._assignment is not None
-        import msgspec
-
         known = hello.run == self._assignment.run
         function = b"" if known else self._assignment.function
         return msgspec.structs.replace(self._assignment, node=origin, function=function)
