@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,21 @@ class RawCodec:
 
 @dataclass(slots=True)
 class _ParentLease:
-    """A parent's lease: where its items stand among the node's."""
+    """A parent's lease.
+
+    Attributes:
+        number: what the parent calls it.
+        unread: items that have not been read into the stream.
+        left: how many items are not answered for.
+        start: the first item's index in the stream, once it has been read.
+        read: how many have been read; they are consecutive in the stream.
+    """
 
     number: int
-    start: int
-    count: int
     unread: list[msgspec.Raw]
     left: int
+    start: int = 0
+    read: int = 0
 
 
 class Uplink:
@@ -65,10 +74,11 @@ class Uplink:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._leases: list[_ParentLease] = []
-        self._starts: list[int] = []
         self._by_number: dict[int, _ParentLease] = {}
-        self._next = 0
+        self._unread: deque[_ParentLease] = deque()
+        self._in_stream: list[_ParentLease] = []
+        self._starts: list[int] = []
+        self._items_read = 0
 
     # ---- from the parent ----
 
@@ -81,11 +91,9 @@ class Uplink:
         items = RawCodec.decode(message.items)
         if not items or message.lease in self._by_number:
             raise MalformedValueError("a lease without items, or a lease's number used again")
-        start = self._leases[-1].start + self._leases[-1].count if self._leases else self._next
-        lease = _ParentLease(message.lease, start, len(items), items, len(items))
-        self._leases.append(lease)
-        self._starts.append(start)
+        lease = _ParentLease(message.lease, items, len(items))
         self._by_number[message.lease] = lease
+        self._unread.append(lease)
 
     def recall(
         self, message: messages.Recall, withdraw: Callable[[int, int], None]
@@ -98,29 +106,34 @@ class Uplink:
         lease = self._by_number.get(message.lease)
         if lease is None:
             return []
-        read = lease.count - len(lease.unread)
         answers: list[messages.Message] = []
         if lease.unread:
-            answers.append(messages.Returned(lease.number, read, len(lease.unread)))
-            # The indices stay in place, or those of later leases would move.
-            self._finished(lease, len(lease.unread))
-            lease.unread = []
-            lease.count = read
-        if read:
-            withdraw(lease.start, lease.start + read)
+            count, lease.unread = len(lease.unread), []
+            self._unread.remove(lease)
+            answers.append(messages.Returned(lease.number, lease.read, count))
+            self._finished(lease, count)
+        if lease.read:
+            withdraw(lease.start, lease.start + lease.read)
         return answers
 
     # ---- the node's source ----
 
     def read_nowait(self, limit: int) -> list[msgspec.Raw]:
         """Items in the order in which they were lent; WouldBlock where there are none."""
-        for lease in self._leases:
-            if lease.unread:
-                items = lease.unread[:limit]
-                del lease.unread[:limit]
-                self._next = lease.start + lease.count - len(lease.unread)
-                return items
-        raise WouldBlock
+        if not self._unread:
+            raise WouldBlock
+        lease = self._unread[0]
+        if not lease.read:
+            lease.start = self._items_read
+            self._in_stream.append(lease)
+            self._starts.append(lease.start)
+        items = lease.unread[:limit]
+        del lease.unread[:limit]
+        lease.read += len(items)
+        self._items_read += len(items)
+        if not lease.unread:
+            self._unread.popleft()
+        return items
 
     def count_unread(self) -> None:
         """Nobody knows how many more the parent will lend."""
@@ -130,9 +143,10 @@ class Uplink:
 
     def close(self) -> None:
         """Forget all leases: they are not this node's any more."""
-        self._leases.clear()
-        self._starts.clear()
         self._by_number.clear()
+        self._unread.clear()
+        self._in_stream.clear()
+        self._starts.clear()
 
     # ---- to the parent ----
 
@@ -150,7 +164,7 @@ class Uplink:
             if lease is None:
                 return answers
             offset = run.start + done - lease.start
-            count = min(len(run.values) - done, lease.count - offset)
+            count = min(len(run.values) - done, lease.read - offset)
             answers += self._answer_part(run, done, count, lease, offset, item_seconds)
             self._finished(lease, count)
             done += count
@@ -211,14 +225,13 @@ class Uplink:
         place = bisect_right(self._starts, index) - 1
         if place < 0:
             return None
-        lease = self._leases[place]
-        return lease if index < lease.start + lease.count else None
+        lease = self._in_stream[place]
+        return lease if index < lease.start + lease.read else None
 
     def _finished(self, lease: _ParentLease, count: int) -> None:
         """So many items of a lease are answered for; forget leases that are, oldest first."""
         lease.left -= count
-        if lease.left <= 0:
+        if lease.left == 0:
             del self._by_number[lease.number]
-            while self._leases and self._leases[0].left <= 0:
-                self._next = max(self._next, self._leases[0].start + self._leases[0].count)
-                del self._leases[0], self._starts[0]
+            while self._in_stream and self._in_stream[0].left == 0:
+                del self._in_stream[0], self._starts[0]

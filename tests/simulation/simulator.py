@@ -1,0 +1,570 @@
+"""A simulator of whole runs: the real lending, uplinks and overlays over simulated links.
+
+Time is simulated, so thousands of nodes and a minute of their lives pass in seconds. Everything
+follows from the seed: a run with the same seed is the same run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pando import messages
+from pando.scheduler import Credit, Window
+from pando.sources import EndOfInput
+from pando.tree.lending import Borrower, Lending, Stream
+from pando.tree.membership import CHILD_MESSAGES, CHILD_TARGET_SECONDS
+from pando.tree.overlay import ID_BYTES, Accept, Decision, Delegate, Overlay
+from pando.tree.uplink import RawCodec, Uplink
+
+LATENCY = (0.002, 0.08)
+"""Seconds that a message travels: the least and the most."""
+SILENCE_SECONDS = 10.0
+RETRY_SECONDS = 0.25
+OFFER_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+WORKER_FLUSH_SECONDS = 0.025
+
+
+@dataclass
+class Scenario:
+    """What happens in a run. Times are in seconds, probabilities between 0 and 1."""
+
+    nodes: int = 25
+    degree: int = 3
+    items: int = 2000
+    item_seconds: float = 0.1
+    deaths_per_second: float = 0.0
+    deaths_until: float = 0.0
+    replaced: bool = True
+    silent_deaths: float = 0.0
+    unreachable: float = 0.0
+    crashes: float = 0.0
+    time_limit: float = 600.0
+
+
+@dataclass
+class Outcome:
+    """What came of a run."""
+
+    results: list[Any] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    rejoin_seconds: list[float] = field(default_factory=list)
+    join_seconds: list[float] = field(default_factory=list)
+    depths: dict[bytes, int] = field(default_factory=dict)
+    deaths: int = 0
+    most_waiting: int = 0
+    end: float = 0.0
+    read_ahead: int = 0
+
+
+class Numbers:
+    """A source of the whole numbers, encoded, up to an end."""
+
+    def __init__(self, end: int) -> None:
+        self.next = 0
+        self.end = end
+
+    def read_nowait(self, limit: int) -> list[msgspec.Raw]:
+        if self.next == self.end:
+            raise EndOfInput
+        last = min(self.end, self.next + limit)
+        items = [msgspec.Raw(msgspec.msgpack.encode(n)) for n in range(self.next, last)]
+        self.next = last
+        return items
+
+    def count_unread(self) -> int:
+        return self.end - self.next
+
+    async def run(self, wake: Callable[[], None]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Simulation:
+    """One run under a scenario, decided by a seed."""
+
+    def __init__(self, seed: int, scenario: Scenario) -> None:
+        self.random = random.Random(seed)
+        self.scenario = scenario
+        self.now = 0.0
+        self.outcome = Outcome()
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._count = itertools.count()
+        self.nodes: dict[bytes, SimulatedNode] = {}
+        self.root = SimulatedNode(self, self.new_id(), is_root=True)
+        self.nodes[self.root.id] = self.root
+
+    def new_id(self) -> bytes:
+        return self.random.randbytes(ID_BYTES)
+
+    def after(self, seconds: float, do: Callable[..., None], *arguments: Any) -> None:
+        """Have something done at a later time."""
+        heapq.heappush(self._events, (self.now + seconds, next(self._count), do, arguments))
+
+    def latency(self) -> float:
+        return self.random.uniform(*LATENCY)
+
+    def run(self) -> Outcome:
+        """Play the scenario until all results are out, or time is."""
+        scenario = self.scenario
+        self.root.start_root_stream(Numbers(scenario.items))
+        for _ in range(scenario.nodes):
+            self.add_volunteer()
+        if scenario.deaths_per_second:
+            self.after(1.0, self._kill_somebody)
+        self._play(lambda: self.root.stream_is_finished or self.now > scenario.time_limit)
+        return self._measure()
+
+    def join_all(self) -> Outcome:
+        """Let all nodes join at once, and nothing else."""
+        for _ in range(self.scenario.nodes):
+            self.add_volunteer()
+        self._play(lambda: len(self.outcome.join_seconds) == self.scenario.nodes)
+        return self._measure()
+
+    def _play(self, is_over: Callable[[], bool]) -> None:
+        while self._events and not is_over():
+            self.now, _, do, arguments = heapq.heappop(self._events)
+            do(*arguments)
+
+    def _measure(self) -> Outcome:
+        self.outcome.end = self.now
+        for node in self.nodes.values():
+            depth, at = 0, node
+            while at.parent is not None:
+                depth, at = depth + 1, at.parent.other(at)
+            self.outcome.depths[node.id] = depth
+        return self.outcome
+
+    def add_volunteer(self) -> None:
+        node = SimulatedNode(self, self.new_id())
+        self.nodes[node.id] = node
+        node.workers_start()
+        node.join()
+
+    def _kill_somebody(self) -> None:
+        scenario = self.scenario
+        volunteers = [node for node in self.nodes.values() if node is not self.root]
+        if volunteers:
+            silent = self.random.random() < scenario.silent_deaths
+            self.random.choice(volunteers).die(silent=silent)
+            if scenario.replaced:
+                self.add_volunteer()
+        if self.now < scenario.deaths_until:
+            self.after(self.random.expovariate(scenario.deaths_per_second), self._kill_somebody)
+
+
+class Wire:
+    """A link between two nodes: messages in order, each way, until it is closed."""
+
+    def __init__(self, simulation: Simulation, child: SimulatedNode, parent: SimulatedNode) -> None:
+        self._simulation = simulation
+        self.child = child
+        self.parent = parent
+        self._last = {child.id: 0.0, parent.id: 0.0}
+        self._closed = False
+
+    def other(self, node: SimulatedNode) -> SimulatedNode:
+        return self.parent if node is self.child else self.child
+
+    def send(self, sender: SimulatedNode, message: messages.Message) -> None:
+        simulation = self._simulation
+        arrival = max(self._last[sender.id], simulation.now + simulation.latency())
+        self._last[sender.id] = arrival
+        simulation.after(arrival - simulation.now, self._deliver, self.other(sender), message)
+
+    def _deliver(self, receiver: SimulatedNode, message: messages.Message) -> None:
+        if not self._closed and receiver.alive:
+            receiver.receive(self, message)
+
+    def close(self, *, silent: bool) -> None:
+        """One end is gone; the other notices at once, or when nothing is heard."""
+        delay = SILENCE_SECONDS if silent else self._simulation.latency()
+        self._simulation.after(delay, self._notice)
+
+    def _notice(self) -> None:
+        if not self._closed:
+            self._closed = True
+            for node in (self.child, self.parent):
+                if node.alive:
+                    node.lost(self)
+
+
+class SimulatedWorker:
+    """A worker: one item after the other, each for its time; results go back in between."""
+
+    def __init__(self, node: SimulatedNode) -> None:
+        self._node = node
+        self._queue: list[tuple[int, list[msgspec.Raw]]] = []
+        self._offset = 0
+        self._sent = 0
+        self._done: list[msgspec.Raw] = []
+        self._since = 0.0
+        self._busy = False
+        self.borrower = Borrower("worker", Credit(), self._take_messages)
+
+    def _take_messages(self) -> None:
+        while self.borrower.outbox:
+            message = self.borrower.outbox.popleft()
+            if isinstance(message, messages.Lend):
+                self._queue.append((message.lease, RawCodec.decode(message.items)))
+            elif isinstance(message, messages.Recall):
+                self._node.simulation.after(0.0001, self._give_back, message.lease)
+        if not self._busy:
+            self._start()
+
+    def _start(self) -> None:
+        if self._queue:
+            self._busy = True
+            self._offset = self._sent = 0
+            self._since = self._node.simulation.now
+            self._next_item()
+
+    def _next_item(self) -> None:
+        simulation = self._node.simulation
+        seconds = simulation.scenario.item_seconds * simulation.random.uniform(0.5, 1.5)
+        simulation.after(seconds, self._finish_item)
+
+    def _finish_item(self) -> None:
+        simulation = self._node.simulation
+        if not self._node.alive:
+            return
+        lease, items = self._queue[0]
+        if simulation.random.random() < simulation.scenario.crashes:
+            self._flush()
+            self._tell(messages.Struck(lease, self._offset, "crash"))
+            self._offset += 1
+            self._sent = self._offset
+        else:
+            number = msgspec.msgpack.decode(items[self._offset])
+            self._done.append(msgspec.Raw(msgspec.msgpack.encode(number * number)))
+            self._offset += 1
+            if simulation.now - self._since > WORKER_FLUSH_SECONDS:
+                self._flush()
+        if self._offset < len(items):
+            self._next_item()
+            return
+        self._flush()
+        del self._queue[0]
+        self._busy = False
+        self._start()
+
+    def _flush(self) -> None:
+        if self._done:
+            now = self._node.simulation.now
+            lease = self._queue[0][0]
+            values = msgspec.Raw(RawCodec.encode(self._done))
+            self._tell(messages.Results(lease, self._sent, now - self._since, values))
+            self._sent += len(self._done)
+            self._done = []
+            self._since = now
+
+    def _give_back(self, lease: int) -> None:
+        for place, (number, items) in enumerate(self._queue):
+            if number != lease:
+                continue
+            kept = self._offset + 1 if place == 0 else 0
+            count = len(items) - kept
+            del items[kept:]
+            if not kept:
+                del self._queue[place]
+            if count > 0:
+                self._tell(messages.Returned(lease, kept, count))
+            return
+
+    def _tell(self, message: messages.Message) -> None:
+        self._node.simulation.after(0.0001, self._node.take_from_worker, self, message)
+
+
+class SimulatedNode:
+    """A node: the real decisions, and what carries them out in simulated time."""
+
+    def __init__(self, simulation: Simulation, identifier: bytes, *, is_root: bool = False) -> None:
+        self.simulation = simulation
+        self.id = identifier
+        self.alive = True
+        self.parent: Wire | None = None
+        self.overlay = Overlay(identifier, degree=simulation.scenario.degree, timeout=10.0)
+        self._is_root = is_root
+        self._lending = Lending(RawCodec(), lambda: simulation.now)
+        self._stream: Stream | None = None
+        self._uplink: Uplink | None = None
+        self._children: dict[bytes, tuple[Wire, Borrower]] = {}
+        self._undecided: dict[bytes, Callable[[Decision], None]] = {}
+        self._workers: list[SimulatedWorker] = []
+        self._joining_since: float | None = None
+        self._has_joined = False
+        self._attempt = 0
+        self._wanted = 1
+        self._balancing = False
+        self._expiring = False
+
+    # ---- computing ----
+
+    def start_root_stream(self, source: Numbers) -> None:
+        lender = self._lending.new_lender()
+        self._stream = Stream(source, lender, Window())
+        self._stream.notify = self._take_root_results
+        self._lending.open_stream(self._stream)
+
+    @property
+    def stream_is_finished(self) -> bool:
+        return self._stream is not None and self._stream.lender.finished
+
+    def _take_root_results(self) -> None:
+        stream, outcome = self._stream, self.simulation.outcome
+        assert stream is not None
+        while (run := stream.lender.take()) is not None:
+            assert run.start == len(outcome.results), "results must be in order, each once"
+            outcome.failed += [run.start + place for place in run.failures]
+            outcome.results += [
+                None if place in run.failures else msgspec.msgpack.decode(value)
+                for place, value in enumerate(run.values)
+            ]
+            stream.lender.validate_state() if len(outcome.results) % 50 == 0 else None
+
+    def workers_start(self) -> None:
+        worker = SimulatedWorker(self)
+        self._workers.append(worker)
+        self._lending.add(worker.borrower)
+
+    def take_from_worker(self, worker: SimulatedWorker, message: messages.Message) -> None:
+        if self.alive:
+            self._lending.handle(worker.borrower, message)
+            self._after_lending()
+
+    def _after_lending(self) -> None:
+        if self._uplink is not None:
+            self._pass_results_up()
+        if self._lending.someone_is_idle and not self._balancing:
+            self._balancing = True
+            self.simulation.after(0.02, self._balance)
+
+    def _balance(self) -> None:
+        self._balancing = False
+        if self.alive:
+            self._lending.balance()
+            self._after_lending()
+
+    def _pass_results_up(self) -> None:
+        assert self._uplink is not None
+        assert self._stream is not None
+        while (run := self._stream.lender.take()) is not None:
+            for answer in self._uplink.answer(run, self._lending.item_seconds):
+                self._send_up(answer)
+
+    def _send_up(self, message: messages.Message) -> None:
+        if self.parent is not None:
+            self.parent.send(self, message)
+
+    def _want(self) -> None:
+        if self._lending.workers != self._wanted:
+            self._wanted = self._lending.workers
+            self._send_up(messages.Want(self._wanted))
+
+    # ---- messages ----
+
+    def receive(self, wire: Wire, message: messages.Message) -> None:
+        if wire is not self.parent:
+            child = self._children.get(wire.child.id)
+            if child is not None and child[0] is wire:
+                self._lending.handle(child[1], message)
+                self._after_lending()
+                self._want()
+            return
+        assert self._uplink is not None
+        assert self._stream is not None
+        if isinstance(message, messages.Lend):
+            self._uplink.add(message)
+            self._lending.input_has_news(self._stream)
+        elif isinstance(message, messages.Recall):
+            for answer in self._uplink.recall(message, self._lending.withdraw):
+                self._send_up(answer)
+        self._after_lending()
+
+    # ---- the tree ----
+
+    def join(self) -> None:
+        """Ask the root for a place, and again until there is one."""
+        if not self.alive:
+            return
+        self._attempt += 1
+        attempt = self._attempt
+        if self._joining_since is None:
+            self._joining_since = self.simulation.now
+        self.simulation.after(
+            2 * self.simulation.latency(), self._ask_root, attempt, frozenset[bytes]()
+        )
+        self.simulation.after(CONNECT_SECONDS * 2, self._try_again, attempt)
+
+    def _try_again(self, attempt: int) -> None:
+        if self.alive and self.parent is None and attempt == self._attempt:
+            self.join()
+
+    def _ask_root(self, attempt: int, avoid: frozenset[bytes]) -> None:
+        def answer(place: SimulatedNode | None, asked: bytes) -> None:
+            self.simulation.after(self.simulation.latency(), self._connect, attempt, place, asked, avoid)
+
+        if self.alive and attempt == self._attempt:
+            self.simulation.root.find_place(self, avoid, answer)
+
+    def find_place(
+        self,
+        origin: SimulatedNode,
+        avoid: frozenset[bytes],
+        answer: Callable[[SimulatedNode | None, bytes], None],
+    ) -> None:
+        """Decide where a newcomer goes, or have a child decide."""
+
+        def decided(decision: Decision) -> None:
+            if isinstance(decision, Accept):
+                self._expire_soon()
+                answer(self, b"")
+            elif isinstance(decision, Delegate):
+                self._ask_child(decision.child, origin, answer, avoid)
+            else:
+                self._undecided[origin.id] = decided
+
+        if self.alive:
+            decided(self.overlay.request(origin.id, self.simulation.now, avoid=avoid))
+            self._expire_soon()
+
+    def _ask_child(
+        self,
+        child: bytes,
+        origin: SimulatedNode,
+        answer: Callable[[SimulatedNode | None, bytes], None],
+        avoid: frozenset[bytes],
+    ) -> None:
+        answered = False
+
+        def pass_on(place: SimulatedNode | None, asked: bytes) -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                answer(place, child)
+
+        def give_up() -> None:
+            nonlocal answered
+            if not answered and self.alive:
+                answered = True
+                self.find_place(origin, avoid | {child}, answer)
+
+        simulation = self.simulation
+        wire = self._children.get(child)
+        if wire is None:
+            give_up()
+            return
+        node = wire[0].child
+        simulation.after(simulation.latency(), node.find_place, origin, frozenset(), pass_on)
+        simulation.after(OFFER_SECONDS, give_up)
+
+    def _connect(
+        self, attempt: int, place: SimulatedNode | None, asked: bytes, avoid: frozenset[bytes]
+    ) -> None:
+        simulation = self.simulation
+        if not self.alive or attempt != self._attempt:
+            return
+        assert place is not None
+        reachable = place is simulation.root or simulation.random.random() >= (
+            simulation.scenario.unreachable
+        )
+        if place.alive and reachable:
+            simulation.after(2 * simulation.latency(), self._attach, attempt, place, asked, avoid)
+        else:
+            simulation.after(simulation.latency(), self._ask_root, attempt, avoid | {asked})
+
+    def _attach(
+        self, attempt: int, place: SimulatedNode, asked: bytes, avoid: frozenset[bytes]
+    ) -> None:
+        simulation = self.simulation
+        if not self.alive or attempt != self._attempt:
+            return
+        if not place.alive or self.id not in place.overlay.candidates:
+            simulation.after(simulation.latency(), self._ask_root, attempt, avoid | {asked})
+            return
+        wire = Wire(simulation, self, place)
+        self.parent = wire
+        lender = self._lending.new_lender(ordered=False, max_strikes=1)
+        self._uplink = Uplink("device")
+        self._stream = Stream(self._uplink, lender, Window(limit=2**62))
+        self._stream.withdrawn = self._give_back
+        self._lending.open_stream(self._stream)
+        assert self._joining_since is not None
+        seconds = simulation.now - self._joining_since
+        outcome = simulation.outcome
+        (outcome.rejoin_seconds if self._has_joined else outcome.join_seconds).append(seconds)
+        self._joining_since, self._has_joined = None, True
+        place.take_child(self, wire, self._lending.workers)
+
+    def _give_back(self, start: int, count: int) -> None:
+        assert self._uplink is not None
+        answer = self._uplink.give_back(start, count)
+        if answer is not None:
+            self._send_up(answer)
+
+    def take_child(self, child: SimulatedNode, wire: Wire, workers: int) -> None:
+        credit = Credit(messages=CHILD_MESSAGES, target_seconds=CHILD_TARGET_SECONDS)
+        credit.ask(workers)
+
+        def send() -> None:
+            while borrower.outbox:
+                wire.send(self, borrower.outbox.popleft())
+
+        borrower = Borrower("child", credit, send)
+        self._children[child.id] = (wire, borrower)
+        self._carry_out(self.overlay.connected(child.id, self.simulation.now))
+        self._lending.add(borrower)
+        self._after_lending()
+        self._want()
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            waiting = self._undecided.pop(decision.origin, None)
+            if waiting is not None:
+                waiting(decision)
+
+    def _expire_soon(self) -> None:
+        if not self._expiring and self.overlay.candidates:
+            self._expiring = True
+            self.simulation.after(1.0, self._expire)
+
+    def _expire(self) -> None:
+        self._expiring = False
+        if self.alive:
+            self._carry_out(self.overlay.expire(self.simulation.now))
+            self._expire_soon()
+
+    def lost(self, wire: Wire) -> None:
+        """A link has ended: a child is gone, or the parent."""
+        if wire is self.parent:
+            self.parent = None
+            assert self._stream is not None
+            self._lending.close_stream(self._stream)
+            self._uplink = self._stream = None
+            self._joining_since = self.simulation.now
+            self.simulation.after(RETRY_SECONDS * self.simulation.random.random(), self.join)
+            return
+        child = self._children.get(wire.child.id)
+        if child is not None and child[0] is wire:
+            del self._children[wire.child.id]
+            self._lending.remove(child[1])
+            self._carry_out(self.overlay.left(wire.child.id, self.simulation.now))
+            self._after_lending()
+            self._want()
+
+    def die(self, *, silent: bool) -> None:
+        self.alive = False
+        self.simulation.outcome.deaths += 1
+        del self.simulation.nodes[self.id]
+        for wire, _ in self._children.values():
+            wire.close(silent=silent)
+        if self.parent is not None:
+            self.parent.close(silent=silent)
