@@ -64,7 +64,8 @@ class ItemError(PandoError):
 
     def __str__(self) -> str:
         what = f"{self.type}: {self.reason}" if self.reason else self.type
-        return f"item {self.index} ({shorten(self.item)}): {what}"
+        where = f" (on {self.device})" if self.device else ""
+        return f"item {self.index} ({shorten(self.item)}): {what}{where}"
 
 
 def shorten(value: object, limit: int = 60) -> str:

@@ -188,6 +188,12 @@ class Run(Generic[Item, Result]):
         """Volunteers join at this server."""
         self._server = server
 
+    async def dismiss_volunteers(self) -> None:
+        """Tell the volunteers that the run is over, whatever has ended it."""
+        if self._server is not None:
+            with trio.CancelScope(shield=True):
+                await self._server.end()
+
     def fail(self, error: Exception) -> None:
         """Nothing can be computed any more: whoever waits for results gets this error."""
         self._failure = self._failure or error
@@ -395,8 +401,6 @@ async def open_packed_run(
             yield run
             run.close()
             pool.close()
-            if server is not None:
-                await server.end()
             with trio.move_on_after(CLOSE_SECONDS):
                 await pool_ended.wait()
         except trio.Cancelled:
@@ -404,6 +408,8 @@ async def open_packed_run(
         except BaseException as error:
             # Raised again below, so that the nursery does not wrap it into a group.
             body_error = error
+        finally:
+            await run.dismiss_volunteers()
         nursery.cancel_scope.cancel()
     if body_error is not None:
         raise body_error

@@ -12,6 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import trio
@@ -44,6 +45,17 @@ CONNECT_PARENT_SECONDS = 5.0
 END_SECONDS = 1.0
 
 Say = Callable[[str], None]
+
+
+class Pool(Protocol):
+    """What a volunteer computes with: `WorkerPool`, or what stands in for it."""
+
+    async def run(self, failed: Callable[[Exception], None]) -> None:
+        """Keep workers until cancelled; `failed` is told that they cannot work at all."""
+
+
+MakePool = Callable[..., Pool]
+"""Takes what `WorkerPool` takes."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +135,18 @@ class Volunteer:
         link: what the root has printed.
         options: see `VolunteerOptions`.
         say: told, in sentences, what the person at the device should know.
+        make_pool: makes the workers; others than processes, for tests and measurements.
     """
 
-    def __init__(self, link: str, options: VolunteerOptions, say: Say) -> None:
+    def __init__(
+        self,
+        link: str,
+        options: VolunteerOptions,
+        say: Say,
+        *,
+        make_pool: MakePool = WorkerPool,
+    ) -> None:
+        self._make_pool = make_pool
         self._invitation = Invitation.parse(link)
         self._options = options
         self._say = say
@@ -236,7 +257,7 @@ class Volunteer:
         self, channel: Channel, assigned: messages.Assigned, nursery: trio.Nursery
     ) -> _Work:
         try:
-            work = _Work(assigned, self._name, self._workers)
+            work = _Work(assigned, self._name, self._workers, self._make_pool)
             await work.prepare(install=self._options.install, say=self._say)
             await nursery.start(work.run)
         except FunctionError as problem:
@@ -258,7 +279,7 @@ class Volunteer:
         while True:
             answer = await root.receive()
             if isinstance(answer, messages.Welcome):
-                return await self._compute(work, root, assigned)
+                return await self._compute(work, root, answer.parent, assigned)
             if isinstance(answer, messages.Ended):
                 return True
             if isinstance(answer, messages.Delegated):
@@ -288,7 +309,7 @@ class Volunteer:
                     await root.send(messages.Joined())
                     joined = True
                     await root.aclose()
-                    return await self._compute(work, channel, assigned)
+                    return await self._compute(work, channel, answer.parent, assigned)
             except (ChannelClosedError, trio.TooSlowError) as problem:
                 if joined:
                     return False
@@ -296,12 +317,14 @@ class Volunteer:
         await root.send(messages.Unreachable(why))
         return None
 
-    async def _compute(self, work: _Work, channel: Channel, assigned: messages.Assigned) -> bool:
+    async def _compute(
+        self, work: _Work, channel: Channel, parent: bytes, assigned: messages.Assigned
+    ) -> bool:
         self._state = "computing"
         self._pause = FIRST_PAUSE_SECONDS
         link = Link(channel, silence=assigned.silence)
         try:
-            return await work.compute_for(link)
+            return await work.compute_for(link, parent)
         finally:
             self._state = "joining"
 
@@ -309,7 +332,9 @@ class Volunteer:
 class _Work:
     """What a volunteer has for one run: workers, children, and a parent now and then."""
 
-    def __init__(self, assigned: messages.Assigned, device: str, workers: int) -> None:
+    def __init__(
+        self, assigned: messages.Assigned, device: str, workers: int, make_pool: MakePool
+    ) -> None:
         self.run_id = assigned.run
         self.name = tidy_name(assigned.name)
         self.identifier = assigned.node
@@ -320,6 +345,7 @@ class _Work:
         self._assigned = assigned
         self._device = device
         self._workers = workers
+        self._make_pool = make_pool
         self._parent: _ParentLink | None = None
         self._scope = trio.CancelScope()
         self._gone = trio.Event()
@@ -335,7 +361,7 @@ class _Work:
             silence=assigned.silence,
             bootstrap_timeout=assigned.bootstrap_timeout,
         )
-        self._pool: WorkerPool | None = None
+        self._pool: Pool | None = None
 
     async def prepare(self, *, install: bool, say: Say) -> None:
         """See to it that what the function needs is there.
@@ -346,7 +372,7 @@ class _Work:
         environment = await prepare_environment(
             self._assigned.requirements, install=install, say=say
         )
-        self._pool = WorkerPool(
+        self._pool = self._make_pool(
             self._assigned.function,
             self._workers,
             self._serve_worker,
@@ -423,12 +449,14 @@ class _Work:
         if self._parent is not None:
             await self._parent.leave()
 
-    async def compute_for(self, link: Link) -> bool:
+    async def compute_for(self, link: Link, parent: bytes) -> bool:
         """Be the child of whoever is at the other end, until it is lost.
 
         Returns whether the run is over.
         """
-        self._parent = _ParentLink(self, link, self._device, self._assigned.reporting_interval)
+        self._parent = _ParentLink(
+            self, link, parent, self._device, self._assigned.reporting_interval
+        )
         try:
             return await self._parent.run()
         finally:
@@ -470,8 +498,11 @@ class _Work:
 class _ParentLink:
     """A stay below one parent: its items come in, results go out."""
 
-    def __init__(self, work: _Work, link: Link, device: str, reporting_interval: float) -> None:
+    def __init__(
+        self, work: _Work, link: Link, parent: bytes, device: str, reporting_interval: float
+    ) -> None:
         self.delivered = 0
+        self._parent = parent
         self._work = work
         self._node = work.node
         self._link = link
@@ -581,7 +612,7 @@ class _ParentLink:
         while True:
             await trio.sleep(self._reporting_interval)
             self.post_want()
-            self.post(self._work.status(b""))
+            self.post(self._work.status(self._parent))
 
     async def _write(self) -> None:
         try:
