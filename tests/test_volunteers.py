@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
-from .processes import COMMAND, all_gone, environment, is_alive, wait_until
+from .processes import BOOT, all_gone, environment, is_alive, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.socket]
 
+ROOT = [sys.executable, "-c", BOOT]
 VOLUNTEER = [
     sys.executable,
     "-c",
@@ -48,7 +49,7 @@ class Root:
         self.errors = folder / "errors"
         with self.output.open("wb") as output, self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
-                [*COMMAND, str(path), "--stdin", f"--port={self.port}", *options],
+                [*ROOT, str(path), "--stdin", f"--port={self.port}", *options],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=errors,
@@ -254,7 +255,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
         taken.listen()
         port = taken.getsockname()[1]
         asked = subprocess.run(
-            [*COMMAND, "module.py", "1", f"--port={port}"],
+            [*ROOT, "module.py", "1", f"--port={port}"],
             cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment(),
         )  # fmt: skip
     assert asked.returncode == 2
