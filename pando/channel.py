@@ -13,6 +13,10 @@ class ChannelClosedError(Exception):
     """The channel has ended; nothing more comes or goes. `str` of it says why."""
 
 
+class BrokenRulesError(ChannelClosedError):
+    """The channel has ended because what the other end sent broke its rules."""
+
+
 class Channel(Protocol):
     """What a node needs of a link. Each kind of link implements it in the room it belongs to."""
 

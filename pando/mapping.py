@@ -27,22 +27,15 @@ JOIN_SECONDS = 5.0
 Item = TypeVar("Item")
 
 
-class Results(Iterator[Any]):
+class Results(itertools.chain[Any]):
     """The iterator that `map` returns.
 
     Leaving a ``for`` loop early closes the run, unless a variable still holds the iterator: then
     `close` it, or use it in a ``with`` statement.
     """
 
-    def __init__(self, batches: Iterator[list[Any]], thread: _RunThread) -> None:
-        self._results = itertools.chain.from_iterable(batches)
-        self._thread = thread
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._results
-
-    def __next__(self) -> Any:
-        return next(self._results)
+    # Being a chain of batches, it costs next to nothing for each result.
+    _thread: _RunThread
 
     def __enter__(self) -> Results:
         return self
@@ -53,7 +46,6 @@ class Results(Iterator[Any]):
     def close(self) -> None:
         """End the run and its workers now. May be called at any time, and more than once."""
         self._thread.close()
-        self._results = itertools.chain.from_iterable(())
 
 
 def map(  # noqa: A001 - used as pando.map
@@ -105,7 +97,9 @@ def map(  # noqa: A001 - used as pando.map
         RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve)),
         StreamOptions(ordered, return_exceptions, buffersize),
     )
-    return Results(thread.batches(), thread)
+    results: Results = Results.from_iterable(thread.batches())  # type: ignore[assignment]
+    results._thread = thread
+    return results
 
 
 class _RunThread:
@@ -139,6 +133,8 @@ class _RunThread:
             while not isinstance(batch := self._handover.get(), BaseException):
                 self._in_trio(self._room.release)
                 yield batch
+                if self._closed:
+                    return
             if not isinstance(batch, EndOfInput):
                 raise batch
         finally:
@@ -177,11 +173,7 @@ class _RunThread:
                 for link in run.links:
                     _say(f"volunteers join at {link}")
                 stream = run.map_source(self._source, self._stream_options)
-                while True:
-                    try:
-                        batch = await stream.next_batch()
-                    except EndOfInput:
-                        break
+                while batch := await stream.next_batch():
                     await self._room.acquire()
                     self._handover.put(batch)
 

@@ -7,6 +7,8 @@ values (see `pando.values`); a node that only passes them on does not decode the
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from .errors import PandoError
@@ -16,6 +18,21 @@ VERSION = 1
 MAX_TEXT = 64 * 1024
 """Characters of a failure's reason and of its traceback that travel; more is cut."""
 
+ID_BYTES = 8
+"""Length of a node's identifier."""
+MAX_NAME = 64
+"""Characters of a device's name."""
+MAX_ADDRESSES = 16
+"""Addresses at which a node may be found."""
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+NodeId = Annotated[bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+Address = Annotated[str, msgspec.Meta(max_length=300)]
+Addresses = Annotated[list[Address], msgspec.Meta(max_length=MAX_ADDRESSES)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
+"""A time, and so neither infinite nor NaN."""
+
 
 class MalformedMessageError(PandoError):
     """Bytes that are not a message."""
@@ -24,10 +41,10 @@ class MalformedMessageError(PandoError):
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """Why an item has no result: the function's exception, as text."""
 
-    type: str
-    reason: str
-    traceback: str = ""
-    device: str = ""
+    type: Text
+    reason: Text
+    traceback: Text = ""
+    device: Text = ""
 
 
 class Lend(msgspec.Struct, array_like=True, tag="lend"):
@@ -52,7 +69,7 @@ class Results(msgspec.Struct, array_like=True, tag="results"):
 
     lease: int
     offset: int
-    seconds: float
+    seconds: Seconds
     values: msgspec.Raw
     failures: dict[int, Failure] = {}
 
@@ -70,7 +87,7 @@ class Struck(msgspec.Struct, array_like=True, tag="struck"):
 
     lease: int
     offset: int
-    reason: str
+    reason: Text
 
 
 class Want(msgspec.Struct, array_like=True, tag="want"):
@@ -87,14 +104,14 @@ class Ready(msgspec.Struct, array_like=True, tag="ready"):
     """
 
     port: int = 0
-    addresses: list[str] = []
+    addresses: Addresses = []
 
 
 class Refused(msgspec.Struct, array_like=True, tag="refused"):
     """From a borrower: the function cannot be loaded here, and why."""
 
-    reason: str
-    traceback: str = ""
+    reason: Text
+    traceback: Text = ""
 
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
@@ -119,7 +136,7 @@ class Hello(msgspec.Struct, array_like=True, tag="hello"):
     token: str = ""
     ticket: str = ""
     port: int = 0
-    addresses: list[str] = []
+    addresses: Addresses = []
 
 
 class Denied(msgspec.Struct, array_like=True, tag="denied"):
@@ -136,7 +153,7 @@ class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
     """
 
     version: int
-    node: bytes
+    node: NodeId
     run: str
     name: str
     function: bytes
@@ -153,13 +170,13 @@ class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
 class Welcome(msgspec.Struct, array_like=True, tag="welcome"):
     """To a newcomer: this channel's other end is your parent."""
 
-    parent: bytes
+    parent: NodeId
 
 
 class Delegated(msgspec.Struct, array_like=True, tag="delegated"):
     """To a newcomer: your parent is at one of these addresses, and keeps a place for a ticket."""
 
-    addresses: list[str]
+    addresses: Addresses
     ticket: str
 
 
@@ -170,21 +187,21 @@ class Joined(msgspec.Struct, array_like=True, tag="joined"):
 class Unreachable(msgspec.Struct, array_like=True, tag="unreachable"):
     """From a newcomer to the root: it cannot connect to the parent it was given."""
 
-    reason: str
+    reason: Text
 
 
 class Join(msgspec.Struct, array_like=True, tag="join"):
     """To a child: find a place for this newcomer, at yourself or below."""
 
-    origin: bytes
+    origin: NodeId
 
 
 class Offer(msgspec.Struct, array_like=True, tag="offer"):
     """From a child: `parent` keeps a place for this newcomer. No addresses: there is none."""
 
-    origin: bytes
-    parent: bytes
-    addresses: list[str]
+    origin: NodeId
+    parent: NodeId
+    addresses: Addresses
     ticket: str = ""
 
 
@@ -203,13 +220,13 @@ class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
 class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
     """A node's figures, since it joined. Times are in seconds."""
 
-    node: bytes
-    parent: bytes
-    name: str
-    workers: int
-    children: int
-    results: int
-    seconds: float
+    node: NodeId
+    parent: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)]
+    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+    workers: Count
+    children: Count
+    results: Count
+    seconds: Seconds
 
 
 class Status(msgspec.Struct, array_like=True, tag="status"):

@@ -238,10 +238,9 @@ class ResultStream(AsyncIterator[Result]):
 
     async def __anext__(self) -> Result:
         while self._position == len(self._batch):
-            try:
-                self._batch = await self.next_batch()
-            except EndOfInput:
-                raise StopAsyncIteration from None
+            self._batch = await self.next_batch()
+            if not self._batch:
+                raise StopAsyncIteration
             self._position = 0
         result: Result = self._batch[self._position]
         self._position += 1
@@ -250,11 +249,15 @@ class ResultStream(AsyncIterator[Result]):
     async def next_batch(self) -> list[Result]:
         """The next results, one or many, as soon as there are some; for speed.
 
+        An empty list says that there are no more.
+
         Raises:
             ItemError: the next item has no result. The ones behind it come next.
-            EndOfInput: there are no more.
         """
-        run = await self.next_run()
+        try:
+            run = await self.next_run()
+        except EndOfInput:
+            return []
         if not run.failures:
             return run.values
         if self._options.return_exceptions:

@@ -17,7 +17,7 @@ from .serve_options import ServeOptions
 from .tree.lending import Borrower
 from .tree.membership import Child, Membership, join_address, tidy_name
 from .tree.node import Node
-from .tree.overlay import ID_BYTES, Overlay
+from .tree.overlay import Overlay
 from .web.door import Door, PageStream
 from .web.guard import Guard
 from .web.network import is_loopback, listen, own_addresses
@@ -52,7 +52,7 @@ class Server:
         requirements: tuple[str, ...] = (),
     ) -> None:
         ids = random.Random(secrets.randbits(64) if options.seed is None else options.seed)
-        identifier = ids.randbytes(ID_BYTES)
+        identifier = ids.randbytes(messages.ID_BYTES)
         self.name = name
         self.port = 0
         self.links: list[str] = []
@@ -140,14 +140,19 @@ class Server:
     def _make_links(self) -> list[str]:
         fragment = f"#{self._token}" if self._token else ""
         if self._options.public_url:
-            return [f"{self._options.public_url.rstrip('/')}/{fragment}"]
-        scheme = "http" if self._tls is None else "https"
+            return [self._link_beginning("") + fragment]
         hosts = own_addresses()
         if self._options.listen and self._options.listen not in ("0.0.0.0", "::"):
             hosts = [self._options.listen]
         elif not hosts:
             hosts = ["localhost"]
-        return [f"{scheme}://{join_address(host, self.port)}/{fragment}" for host in hosts]
+        return [self._link_beginning(join_address(host, self.port)) + fragment for host in hosts]
+
+    def _link_beginning(self, host: str) -> str:
+        """A link without its token, for people who reach this server as this host."""
+        if self._options.public_url:
+            return f"{self._options.public_url.rstrip('/')}/"
+        return f"{'http' if self._tls is None else 'https'}://{host}/"
 
     # ---- pages ----
 
@@ -160,7 +165,7 @@ class Server:
     def _load_pages(self) -> Any:
         from .web.app import Pages
 
-        return Pages(self.name, self._guard, self.monitoring)
+        return Pages(self.name, self._guard, self.monitoring, self._link_beginning)
 
     def monitoring(self) -> dict[str, Any]:
         """The run's figures, ready for JSON."""

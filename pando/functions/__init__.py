@@ -4,8 +4,3 @@
 object into a `FunctionPackage`, and `restore` makes an equal function of that in another process,
 of another Python version perhaps. Bytecode never travels.
 """
-
-from .convention import find_function, function
-from .package import FunctionPackage
-
-__all__ = ["FunctionPackage", "find_function", "function"]

@@ -408,10 +408,10 @@ class _Walk:
         except Exception as error:
             raise FunctionError(_cannot_travel(value, where, str(error))) from None
         if isinstance(reduced, str):
-            if isinstance(value, typing.TypeVar | typing.ParamSpec | typing.NewType):
-                return self._type_variable(value, where)
             imported = self._importable(value, reduced) or self._found_in_modules(value, reduced)
             if imported is None:
+                if isinstance(value, typing.TypeVar | typing.ParamSpec | typing.NewType):
+                    return self._type_variable(value, where)
                 raise FunctionError(_cannot_travel(value, where, f"{reduced} is not importable"))
             return imported
         callable_, arguments, state, members, entries = (*reduced, None, None, None)[:5]
@@ -445,7 +445,7 @@ class _Walk:
     def _sentinel(self, value: Any) -> package.Import | None:
         """How to import an object without any state, which is known by its identity alone."""
         for module_name, module in list(sys.modules.items()):
-            if module is not None and _can_be_imported(module):
+            if isinstance(module, types.ModuleType) and _can_be_imported(module):
                 for name, found in list(vars(module).items()):
                     if found is value:
                         self._add_import(module_name)

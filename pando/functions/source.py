@@ -5,7 +5,6 @@ import __future__
 
 import ast
 import functools
-import inspect
 import io
 import linecache
 import sys
@@ -15,6 +14,7 @@ from typing import TypeGuard
 from ..errors import FunctionError
 from .package import Segment
 
+CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # as in `inspect`, which is slow to import
 FUTURE_FLAGS = functools.reduce(
     int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
@@ -338,7 +338,7 @@ def _shape(code: types.CodeType) -> tuple[object, ...]:
         _shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
         for constant in code.co_consts
     ]
-    stars = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    stars = code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
     arguments = (code.co_posonlyargcount, code.co_argcount, code.co_kwonlyargcount, stars)
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
     return (code.co_code, arguments, names, repr(constants))

@@ -60,8 +60,10 @@ class Link:
         while True:
             try:
                 message = await self._channel.receive()
-            except ChannelClosedError as error:
-                raise ChannelClosedError(self._end or str(error)) from None
+            except ChannelClosedError:
+                if self._end:
+                    raise ChannelClosedError(self._end) from None
+                raise
             self._heard = trio.current_time()
             if not isinstance(message, messages.Heartbeat):
                 return message

@@ -18,13 +18,13 @@ import msgspec
 import trio
 
 from .. import messages
-from ..channel import Channel, ChannelClosedError
+from ..channel import BrokenRulesError, Channel, ChannelClosedError
 from ..errors import PandoError
 from ..scheduler import Credit
 from .lending import Borrower
 from .link import Link
 from .node import Node
-from .overlay import ID_BYTES, Accept, Decision, Delegate, Overlay, Wait
+from .overlay import Accept, Decision, Delegate, Overlay, Wait
 
 FIRST_MESSAGE_SECONDS = 10.0
 """How long a newcomer may take to say who it is."""
@@ -32,8 +32,6 @@ OFFER_SECONDS = 5.0
 """How long a child may take to find a place below it."""
 MAX_TRIES = 3
 """Children that a newcomer is sent to in vain before it is accepted here."""
-MAX_NAME = 64
-"""Characters of a device's name."""
 MAX_STATUS_NODES = 20_000
 """Nodes that one child may report figures of."""
 CHILD_MESSAGES = 4
@@ -54,6 +52,15 @@ class Child:
     addresses: list[str]
     link: Link
     status: list[messages.NodeStatus] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A child that has been asked to find a place, and what it answers."""
+
+    child: Child
+    answered: trio.Event = field(default_factory=trio.Event)
+    offer: messages.Offer | None = None
 
 
 class _Here(Exception):  # noqa: N818 - not an error: the place that was found
@@ -112,7 +119,7 @@ class Membership:
         self._children: dict[bytes, Child] = {}
         self._tickets: dict[bytes, str] = {}
         self._decisions: dict[bytes, tuple[trio.Event, list[Decision]]] = {}
-        self._offers: dict[bytes, tuple[trio.Event, list[messages.Offer]]] = {}
+        self._offers: dict[bytes, _Asked] = {}
         self._newcomers = 0
 
     def set_addresses(self, addresses: Iterable[str]) -> None:
@@ -141,6 +148,8 @@ class Membership:
         """
         try:
             await self._welcome(channel, host)
+        except BrokenRulesError:
+            self.counters["rules broken by newcomers"] += 1
         except ChannelClosedError:
             return
         except PandoError as error:
@@ -166,60 +175,69 @@ class Membership:
                 f"{hello.version}: the older Pando should be updated",
             )
             return
-        if hello.node and len(hello.node) != ID_BYTES:
+        if hello.node and len(hello.node) != messages.ID_BYTES:
             raise messages.MalformedMessageError("an identifier of the wrong length")
         if hello.ticket:
             await self._redeem(channel, hello, host)
             return
         reason = self._admit(hello, host)
         if reason is None and self._newcomers >= self.overlay.max_waiting:
-            reason = "too many newcomers at once: try again in a moment"
+            # Closing without an answer makes it try again, after a pause.
+            self.counters["too many newcomers at once"] += 1
+            return
         if reason is not None or self._assignment is None:
             self.counters["refused newcomers"] += 1
             await _deny(channel, reason or "newcomers join at the root")
             return
         self._newcomers += 1
         try:
-            await self._take_in(channel, hello, host)
+            place = await self._take_in(channel, hello)
         finally:
             self._newcomers -= 1
+        if place is not None:
+            await self._serve_child(channel, place, host)
 
     async def _redeem(self, channel: Channel, hello: messages.Hello, host: str) -> None:
-        ticket = self._tickets.pop(hello.node, "")
+        ticket = self._tickets.get(hello.node, "")
         if not secrets.compare_digest(ticket.encode(), hello.ticket.encode()) or not ticket:
             self.counters["wrong tickets"] += 1
             await _deny(channel, "this ticket is not, or no more, good for a place here")
             return
-        await self._serve_child(channel, hello, hello.node, host)
+        del self._tickets[hello.node]
+        await self._serve_child(channel, hello, host)
 
-    async def _take_in(self, channel: Channel, hello: messages.Hello, host: str) -> None:
-        """The root's part: say what the run is, wait until it is ready, find it a place."""
+    async def _take_in(self, channel: Channel, hello: messages.Hello) -> messages.Hello | None:
+        """The root's part: say what the run is, wait until it is ready, find it a place.
+
+        Returns what is known of it where its place is here; None where it is elsewhere or gone.
+        """
         assert self._assignment is not None
-        origin = hello.node or self._ids.randbytes(ID_BYTES)
+        origin = hello.node or self._ids.randbytes(messages.ID_BYTES)
         await channel.send(self._assignment_for(hello, origin))
         answer = None
         with trio.move_on_after(self._bootstrap_timeout):
             answer = await channel.receive()
         if isinstance(answer, messages.Refused):
-            self._events.cannot_compute(tidy_name(hello.name), messages.cut(answer.reason))
-            return
+            self._events.cannot_compute(tidy_name(hello.name), answer.reason)
+            return None
         if not isinstance(answer, messages.Ready):
             self.counters["newcomers never ready"] += 1
-            return
-        hello = msgspec.structs.replace(hello, port=answer.port, addresses=answer.addresses)
+            return None
+        hello = msgspec.structs.replace(
+            hello, node=origin, port=answer.port, addresses=answer.addresses
+        )
         avoid: set[bytes] = set()
         while True:
             try:
                 child, offer = await self._find_place(origin, avoid)
             except _Here:
-                await self._serve_child(channel, hello, origin, host)
-                return
+                return hello
             await channel.send(messages.Delegated(offer.addresses, offer.ticket))
             answer = None
             with trio.move_on_after(self._bootstrap_timeout):
                 answer = await channel.receive()
             if not isinstance(answer, messages.Unreachable):
-                return  # it has joined, or is gone
+                return None  # it has joined, or is gone
             self.counters["unreachable parents"] += 1
             avoid.add(child)
 
@@ -252,9 +270,14 @@ class Membership:
             avoid.add(decision.child)
 
     async def _await_decision(self, origin: bytes) -> Decision:
+        earlier = self._decisions.get(origin)
+        if earlier is not None:
+            earlier[0].set()
         event, decisions = self._decisions[origin] = (trio.Event(), [])
         try:
             await event.wait()
+            if not decisions:
+                raise ChannelClosedError("it has asked again")
             return decisions[0]
         finally:
             if self._decisions.get(origin, (None,))[0] is event:
@@ -273,24 +296,24 @@ class Membership:
         child = self._children.get(node)
         if child is None:
             return None
-        event, offers = self._offers[origin] = (trio.Event(), [])
+        asked = self._offers[origin] = _Asked(child)
         try:
             with trio.move_on_after(OFFER_SECONDS):
                 await child.link.send(messages.Join(origin))
-                await event.wait()
+                await asked.answered.wait()
         except ChannelClosedError:
             return None
         finally:
-            if self._offers.get(origin, (None,))[0] is event:
+            if self._offers.get(origin) is asked:
                 del self._offers[origin]
-        if not offers or not offers[0].addresses:
-            return None
-        return offers[0]
+        return asked.offer if asked.offer and asked.offer.addresses else None
 
     async def offer_place(self, origin: bytes) -> messages.Offer:
         """A parent asks for a place for this newcomer, here or below: what to answer."""
         try:
             _, offer = await self._find_place(origin, set())
+        except ChannelClosedError:
+            offer = messages.Offer(origin, self.overlay.node, [])
         except _Here:
             ticket = self._tickets[origin] = secrets.token_urlsafe(16)
             offer = messages.Offer(origin, self.overlay.node, self._addresses, ticket)
@@ -306,14 +329,14 @@ class Membership:
 
     # ---- children ----
 
-    async def _serve_child(
-        self, channel: Channel, hello: messages.Hello, origin: bytes, host: str
-    ) -> None:
+    async def _serve_child(self, channel: Channel, hello: messages.Hello, host: str) -> None:
+        origin = hello.node
         earlier = self._children.get(origin)
         if earlier is not None:  # it has come back before its end was noticed
             await earlier.link.aclose()
         link = Link(channel, silence=self._silence)
-        addresses = [join_address(host, hello.port), *hello.addresses[:8]] if hello.port else []
+        addresses = [join_address(host, hello.port), *hello.addresses] if hello.port else []
+        del addresses[messages.MAX_ADDRESSES :]
         child = Child(origin, tidy_name(hello.name), addresses, link)
         await link.send(messages.Welcome(self.overlay.node))
         self._children[origin] = child
@@ -340,13 +363,15 @@ class Membership:
         """Take a child's message that is not for the lender; False where it is."""
         match message:
             case messages.Offer(origin):
-                waiting = self._offers.get(origin)
-                if waiting is not None:
-                    if message.parent == child.node and message.addresses:
-                        # The address that it is seen at comes first.
-                        message.addresses = list(dict.fromkeys([*child.addresses]))
-                    waiting[1].append(message)
-                    waiting[0].set()
+                asked = self._offers.get(origin)
+                if asked is None or asked.child is not child:
+                    self.counters["offers not asked for"] += 1
+                    return True
+                if message.parent == child.node and message.addresses:
+                    # The address that it is seen at comes first.
+                    message.addresses = list(dict.fromkeys(child.addresses))
+                asked.offer = message
+                asked.answered.set()
             case messages.Status(nodes):
                 child.status = nodes[:MAX_STATUS_NODES]
             case _:
@@ -372,7 +397,11 @@ class _ChildChannel:
 
     async def receive(self) -> messages.Message:
         while True:
-            message = await self._child.link.receive()
+            try:
+                message = await self._child.link.receive()
+            except BrokenRulesError:
+                self._membership.counters["rules broken by children"] += 1
+                raise
             if isinstance(message, messages.Leaving):
                 raise ChannelClosedError("it has left")
             if not self._membership.take(self._child, message):
@@ -396,7 +425,7 @@ async def _send_quietly(channel: Channel, message: messages.Message) -> None:
 
 def tidy_name(name: str) -> str:
     """A device's name, safe to print: one short line."""
-    printable = "".join(c if c.isprintable() else " " for c in name[:MAX_NAME])
+    printable = "".join(c if c.isprintable() else " " for c in name[: messages.MAX_NAME])
     return " ".join(printable.split()) or "a volunteer"
 
 

@@ -16,12 +16,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from ..messages import ID_BYTES
 from ..serve_options import DEGREE
 
 MAX_WAITING = 256
 """Join requests that may wait for candidates to connect."""
-ID_BYTES = 8
-"""Length of a node's identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,7 @@ class Overlay:
         timeout: float = 60.0,
         max_waiting: int = MAX_WAITING,
     ) -> None:
+        assert len(node) == ID_BYTES
         self.node = node
         self._degree = degree
         self._timeout = timeout

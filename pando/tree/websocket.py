@@ -12,15 +12,19 @@ import trio
 import trio_websocket
 
 from .. import messages
-from ..channel import ChannelClosedError
+from ..channel import BrokenRulesError, ChannelClosedError
 from ..errors import UsageError
 
 PATH = "/node"
 """Where nodes connect to, on the port that serves the pages as well."""
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """The largest message that is taken; whoever sends a larger one is cut off."""
+FIRST_MESSAGE_BYTES = 64 * 1024
+"""Bytes that a client may send before its first message has been read."""
 QUEUED_MESSAGES = 16
 RECEIVE_BYTES = 256 * 1024
+TOO_LARGE, NO_GOODBYE = 1009, 1006
+"""WebSocket's codes for why a connection was closed."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
 
@@ -41,19 +45,31 @@ class WebSocketChannel:
         try:
             await self._socket.send_message(messages.encode(message))
         except (trio_websocket.ConnectionClosed, trio.ClosedResourceError, OSError) as error:
-            raise ChannelClosedError(_reason(error)) from None
+            raise self._closed(error) from None
 
     async def receive(self) -> messages.Message:
         try:
             data = await self._socket.get_message()
         except (trio_websocket.ConnectionClosed, trio.ClosedResourceError, OSError) as error:
-            raise ChannelClosedError(_reason(error)) from None
+            raise self._closed(error) from None
+        self._stream.allowance = None
         if isinstance(data, str):
             raise messages.MalformedMessageError("text, where messages are bytes")
         return messages.decode(data)
 
     async def aclose(self) -> None:
+        self._stream.ended = True
         await trio.aclose_forcefully(self._stream)
+
+    def _closed(self, error: BaseException) -> ChannelClosedError:
+        """Why the channel has ended, from what the library raises."""
+        code = getattr(getattr(error, "reason", None), "code", None)
+        if code == TOO_LARGE or self._stream.allowance == 0:
+            return BrokenRulesError("a message was too large")
+        if code == NO_GOODBYE and not self._stream.ended:
+            # Neither end has closed it: the library has, since it could not read what came.
+            return BrokenRulesError("a frame was malformed")
+        return ChannelClosedError(_reason(error))
 
 
 class ActiveStream(trio.abc.Stream):
@@ -62,11 +78,19 @@ class ActiveStream(trio.abc.Stream):
     Args:
         stream: what carries the bytes.
         read_already: bytes that have been read from it, to be read again.
+        allowance: how many more bytes may be read; None is any number.
+
+    Attributes:
+        ended: whether the other end has closed it, or this end on purpose.
     """
 
-    def __init__(self, stream: trio.abc.Stream, read_already: bytes = b"") -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, read_already: bytes = b"", *, allowance: int | None = None
+    ) -> None:
         self._stream = stream
         self._first = read_already
+        self.allowance = allowance
+        self.ended = False
         self.last_activity = trio.current_time()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -74,12 +98,27 @@ class ActiveStream(trio.abc.Stream):
             data, self._first = self._first, b""
             await trio.lowlevel.checkpoint()
             return data
-        data = bytes(await self._stream.receive_some(max_bytes))
+        if self.allowance == 0:
+            raise trio.BrokenResourceError("too much has come before the first message was read")
+        if self.allowance is not None:
+            max_bytes = min(self.allowance, max_bytes or self.allowance)
+        try:
+            data = bytes(await self._stream.receive_some(max_bytes))
+        except trio.BrokenResourceError:
+            self.ended = True
+            raise
+        if self.allowance is not None:
+            self.allowance -= len(data)
+        self.ended = not data
         self.last_activity = trio.current_time()
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self.ended = True
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -90,9 +129,6 @@ class ActiveStream(trio.abc.Stream):
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, trio_websocket.ConnectionClosed):
-        reason = error.reason
-        if reason is not None and reason.code == 1009:
-            return "a message was too large"
         return "the link is closed"
     return f"the link is lost: {error}" if str(error) else "the link is lost"
 
@@ -133,8 +169,8 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
     Raises:
         ChannelClosedError: nobody answers there, or not as a node does.
     """
-    host, port = split_address(address)
     try:
+        host, port = split_address(address)
         with trio.fail_after(CONNECT_SECONDS):
             plain = await trio.open_tcp_stream(host, port)
             raw: trio.abc.Stream = plain
@@ -142,7 +178,7 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
                 context = ssl.create_default_context()
                 raw = trio.SSLStream(plain, context, server_hostname=host)
                 await raw.do_handshake()
-    except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
+    except (OSError, UnicodeError, UsageError, trio.BrokenResourceError) as error:
         raise ChannelClosedError(f"{address} cannot be reached: {error}") from None
     except trio.TooSlowError:
         raise ChannelClosedError(f"{address} does not answer") from None

@@ -65,10 +65,17 @@ class Pages:
         name: the function's name.
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
+        link: gives the link to this page, for the host in a request.
     """
 
-    def __init__(self, name: str, guard: Guard, monitoring: Callable[[], dict[str, Any]]) -> None:
-        self.app = create_app(name, guard, monitoring)
+    def __init__(
+        self,
+        name: str,
+        guard: Guard,
+        monitoring: Callable[[], dict[str, Any]],
+        link: Callable[[str], str],
+    ) -> None:
+        self.app = create_app(name, guard, monitoring, link)
         config = Config()
         config.h11_max_incomplete_size = 16 * 1024
         config.include_server_header = False
@@ -89,7 +96,12 @@ class Pages:
         await server.run()
 
 
-def create_app(name: str, guard: Guard, monitoring: Callable[[], dict[str, Any]]) -> QuartTrio:
+def create_app(
+    name: str,
+    guard: Guard,
+    monitoring: Callable[[], dict[str, Any]],
+    link: Callable[[str], str],
+) -> QuartTrio:
     """The app with its routes."""
     app = QuartTrio("pando.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
@@ -115,9 +127,7 @@ def create_app(name: str, guard: Guard, monitoring: Callable[[], dict[str, Any]]
 
     @app.get("/")
     async def volunteer_page() -> str:
-        scheme = "https" if request.scheme == "https" else "http"
-        link = f"{scheme}://{request.host}/"
-        return PAGE.format(name=html.escape(name), link=html.escape(link))
+        return PAGE.format(name=html.escape(name), link=html.escape(link(request.host)))
 
     @app.get("/monitoring")
     async def monitoring_page() -> Response:

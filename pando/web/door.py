@@ -7,6 +7,7 @@ closed by force: a client that has stopped reading cannot hold anything up.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +20,8 @@ from ..channel import Channel, ChannelClosedError
 from ..serve_options import Limits
 from ..tree import websocket
 from .guard import MAX_HEAD_BYTES, Guard, Refusal, parse_head
+
+logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.1
 """How long to wait when the operating system has no more file descriptors."""
@@ -50,7 +53,10 @@ class PageStream(trio.abc.Stream):
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
+        with trio.move_on_after(self._silence):
+            await self._stream.send_all(data)
+            return
+        raise trio.BrokenResourceError("the client does not read")
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
@@ -95,13 +101,17 @@ class Door:
 
     async def run(self, listeners: Sequence[trio.SocketListener]) -> None:
         """Serve until cancelled; then close every connection at once."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_all_at_end)
+            for listener in listeners:
+                nursery.start_soon(self._accept_from, listener, nursery)
+
+    async def _close_all_at_end(self) -> None:
+        """When cancelled, wake up also those who are inside a shielded send."""
         try:
-            async with trio.open_nursery() as nursery:
-                for listener in listeners:
-                    nursery.start_soon(self._accept_from, listener, nursery)
+            await trio.sleep_forever()
         finally:
             for socket in self._sockets:
-                # Whoever is inside a shielded send wakes up, too.
                 socket.close()
 
     async def _accept_from(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
@@ -139,6 +149,11 @@ class Door:
             self.counters["broken connections"] += 1
         except ChannelClosedError:
             self.counters["handshakes not finished"] += 1
+        except Exception:
+            self.counters["failures inside"] += 1
+            logger.exception(
+                "a connection from %s was closed because of an error in Pando", address
+            )
         finally:
             self._sockets.discard(stream.socket)
             self._per_address[address] -= 1
@@ -172,8 +187,8 @@ class Door:
         if refusal is not None:
             self.counters["refused requests"] += 1
             await _refuse(stream, refusal)
-        elif head.path == websocket.PATH and head.upgrade == "websocket":
-            active = websocket.ActiveStream(stream, data)
+        elif head.is_node:
+            active = websocket.ActiveStream(stream, data, allowance=websocket.FIRST_MESSAGE_BYTES)
             async with websocket.accept(active) as channel:
                 await self._serve_node(channel, address)
         elif self._pages is None:

@@ -8,14 +8,19 @@ here (DNS rebinding) is not; and where there is an `Origin`, it must be this ver
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import h11
 
+from ..tree import websocket
+
 MAX_HEAD_BYTES = 16 * 1024
+"""The head of a request may be so long."""
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,11 @@ class Head:
     host: str
     origin: str | None
     upgrade: str
+
+    @property
+    def is_node(self) -> bool:
+        """Whether it asks for the WebSocket on which nodes connect."""
+        return self.path == websocket.PATH and self.upgrade == "websocket"
 
 
 @dataclass(frozen=True)
@@ -84,19 +94,19 @@ class Guard:
             return Refusal(421, "This server does not answer to that name.")
         if head.origin is not None and not self._same_origin(head.origin, head.host):
             return Refusal(403, "Pages of other servers may not connect here.")
+        if head.upgrade and not head.is_node:
+            return Refusal(400, f"Only nodes speak another protocol here, at {websocket.PATH}.")
         return None
 
     @staticmethod
     def _same_origin(origin: str, host: str) -> bool:
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+        scheme, _, rest = origin.lower().partition("://")
+        return scheme in ("http", "https") and rest == host.lower()
 
 
 def _host_name(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
+    match = _HOST.fullmatch(host.lower())
+    return match and (match[1] or match[2])
 
 
 def _is_address(name: str) -> bool:

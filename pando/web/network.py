@@ -13,6 +13,9 @@ BACKLOG = 1024
 PORTS_TRIED = 100
 """Ports after the first that are tried where any will do."""
 
+MAX_OWN_ADDRESSES = 8
+"""Addresses of this machine that others are told."""
+
 
 async def listen(
     port: int, address: str | None = None, *, any_port: bool = False
@@ -70,7 +73,7 @@ def own_addresses() -> list[str]:
             found.append(str(entry[4][0]))
     except OSError:
         pass
-    return [a for a in dict.fromkeys(found) if _is_reachable(a)]
+    return [a for a in dict.fromkeys(found) if _is_reachable(a)][:MAX_OWN_ADDRESSES]
 
 
 def _is_reachable(address: str) -> bool:

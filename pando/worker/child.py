@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import inspect
 import os
 import select
 import socket
@@ -30,6 +29,7 @@ from ..functions.package import FunctionPackage
 from . import framing
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
+CO_COROUTINE = 0x80
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
 EXIT_SECONDS = 0.5
@@ -277,12 +277,21 @@ class Child:
 def make_synchronous(function: Function) -> Function:
     """The function itself, or one that runs its coroutine to the end on an event loop."""
     call = getattr(function, "__call__", None)  # noqa: B004
-    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)):
+    if not (_is_coroutine_function(function) or _is_coroutine_function(call)):
         return function
     import asyncio
 
     runner = asyncio.Runner()
     return lambda item: runner.run(function(item))
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    """As `inspect.iscoroutinefunction`, without importing that module at each worker's start."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    return bool(code and code.co_flags & CO_COROUTINE)
 
 
 def describe_failure(error: BaseException) -> messages.Failure:

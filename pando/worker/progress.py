@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 
 LEASE, OFFSET = 0, 1
 SIZE = 2 * 8
@@ -40,6 +39,8 @@ def create_file() -> int:
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("pando-progress")
     else:
+        import tempfile
+
         with tempfile.TemporaryFile() as temporary:
             file = os.dup(temporary.fileno())
     os.write(file, (0).to_bytes(8, "little") + (NOTHING).to_bytes(8, "little", signed=True))

@@ -1,0 +1,94 @@
+"""Captures the cases of a script in one process, and restores and runs them in another.
+
+A case is a function and the items it is given. What each call gives, or raises, is written down
+as text on both sides. Each case is restored in a process of its own, forked off the receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+Cases = dict[str, tuple[Callable[..., Any], list[Any]]]
+
+
+def ship(cases: Cases) -> None:
+    """Write the packages of all cases to the standard output, with what their calls give."""
+    from pando import values
+
+    shipped = {}
+    for name, (function, items) in cases.items():
+        shipped[name] = {
+            **_captured(function),
+            "items": [values.encode(item).hex() for item in items],
+            "expected": [outcome(function, item) for item in items],
+        }
+    sys.stdout.write(json.dumps(shipped))
+
+
+def _captured(function: Callable[..., Any]) -> dict[str, str]:
+    from pando.errors import FunctionError
+    from pando.functions.capture import capture
+
+    try:
+        return {"package": capture(function).to_bytes().hex()}
+    except FunctionError as error:
+        return {"refused": str(error)}
+
+
+def outcome(function: Callable[..., Any], item: Any) -> str:
+    """What a call gives or raises, as text."""
+    try:
+        result = function(item)
+        if inspect.iscoroutine(result):
+            result = asyncio.run(result)
+    except Exception as error:
+        return f"{type(error).__qualname__}: {error}"
+    return repr(result)
+
+
+def receive() -> None:
+    """Restore what comes from the standard input; write what the calls give here."""
+    importlib.import_module("pando.functions.restore")  # once, before all forks
+    shipped = json.load(sys.stdin)
+    received = {name: _in_a_fork(_receive_case, case) for name, case in shipped.items()}
+    sys.stdout.write(json.dumps(received))
+
+
+def _receive_case(case: dict[str, Any]) -> list[str]:
+    from pando import values
+    from pando.functions.package import FunctionPackage
+    from pando.functions.restore import restore
+
+    if "refused" in case:
+        return [case["refused"]]
+    function = restore(FunctionPackage.from_bytes(bytes.fromhex(case["package"])))
+    return [outcome(function, values.decode(bytes.fromhex(item))) for item in case["items"]]
+
+
+def _in_a_fork(run: Callable[[Any], Any], argument: Any) -> Any:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            answer = run(argument)
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        with open(writing, "w") as file:
+            json.dump(answer, file)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as file:
+        answer = json.load(file)
+    os.waitpid(child, 0)
+    return answer
+
+
+if __name__ == "__main__":
+    receive()

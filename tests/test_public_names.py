@@ -1,0 +1,73 @@
+"""The public names are what the documentation lists, and importing them is cheap."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pando
+
+API_PAGE = Path(__file__).parent.parent / "docs" / "api.md"
+HEAVY = ["trio", "quart", "quart_trio", "hypercorn", "trio_websocket", "rich", "numpy", "asyncio"]
+
+
+def documented_names() -> list[str]:
+    return re.findall(r"^\| `(\w+)` \| \S", API_PAGE.read_text("utf-8"), re.MULTILINE)
+
+
+def test_the_public_names_are_those_of_the_documentation():
+    assert sorted(documented_names()) == sorted(pando.__all__)
+    assert len(set(pando.__all__)) == len(pando.__all__)
+
+
+@pytest.mark.parametrize("name", pando.__all__)
+def test_each_public_name_has_a_docstring_and_lives_here(name):
+    public = getattr(pando, name)
+    assert inspect.getdoc(public)
+    assert public.__module__.startswith("pando.")
+    assert name in dir(pando)
+    if inspect.isclass(public):
+        for member, value in vars(public).items():
+            if callable(value) and not member.startswith("_"):
+                assert inspect.getdoc(value), f"{name}.{member}"
+
+
+def test_every_error_is_a_pando_error():
+    errors = [getattr(pando, name) for name in pando.__all__ if name.endswith("Error")]
+    assert len(errors) > 5
+    assert all(issubclass(error, pando.PandoError) for error in errors)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'pando' has no attribute 'mapp'"):
+        _ = pando.mapp
+
+
+def test_the_version_is_the_package_s():
+    assert importlib.metadata.version("pando") == pando.__version__
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import pando", HEAVY),
+        ("import pando.worker.child", HEAVY),
+        ("import pando.cli.main; pando.cli.main.main(['-h'])", HEAVY),
+        ("import pando; pando.map", ["quart", "quart_trio", "hypercorn", "trio_websocket", "rich"]),
+    ],
+)
+def test_importing_loads_no_more_than_it_must(statement, forbidden):
+    code = f"{statement}\nimport sys\nprint('loaded:', *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = done.stdout.rpartition("loaded:")[2].split()
+    assert "pando" in loaded
+    assert not set(forbidden) & set(loaded)

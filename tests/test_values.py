@@ -1,0 +1,467 @@
+"""The codec of items and results."""
+
+from __future__ import annotations
+
+import array
+import collections
+import contextlib
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import json
+import math
+import struct
+import uuid
+import zoneinfo
+from pathlib import Path
+
+import msgpack
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pando import values
+from pando.errors import MalformedValueError, PandoError, UnsupportedValueError
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "values.json").read_text())
+NAMES = {
+    "Decimal": decimal.Decimal,
+    "UUID": uuid.UUID,
+    "ZoneInfo": zoneinfo.ZoneInfo,
+    "datetime": datetime,
+    "inf": math.inf,
+    "nan": math.nan,
+    "numpy": numpy,
+}
+
+
+def written(value) -> str:
+    """A value as text that tells all of it, types included; equal NaNs are written alike."""
+    kind = type(value).__name__
+    match value:
+        case dict():
+            members = [written(pair) for pair in value.items()]
+        case list() | tuple():
+            members = [written(member) for member in value]
+        case set() | frozenset():
+            members = sorted(written(member) for member in value)
+        case float():
+            members = [struct.pack("d", value).hex()]
+        case complex():
+            members = [written(value.real), written(value.imag)]
+        case datetime.datetime() | datetime.time():
+            members = [repr(value), str(value.fold)]
+        case numpy.ndarray() | numpy.generic():
+            members = [value.dtype.str, str(value.shape), value.tobytes().hex()]
+        case _:
+            members = [repr(value)]
+    return f"{kind}({', '.join(members)})"
+
+
+def same(one, other) -> bool:
+    return written(one) == written(other)
+
+
+# ---- conformance ----
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["python"] for vector in VECTORS])
+def test_vectors(vector):
+    value = eval(vector["python"], dict(NAMES))
+    assert values.encode(value).hex() == vector["hex"]
+    assert same(values.decode(bytes.fromhex(vector["hex"])), value)
+
+
+def test_vectors_cover_every_extension():
+    kinds = [type(eval(vector["python"], dict(NAMES))) for vector in VECTORS]
+    assert set(values._ENCODERS) <= set(kinds)
+    assert {numpy.ndarray, numpy.float32} <= set(kinds)
+
+
+# ---- round trips ----
+
+ZONES = (
+    st.none()
+    | st.timezones()
+    | st.just(datetime.UTC)
+    | st.builds(
+        datetime.timezone,
+        st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours=23)),
+    )
+)
+TEXT = st.text(st.characters(exclude_categories=()))
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    TEXT,
+    st.binary(),
+    st.complex_numbers(),
+    st.datetimes(timezones=ZONES),
+    st.dates(),
+    st.times(timezones=st.none() | st.just(datetime.UTC)),
+    st.timedeltas(),
+    st.decimals(),
+    st.uuids(),
+)
+KEYS = st.recursive(
+    SCALARS.filter(lambda value: not (isinstance(value, decimal.Decimal) and value.is_snan())),
+    lambda keys: st.lists(keys, max_size=3).map(tuple) | st.frozensets(keys, max_size=3),
+    max_leaves=4,
+)
+DTYPES = st.sampled_from(
+    ["?", "i1", "<i4", ">i8", "u2", "f2", "<f8", ">f4", "c8", "M8[ns]", "m8[D]", "S3", "<U2"]
+)
+ARRAYS = st.builds(
+    lambda dtype, shape, order: (
+        numpy.arange(math.prod(shape)).astype(dtype).reshape(shape, order=order)
+    ),
+    DTYPES,
+    st.lists(st.integers(0, 3), max_size=3),
+    st.sampled_from("CF"),
+)
+VALUES = st.recursive(
+    SCALARS | ARRAYS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.sets(KEYS, max_size=4),
+        st.frozensets(KEYS, max_size=4),
+        st.dictionaries(KEYS, inner, max_size=4),
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_what_is_decoded_is_what_was_encoded(value):
+    assert same(values.decode(values.encode(value)), value)
+
+
+@given(ARRAYS)
+def test_scalars_of_arrays(array):
+    for scalar in array.ravel():
+        assert same(values.decode(values.encode(scalar)), scalar)
+
+
+@pytest.mark.parametrize("value", [numpy.str_(""), numpy.bytes_(b""), numpy.bool_(True)])
+def test_odd_scalars(value):
+    assert same(values.decode(values.encode(value)), value)
+
+
+def test_a_decoded_array_may_be_changed():
+    array = numpy.zeros((2, 3))[:, ::2]
+    decoded = values.decode(values.encode(array))
+    decoded[0, 0] = 1
+    assert decoded.tolist() == [[1, 0], [0, 0]]
+
+
+def test_the_local_time_zone_is_kept_through_the_clock_change():
+    zone = zoneinfo.ZoneInfo("Europe/Zurich")
+    for fold in (0, 1):
+        moment = datetime.datetime(2024, 10, 27, 2, 30, tzinfo=zone, fold=fold)
+        decoded = values.decode(values.encode(moment))
+        assert decoded.utcoffset() == moment.utcoffset()
+        assert decoded.tzinfo is zone
+
+
+def test_decimals_are_not_rounded():
+    value = decimal.Decimal("1." + "1" * 60)
+    with decimal.localcontext(prec=5):
+        assert values.decode(values.encode(value)) == value
+
+
+def test_memory_of_bytes_can_be_decoded():
+    assert values.decode(memoryview(values.encode((1, {2})))) == (1, {2})
+
+
+def test_bytearrays_arrive_as_bytes():
+    assert same(values.decode(values.encode([bytearray(b"a")])), [b"a"])
+
+
+# ---- what cannot travel ----
+
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+    def __eq__(self, other):
+        return type(other) is Point and other.x == self.x
+
+    def __hash__(self):
+        return hash(self.x)
+
+
+class Zone(datetime.tzinfo):
+    key = "Europe/Zurich"
+
+    def utcoffset(self, when):
+        return datetime.timedelta(hours=1)
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+class Text(str):
+    pass
+
+
+class Moment(datetime.datetime):
+    pass
+
+
+Pair = collections.namedtuple("Pair", "a b")
+NOW = datetime.datetime(2024, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (Point(1), "test_values.Point"),
+        (object(), "object"),
+        (Point, "type"),
+        (len, "builtin_function_or_method"),
+        (range(3), "range"),
+        (fractions.Fraction(1), "fractions.Fraction"),
+        (array.array("i"), "array.array"),
+        (..., "ellipsis"),
+        ((x for x in []), "generator"),
+        (numpy.array([None]), "dtype object"),
+        (numpy.zeros(1, "i4,i4"), "dtype [('f0', '<i4'), ('f1', '<i4')]"),
+        (numpy.ma.masked_array([1]), "MaskedArray"),
+        (numpy.dtype("i4"), "Int32DType"),
+        (NOW.replace(tzinfo=Zone()), "test_values.Zone"),
+        (datetime.time(tzinfo=Zone()), "test_values.Zone"),
+    ],
+)
+def test_the_type_that_cannot_travel_is_named(value, name):
+    with pytest.raises(UnsupportedValueError, match="cannot travel") as caught:
+        values.encode({"a": [(1, value)]})
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (Color.RED, "int(…)"),
+        (Text("a"), "str(…)"),
+        (Pair(1, 2), "tuple(…)"),
+        (collections.OrderedDict(), "dict(…)"),
+        (collections.Counter(), "dict(…)"),
+        (collections.defaultdict(int), "dict(…)"),
+        (Moment(2024, 1, 1), "datetime(…)"),
+    ],
+)
+def test_subclasses_are_refused_with_a_hint(value, hint):
+    with pytest.raises(UnsupportedValueError) as caught:
+        values.encode(value)
+    assert f"convert it with {hint} or see pando.register_type" in str(caught.value)
+
+
+def test_an_unreadable_item_gives_its_own_reason():
+    with pytest.raises(UnsupportedValueError, match=r"^no JSON$"):
+        values.encode([values.Unreadable("{", "no JSON")])
+    assert repr(values.Unreadable("{" * 99, "")) == repr("{" * 58)[:-1] + "…"
+
+
+def nested(levels, wrap):
+    value = 1
+    for _ in range(levels):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: [value],
+        lambda value: {1: value},
+        lambda value: (value,),
+        lambda value: frozenset([value]),
+        lambda value: ([value],),
+    ],
+)
+def test_what_is_nested_too_deeply_is_refused(wrap):
+    with pytest.raises(UnsupportedValueError, match="nested too deeply"):
+        values.encode(nested(3000, wrap))
+
+
+def test_a_cycle_is_refused():
+    cycle: list = []
+    cycle.append((cycle,))
+    with pytest.raises(UnsupportedValueError, match="nested too deeply"):
+        values.encode(cycle)
+
+
+def test_what_can_be_encoded_can_be_decoded():
+    """However deeply it is nested."""
+    for wrap in (lambda value: [value], lambda value: (value,), lambda value: ({1: value},)):
+        encodable = 0
+        for levels in range(0, 600, 10):
+            value = nested(levels, wrap)
+            try:
+                encoded = values.encode(value)
+            except UnsupportedValueError:
+                break
+            assert values.decode(encoded) is not None
+            encodable = levels
+        assert encodable >= 50
+
+
+def test_the_unsupported_of_several_are_found():
+    found = values.find_unsupported([1, Point(1), (2,), [Text("a")]])
+    assert list(found) == [1, 3]
+    assert "test_values.Point" in str(found[1])
+
+
+# ---- registered types ----
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr(values, "_by_type", {})
+    monkeypatch.setattr(values, "_by_name", {})
+
+
+def test_a_registered_type_travels(registry):
+    values.register_type(Point, lambda point: [point.x], lambda fields: Point(fields[0]))
+    value = {Point(1): [Point((2, Point(3)))]}
+    assert values.decode(values.encode(value)) == value
+    assert [(known.name, known.type) for known in values.registered_types()] == [("Point", Point)]
+
+
+def test_a_registered_subclass_travels_as_itself(registry):
+    values.register_type(Color, int, Color)
+    values.register_type(Pair, list, lambda fields: Pair(*fields))
+    assert same(values.decode(values.encode([Color.RED, Pair(1, 2)])), [Color.RED, Pair(1, 2)])
+
+
+def test_subclasses_of_a_registered_type_do_not_travel(registry):
+    values.register_type(Point, lambda point: point.x, Point)
+    with pytest.raises(UnsupportedValueError, match="Sub"):
+        values.encode(type("Sub", (Point,), {})(1))
+
+
+def test_registering_again_takes_the_earlier_place(registry):
+    values.register_type(Point, lambda point: point.x, Point)
+    values.register_type(Point, lambda point: -point.x, Point, name="negative")
+    assert values.decode(values.encode(Point(1))) == Point(-1)
+    assert [known.name for known in values.registered_types()] == ["negative"]
+    values.register_type(Text, str, Text, name="negative")
+    assert [known.type for known in values.registered_types()] == [Text]
+    with pytest.raises(UnsupportedValueError, match="Point"):
+        values.encode(Point(1))
+
+
+def test_types_that_travel_anyway_cannot_be_registered(registry):
+    for kind in (int, dict, tuple, datetime.date):
+        with pytest.raises(PandoError, match="travel already"):
+            values.register_type(kind, repr, eval)
+
+
+def test_a_type_that_is_not_registered_where_it_arrives(registry, monkeypatch):
+    values.register_type(Point, lambda point: point.x, Point)
+    encoded = values.encode(Point(1))
+    monkeypatch.setattr(values, "_by_name", {})
+    with pytest.raises(MalformedValueError, match="'Point', which is not registered here"):
+        values.decode(encoded)
+
+
+def test_an_encoder_that_fails_names_its_type(registry):
+    values.register_type(Point, lambda point: point.y, Point)
+    with pytest.raises(UnsupportedValueError, match=r"Point cannot travel: .*no attribute 'y'"):
+        values.encode([Point(1)])
+
+
+def test_a_decoder_that_fails_is_no_surprise(registry):
+    values.register_type(Point, lambda point: point.x, lambda x: 1 / x)
+    with pytest.raises(MalformedValueError, match="division by zero"):
+        values.decode(values.encode(Point(0)))
+
+
+# ---- hostile bytes ----
+
+
+def decode_or_refuse(data: bytes) -> None:
+    with contextlib.suppress(MalformedValueError):
+        values.decode(data)
+
+
+@given(st.binary())
+def test_any_bytes_give_a_value_or_the_one_error(data):
+    decode_or_refuse(data)
+
+
+@given(st.sampled_from(values.Extension), st.binary() | VALUES.map(values.encode))
+def test_any_content_of_an_extension(code, content):
+    decode_or_refuse(msgpack.packb(msgpack.ExtType(code, content)))
+
+
+@given(VALUES, st.data())
+def test_mutated_encodings(value, data):
+    encoded = bytearray(values.encode(value))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(encoded) - 1))
+        encoded[place] = data.draw(st.integers(0, 255))
+    decode_or_refuse(bytes(encoded))
+    decode_or_refuse(bytes(encoded[: data.draw(st.integers(0, len(encoded)))]))
+
+
+def extension(code: int, *fields) -> bytes:
+    return msgpack.packb(msgpack.ExtType(code, msgpack.packb(list(fields))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1",
+        b"\x01\x02",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\x91" * 5000 + b"\x01",
+        b"\x81\x90\x01",
+        msgpack.packb(msgpack.ExtType(99, b"")),
+        extension(values.Extension.SET, []),
+        extension(values.Extension.NUMPY_ARRAY, "O", [1], b"\0" * 8),
+        extension(values.Extension.NUMPY_ARRAY, "f8", [10**9], b"\0" * 8),
+        extension(values.Extension.NUMPY_ARRAY, "f8", [1], "text"),
+        extension(values.Extension.NUMPY_ARRAY, "V8", [1], b"\0" * 8),
+        extension(values.Extension.NUMPY_SCALAR, "f8", b""),
+        extension(values.Extension.REGISTERED, "os.system", "true"),
+        extension(values.Extension.REGISTERED, ["a"], 1),
+        extension(values.Extension.UUID, 1),
+        msgpack.packb(msgpack.ExtType(values.Extension.DECIMAL, b"one")),
+        msgpack.packb(msgpack.ExtType(values.Extension.DATETIME, b"2024-01-01|0|../../etc/passwd")),
+        msgpack.packb(msgpack.ExtType(values.Extension.DATETIME, b"2024-01-01|0|Nowhere/City")),
+        msgpack.packb(msgpack.ExtType(values.Extension.DATETIME, b"2024-01-01|7|")),
+    ],
+)
+def test_malformed_values(data):
+    with pytest.raises(MalformedValueError):
+        values.decode(data)
+
+
+def test_bytes_nested_without_end():
+    data = b"\x01"
+    for _ in range(2000):
+        data = msgpack.packb(msgpack.ExtType(values.Extension.TUPLE, b"\x91" + data))
+    with pytest.raises(MalformedValueError):
+        values.decode(data)
+
+
+@dataclasses.dataclass
+class Fields:
+    a: int
+
+
+def test_dataclasses_need_registration():
+    with pytest.raises(UnsupportedValueError, match="register_type"):
+        values.encode(Fields(1))
