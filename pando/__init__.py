@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from .functions.convention import function
     from .mapping import Results, map  # noqa: A004
     from .run import ResultStream, Run, RunStatistics, open_run
+    from .serve_options import ServeOptions
     from .values import register_type
+    from .volunteering import volunteer
 
 _HOMES = {
     "FunctionError": "errors",
@@ -43,7 +45,9 @@ _HOMES = {
     "Run": "run",
     "RunStatistics": "run",
     "open_run": "run",
+    "ServeOptions": "serve_options",
     "register_type": "values",
+    "volunteer": "volunteering",
 }
 
 __all__ = [
@@ -55,6 +59,7 @@ __all__ = [
     "Run",
     "RunClosedError",
     "RunStatistics",
+    "ServeOptions",
     "UnsupportedValueError",
     "UsageError",
     "WorkerError",
@@ -62,6 +67,7 @@ __all__ = [
     "map",
     "open_run",
     "register_type",
+    "volunteer",
 ]
 
 

@@ -52,6 +52,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         _check_count("workers", self.workers, least=0)
         _check_count("batch_limit", self.batch_limit, least=1)
+        if self.workers == 0 and self.serve is None:
+            raise UsageError("nobody would compute: no workers here, and volunteers cannot join")
         if self.timeout is not None and not self.timeout > 0:
             raise UsageError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
 

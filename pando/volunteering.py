@@ -628,7 +628,7 @@ class _ParentLink:
             return  # the reading task notices, too
 
 
-async def volunteer(
+def volunteer(
     link: str,
     *,
     workers: int | None = None,
@@ -636,7 +636,9 @@ async def volunteer(
     install: bool = False,
     say: Say = lambda text: None,
 ) -> None:
-    """Compute for the run behind a link, and for those that follow it there, until cancelled.
+    """Compute for the run behind a link, and for those that follow it there, until interrupted.
+
+    In a Trio program run `Volunteer` instead.
 
     Args:
         link: what the root has printed, such as ``http://192.168.1.7:5000/#token``.
@@ -649,4 +651,4 @@ async def volunteer(
         FunctionError: the function cannot run here; the message says what is missing.
         UsageError: the link is wrong, or the root does not let this device in.
     """
-    await Volunteer(link, VolunteerOptions(workers, name, install), say).run()
+    trio.run(Volunteer(link, VolunteerOptions(workers, name, install), say).run)

@@ -8,8 +8,8 @@ TARGET_SECONDS = 0.03
 """Seconds of work in one batch: long enough to hide a message, short enough to lose."""
 TARGET_SECONDS_PER_BORROWER = 0.0008
 """With many borrowers batches are longer, so that the lender keeps up with their messages."""
-GROWTH = 4
-"""A batch is at most so many times larger than the one before."""
+GROWTH = 16
+"""A batch is at most so many times larger than the largest before."""
 SHORT_SECONDS = 0.002
 """Work that is not worth splitting further, not even for the last batches of an input."""
 MAX_BATCH_ITEMS = 8192

@@ -35,7 +35,7 @@ def test_batches_grow_step_by_step() -> None:
         size = credit.batch_size()
         sizes.append(size)
         credit.completed(size, size * 1e-6)
-    assert sizes == [1, 4, 16, 64, 256]
+    assert sizes == [1, 16, 256, 4096, 8192]
 
 
 def test_a_slower_item_makes_batches_smaller_at_once() -> None:
