@@ -20,8 +20,10 @@ UNPROVEN_WORKERS = 256
 """Workers that a borrower may ask for before it has shown any result."""
 MAX_SECONDS = 1e6
 """No batch counts as longer than this."""
-SMOOTHING = 0.3
-"""Weight of the newest batch in the mean time of an item."""
+MEMORY_BATCHES = 2
+MEMORY_SECONDS = 0.06
+"""How much of the past counts in the mean time of an item: so many of the largest batches, and so
+many seconds. What is longer than this, or has more items, outweighs all before it."""
 LONG_SECONDS = 0.005
 """Work that takes longer than this is worth calling back for a borrower that has none."""
 
@@ -45,6 +47,7 @@ class Credit:
         self._asked_workers = 1
         self._largest = 0
         self._computed = 0
+        self._seconds = 0.0
 
     @property
     def workers(self) -> int:
@@ -95,12 +98,15 @@ class Credit:
         """So many items have been computed in so many seconds of the borrower's time."""
         if not 0 <= seconds <= MAX_SECONDS:  # nor NaN; it may come from anywhere
             seconds = MAX_SECONDS if seconds > 0 else 0.0
-        mean = seconds / items
-        if self.item_seconds is None:
-            self.item_seconds = mean
-        else:
-            self.item_seconds += SMOOTHING * (mean - self.item_seconds)
         self._largest = max(self._largest, items)
+        if self.item_seconds is None:
+            self.item_seconds = seconds / items
+        else:
+            past_items = min(self._computed, MEMORY_BATCHES * self._largest)
+            past_seconds = min(self._seconds, MEMORY_SECONDS)
+            weight = max(items / (items + past_items), seconds / ((seconds + past_seconds) or 1.0))
+            self.item_seconds += weight * (seconds / items - self.item_seconds)
+        self._seconds += seconds
         self._computed += items
 
     def expected_seconds(self, items: int, waited: float) -> float:

@@ -291,12 +291,20 @@ class Lending:
             size = self._batch_size(stream, borrower)
             if lender.waiting < size:
                 self._fill(stream, size)
+            if self._should_wait(stream, borrower, size):
+                return False
             lease = lender.lend(borrower, size)
             if lease is None:
                 return False
             if self._send(stream, borrower, lease):
                 self._sort_in(borrower)
                 return True
+
+    def _should_wait(self, stream: Stream, borrower: Borrower, size: int) -> bool:
+        """Whether a busy borrower had better wait: only the window keeps its batch so small."""
+        lender = stream.lender
+        limited = not stream.dry and not lender.input_ended
+        return limited and lender.waiting < size // 2 and borrower in self._partly_busy
 
     def _batch_size(self, stream: Stream, borrower: Borrower) -> int:
         remaining = 0 if stream.lender.input_ended else stream.source.count_unread()

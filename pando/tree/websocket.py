@@ -236,8 +236,8 @@ async def accept(stream: ActiveStream) -> AsyncIterator[WebSocketChannel]:
 
 def split_address(address: str) -> tuple[str, int]:
     """The host and the port of ``HOST:PORT`` or ``[HOST]:PORT``."""
-    parts = urlsplit(f"//{address}")
     try:
+        parts = urlsplit(f"//{address}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
