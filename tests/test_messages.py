@@ -19,23 +19,40 @@ KINDS = [
     for kind in typing.get_args(union)
 ]
 RAW = st.lists(st.integers() | st.text()).map(lambda members: msgspec.Raw(values.encode(members)))
-WHOLE = st.integers(-(2**63), 2**64 - 1)
-TEXT = st.text()
-FAILURES = st.builds(messages.Failure, TEXT, TEXT, TEXT, TEXT)
-BY_TYPE = {
-    int: WHOLE,
-    str: TEXT,
-    bytes: st.binary(),
-    float: st.floats(allow_nan=False),
-    msgspec.Raw: RAW,
-    dict[int, messages.Failure]: st.dictionaries(WHOLE, FAILURES, max_size=3),
-}
+
+
+def of_type(hint: msgspec.inspect.Type) -> st.SearchStrategy:
+    """Values of a field, within the bounds that its type gives."""
+    match hint:
+        case msgspec.inspect.RawType():
+            return RAW
+        case msgspec.inspect.IntType():
+            low = -(2**63) if hint.ge is None else hint.ge
+            return st.integers(low, 2**64 - 1 if hint.le is None else hint.le)
+        case msgspec.inspect.FloatType():
+            return st.floats(hint.ge, hint.le, allow_nan=False)
+        case msgspec.inspect.StrType():
+            return st.text(min_size=hint.min_length or 0, max_size=hint.max_length)
+        case msgspec.inspect.BytesType():
+            return st.binary(min_size=hint.min_length or 0, max_size=hint.max_length)
+        case msgspec.inspect.BoolType():
+            return st.booleans()
+        case msgspec.inspect.NoneType():
+            return st.none()
+        case msgspec.inspect.ListType():
+            return st.lists(of_type(hint.item_type), max_size=min(hint.max_length or 3, 3))
+        case msgspec.inspect.DictType():
+            return st.dictionaries(of_type(hint.key_type), of_type(hint.value_type), max_size=3)
+        case msgspec.inspect.UnionType():
+            return st.one_of(*map(of_type, hint.types))
+        case msgspec.inspect.StructType():
+            return of_kind(hint.cls)
+    raise NotImplementedError(f"fields of type {hint}")
 
 
 def of_kind(kind: type) -> st.SearchStrategy:
-    hints = typing.get_type_hints(kind)
-    fields = {name: BY_TYPE.get(hint, st.from_type(hint)) for name, hint in hints.items()}
-    return st.builds(kind, **fields)
+    fields = msgspec.inspect.type_info(kind).fields
+    return st.builds(kind, **{field.name: of_type(field.type) for field in fields})
 
 
 MESSAGES = st.sampled_from(KINDS).flatmap(of_kind)

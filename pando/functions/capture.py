@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import builtins
 import copyreg
-import dis
 import functools
 import platform
 import sys
@@ -20,17 +19,14 @@ from typing import Any
 
 from .. import values
 from ..errors import FunctionError, UnsupportedValueError, shorten
-from . import modules, package, source
+from . import imports, modules, package, references, source
+from .imports import SCRIPT
 
-GLOBAL_OPERATIONS = frozenset(
-    ["LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"]
-)
 COLLECTIONS = (list, tuple, set, frozenset)
 INTERNAL_TYPES: dict[type, str] = {
     found: name for name, found in vars(types).items() if isinstance(found, type)
 }
 """The interpreter's own types, which `types` has under another name than they give."""
-SCRIPT = "__main__"
 
 
 def capture(
@@ -160,24 +156,15 @@ class _Walk:
     def _add_import(self, name: str) -> None:
         modules.add_import(name, self.modules, self.imports)
 
-    def _importable(self, value: Any, qualname: str) -> package.Import | None:
-        """How to import an object, where what is imported would be this very object."""
-        home = getattr(value, "__module__", None)
-        if not isinstance(home, str):
+    def _import(self, place: imports.Place | None) -> package.Import | None:
+        """The node of an object that can be imported, if it can."""
+        if place is None:
             return None
-        # A private module may be another one in another version; its package is the same.
-        public, private, _ = home.partition("._")
-        for name in [public, home] if private else [home]:
-            module = sys.modules.get(name)
-            if module is None or not _can_be_imported(module):
-                continue
-            found: Any = module
-            for part in qualname.split("."):
-                found = getattr(found, part, None)
-            if found is value:
-                self._add_import(module.__name__)
-                return package.Import(module.__name__, qualname)
-        return None
+        self._add_import(place.module)
+        return package.Import(place.module, place.path)
+
+    def _importable(self, value: Any, qualname: str) -> package.Import | None:
+        return self._import(imports.find_place(value, qualname))
 
     # ---- what is made from source ----
 
@@ -218,7 +205,7 @@ class _Walk:
                 name: self.visit(attribute, f"the attribute {name!r} of {where}")
                 for name, attribute in attributes.items()
             },
-            uses=_global_names(function.__code__),
+            uses=references.global_names(function.__code__),
         )
 
     def _attribute(self, owner: Any, name: str, where: str) -> package.Node:
@@ -260,7 +247,7 @@ class _Walk:
         except FunctionError as error:
             text = f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers"
             raise FunctionError(f"{text}: {error}") from None
-        around = _variables_around(cls)
+        around = references.variables_around(cls)
         missing = [name for name in segment.free if name not in around]
         if missing:
             raise FunctionError(
@@ -269,9 +256,9 @@ class _Walk:
             )
         namespace = self._namespace_of_module(cls.__module__)
         code = source.compile_class_factory(segment, cls.__qualname__)
-        names = [*_global_names(code), *source.unevaluated_names(segment)]
+        names = [*references.global_names(code), *source.unevaluated_names(segment)]
         self._fill_namespace(namespace, code, names, self._globals_of(cls), cls.__qualname__)
-        needs = _global_names(code, depth=1)
+        needs = references.global_names(code, depth=1)
         self._note_imports(segment, self.namespaces[namespace].package)
         return package.Class(
             segment=segment,
@@ -312,7 +299,9 @@ class _Walk:
     def _namespace(self, function: types.FunctionType, where: str) -> int:
         number = self._namespace_of_module(function.__module__, function.__globals__)
         code = function.__code__
-        self._fill_namespace(number, code, _global_names(code), function.__globals__, where)
+        self._fill_namespace(
+            number, code, references.global_names(code), function.__globals__, where
+        )
         self._note_imports(source.segment_of_function(function), self.namespaces[number].package)
         return number
 
@@ -327,7 +316,7 @@ class _Walk:
             return number
         own_name = str(variables.get("__name__", SCRIPT))
         home = sys.modules.get(own_name)
-        importable = home is not None and vars(home) is variables and _can_be_imported(home)
+        importable = home is not None and vars(home) is variables and imports.can_be_imported(home)
         if importable:
             self._add_import(own_name)
         self.namespaces.append(
@@ -399,7 +388,7 @@ class _Walk:
             if imported is not None:
                 return imported
         if isinstance(value, types.MethodType | types.BuiltinMethodType):
-            imported = self._function_of_hidden_instance(value)
+            imported = self._import(imports.find_place_of_method(value))
             if imported is not None:
                 return imported
         reduce = copyreg.dispatch_table.get(type(value))
@@ -408,7 +397,9 @@ class _Walk:
         except Exception as error:
             raise FunctionError(_cannot_travel(value, where, str(error))) from None
         if isinstance(reduced, str):
-            imported = self._importable(value, reduced) or self._found_in_modules(value, reduced)
+            imported = self._importable(value, reduced) or self._import(
+                imports.find_place_by_name(value, reduced)
+            )
             if imported is None:
                 if isinstance(value, typing.TypeVar | typing.ParamSpec | typing.NewType):
                     return self._type_variable(value, where)
@@ -419,7 +410,7 @@ class _Walk:
             return package.Import(arguments[0].__name__, arguments[1])
         stateless = state is None and members is None and entries is None
         if stateless and len(arguments) == 1 and arguments[0] is type(value):
-            imported = self._sentinel(value)
+            imported = self._import(imports.find_place_of_sentinel(value))
             if imported is not None:
                 return imported
         return package.Construct(
@@ -429,28 +420,6 @@ class _Walk:
             [self.visit(member, f"a member of {where}") for member in members or ()],
             self._entries(entries or (), where),
         )
-
-    def _function_of_hidden_instance(
-        self, method: types.MethodType | types.BuiltinMethodType
-    ) -> package.Import | None:
-        """How to import `random.random`, say, instead of copying the generator behind it."""
-        home = sys.modules.get(type(method.__self__).__module__)
-        if home is None or not _can_be_imported(home):
-            return None
-        if getattr(home, method.__name__, None) != method:
-            return None
-        self._add_import(home.__name__)
-        return package.Import(home.__name__, method.__name__)
-
-    def _sentinel(self, value: Any) -> package.Import | None:
-        """How to import an object without any state, which is known by its identity alone."""
-        for module_name, module in list(sys.modules.items()):
-            if isinstance(module, types.ModuleType) and _can_be_imported(module):
-                for name, found in list(vars(module).items()):
-                    if found is value:
-                        self._add_import(module_name)
-                        return package.Import(module_name, name)
-        return None
 
     def _type_variable(
         self, value: typing.TypeVar | typing.ParamSpec | typing.NewType, where: str
@@ -471,13 +440,6 @@ class _Walk:
             self.visit(make, where), [self.visit(argument, where) for argument in arguments]
         )
 
-    def _found_in_modules(self, value: Any, name: str) -> package.Import | None:
-        for module_name, module in list(sys.modules.items()):
-            if module_name != SCRIPT and getattr(module, name, None) is value:
-                self._add_import(module_name)
-                return package.Import(module_name, name)
-        return None
-
     def _entries(self, pairs: Iterable[tuple[Any, Any]], where: str) -> list[tuple[int, int]]:
         return [
             (
@@ -489,41 +451,6 @@ class _Walk:
 
 
 _NOTHING = object()
-
-
-def _can_be_imported(module: types.ModuleType) -> bool:
-    """Whether a worker could do it: the script, notebooks and `exec` make modules it could not."""
-    if module.__name__ == SCRIPT:
-        return False
-    if module.__name__.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    return getattr(module, "__spec__", None) is not None
-
-
-def _global_names(code: types.CodeType, depth: int = sys.maxsize) -> list[str]:
-    """The names of globals that some code uses, and what is nested in it so deep."""
-    names: dict[str, None] = {}
-    for inner in source.nested_codes(code, depth):
-        for instruction in dis.get_instructions(inner):
-            if instruction.opname in GLOBAL_OPERATIONS:
-                names[str(instruction.argval)] = None
-    return list(names)
-
-
-def _variables_around(cls: type) -> dict[str, types.CellType]:
-    """What the methods of a class took from the functions around it."""
-    found: dict[str, types.CellType] = {}
-    for member in vars(cls).values():
-        if isinstance(member, property):
-            functions = [member.fget, member.fset, member.fdel]
-        else:
-            functions = [getattr(member, "__func__", member)]
-        for method in functions:
-            if isinstance(method, types.FunctionType):
-                found.update(
-                    zip(method.__code__.co_freevars, method.__closure__ or (), strict=True)
-                )
-    return found
 
 
 def _as_statement(node: ast.AST) -> ast.stmt:

@@ -338,7 +338,8 @@ def test_the_command_has_no_other_way(tmp_path):
     """A function of a found file is captured as a module of the user's own."""
     (tmp_path / "exported-work.py").write_text("K = 2\ndef pando(x):\n    return x * K\n")
     script = (
-        "import sys\nfrom pando.functions.convention import find_function\nfrom shipping import ship\n"
+        "import sys\nfrom pando.functions.convention import find_function\n"
+        "from shipping import ship\n"
         "ship({'work': (find_function(sys.argv[1]), [4])})"
     )
     shipped = run_python("-c", script, str(tmp_path / "exported-work.py"))
