@@ -23,8 +23,12 @@ FIRST_MESSAGE_BYTES = 64 * 1024
 """Bytes that a client may send before its first message has been read."""
 QUEUED_MESSAGES = 16
 RECEIVE_BYTES = 256 * 1024
-TOO_LARGE, NO_GOODBYE = 1009, 1006
-"""WebSocket's codes for why a connection was closed."""
+BROKEN_RULES = {
+    1002: "a frame was malformed",
+    1007: "a text was malformed",
+    1009: "a message was too large",
+}
+"""WebSocket's codes for closing a connection because of what came on it."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
 
@@ -58,17 +62,15 @@ class WebSocketChannel:
         return messages.decode(data)
 
     async def aclose(self) -> None:
-        self._stream.ended = True
         await trio.aclose_forcefully(self._stream)
 
     def _closed(self, error: BaseException) -> ChannelClosedError:
         """Why the channel has ended, from what the library raises."""
         code = getattr(getattr(error, "reason", None), "code", None)
-        if code == TOO_LARGE or self._stream.allowance == 0:
-            return BrokenRulesError("a message was too large")
-        if code == NO_GOODBYE and not self._stream.ended:
-            # Neither end has closed it: the library has, since it could not read what came.
-            return BrokenRulesError("a frame was malformed")
+        if self._stream.allowance == 0:
+            return BrokenRulesError("the first message was too large")
+        if code in BROKEN_RULES:
+            return BrokenRulesError(BROKEN_RULES[code])
         return ChannelClosedError(_reason(error))
 
 
@@ -79,9 +81,6 @@ class ActiveStream(trio.abc.Stream):
         stream: what carries the bytes.
         read_already: bytes that have been read from it, to be read again.
         allowance: how many more bytes may be read; None is any number.
-
-    Attributes:
-        ended: whether the other end has closed it, or this end on purpose.
     """
 
     def __init__(
@@ -90,7 +89,6 @@ class ActiveStream(trio.abc.Stream):
         self._stream = stream
         self._first = read_already
         self.allowance = allowance
-        self.ended = False
         self.last_activity = trio.current_time()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
@@ -102,23 +100,14 @@ class ActiveStream(trio.abc.Stream):
             raise trio.BrokenResourceError("too much has come before the first message was read")
         if self.allowance is not None:
             max_bytes = min(self.allowance, max_bytes or self.allowance)
-        try:
-            data = bytes(await self._stream.receive_some(max_bytes))
-        except trio.BrokenResourceError:
-            self.ended = True
-            raise
+        data = bytes(await self._stream.receive_some(max_bytes))
         if self.allowance is not None:
             self.allowance -= len(data)
-        self.ended = not data
         self.last_activity = trio.current_time()
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError:
-            self.ended = True
-            raise
+        await self._stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import trio
 
@@ -25,6 +26,17 @@ def count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class Pool(Protocol):
+    """What a volunteer computes with: `WorkerPool`, or what stands in for it."""
+
+    async def run(self, failed: Callable[[Exception], None]) -> None:
+        """Keep workers until cancelled; `failed` is told that they cannot work at all."""
+
+
+MakePool = Callable[..., Pool]
+"""Takes what `WorkerPool` takes."""
 
 
 class WorkerPool:

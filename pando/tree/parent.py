@@ -1,0 +1,170 @@
+"""A node's stay below one parent: its items come in, results go out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from .. import messages
+from ..channel import ChannelClosedError
+from ..errors import PandoError
+from ..scheduler import Window
+from ..sources import EndOfInput
+from .lending import Stream
+from .link import Link
+from .membership import Membership
+from .node import Node
+from .uplink import Uplink
+
+EVERYTHING = 2**62
+"""More items than there will ever be."""
+
+
+class Parent:
+    """A parent, as its child has it, from the welcome to the loss of the link.
+
+    Args:
+        node: the child's, which computes.
+        membership: finds places for newcomers that the parent passes on.
+        link: to the parent.
+        device: what the child is called in failures.
+        status: gives the figures of the child and of all below it.
+        reporting_interval: seconds between two reports of them.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        membership: Membership,
+        link: Link,
+        device: str,
+        status: Callable[[], messages.Status],
+        reporting_interval: float,
+    ) -> None:
+        self.delivered = 0
+        self._node = node
+        self._membership = membership
+        self._status = status
+        self._link = link
+        self._reporting_interval = reporting_interval
+        self._uplink = Uplink(device)
+        lender = self._node.new_lender(ordered=False, max_strikes=1)
+        self._stream = Stream(self._uplink, lender, Window(limit=EVERYTHING))
+        self._stream.withdrawn = self._given_back
+        self._outbox: list[messages.Message] = []
+        self._posted = trio.Event()
+        self._progressed = trio.Event()
+        self._wanted = 0
+        self._left = False
+        self._run_is_over = False
+
+    async def run(self) -> bool:
+        """Be its child until the link ends; returns whether the run is over."""
+        self._node.open_stream(self._stream)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._link.run)
+                nursery.start_soon(self._write)
+                nursery.start_soon(self._pass_results_up)
+                nursery.start_soon(self._report)
+                self.post_want()
+                await self._read(nursery)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._node.close_stream(self._stream)
+        return self._run_is_over
+
+    def post(self, message: messages.Message) -> None:
+        """Have a message sent to the parent."""
+        self._outbox.append(message)
+        self._posted.set()
+
+    def post_want(self) -> None:
+        """Tell the parent how many workers compute here and below, where that has changed."""
+        if self._node.workers != self._wanted:
+            self._wanted = self._node.workers
+            self.post(messages.Want(self._wanted))
+
+    async def leave(self) -> None:
+        """Give back what has not been started, wait a moment for what is running, say goodbye."""
+        self._left = True
+        self._node.withdraw(0, EVERYTHING)
+        while self._stream.lender.lent:
+            self._progressed = trio.Event()
+            await self._progressed.wait()
+        self.post(messages.Leaving())
+        while self._outbox:
+            self._progressed = trio.Event()
+            await self._progressed.wait()
+
+    async def _read(self, nursery: trio.Nursery) -> None:
+        try:
+            while True:
+                self._handle(await self._link.receive(), nursery)
+                if self._run_is_over:
+                    return
+        except ChannelClosedError:
+            return
+        except PandoError:
+            self._node.violations["parent"] += 1
+            return
+
+    def _handle(self, message: messages.Message, nursery: trio.Nursery) -> None:
+        match message:
+            case messages.Lend():
+                self._uplink.add(message)
+                self._node.input_has_news(self._stream)
+                if self._left:
+                    self._recall(messages.Recall(message.lease))
+            case messages.Recall():
+                self._recall(message)
+            case messages.Join(origin):
+                nursery.start_soon(self._offer_place, origin)
+            case messages.Ended():
+                self._run_is_over = True
+            case _:
+                raise PandoError(f"unexpected message {type(message).__name__}")
+
+    def _recall(self, message: messages.Recall) -> None:
+        for answer in self._uplink.recall(message, self._node.withdraw):
+            self.post(answer)
+
+    def _given_back(self, start: int, count: int) -> None:
+        answer = self._uplink.give_back(start, count)
+        if answer is not None:
+            self.post(answer)
+        self._progressed.set()
+
+    async def _offer_place(self, origin: bytes) -> None:
+        self.post(await self._membership.offer_place(origin))
+
+    async def _pass_results_up(self) -> None:
+        try:
+            while True:
+                run = await self._node.next_results(self._stream)
+                self.delivered += len(run.values)
+                for answer in self._uplink.answer(run, self._node.item_seconds):
+                    self.post(answer)
+                self._progressed.set()
+        except (EndOfInput, trio.ClosedResourceError):
+            return
+
+    async def _report(self) -> None:
+        while True:
+            await trio.sleep(self._reporting_interval)
+            self.post_want()
+            self.post(self._status())
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._posted.wait()
+                self._posted = trio.Event()
+                while self._outbox:
+                    message = self._outbox[0]
+                    await self._link.send(message)
+                    del self._outbox[0]
+                self._progressed.set()
+        except ChannelClosedError:
+            return  # the reading task notices, too

@@ -1,0 +1,294 @@
+"""A device that volunteers: it connects, takes its place in the tree, and comes back."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from .. import messages
+from ..channel import Channel, ChannelClosedError
+from ..errors import FunctionError, UsageError
+from ..tree import websocket
+from ..tree.link import Link
+from ..tree.membership import tidy_name
+from ..worker.pool import MakePool, WorkerPool, count_cores
+from .invitation import Invitation
+from .work import Say, Work
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 15.0
+"""Pauses between two tries to connect grow to this; half of each is left to chance."""
+LEAVE_SECONDS = 1.0
+"""How long leaving in order may take: what is finished is delivered first."""
+CONNECT_PARENT_SECONDS = 5.0
+"""How long connecting to one address of a parent may take."""
+
+
+@dataclass(frozen=True)
+class VolunteerOptions:
+    """How a device takes part.
+
+    Attributes:
+        workers: processes that compute; None is one for each core.
+        name: what the device is called.
+        install: whether what the function needs may be installed, into a place of its own.
+        stay: whether to wait for the next run when one is over.
+    """
+
+    workers: int | None = None
+    name: str | None = None
+    install: bool = False
+    stay: bool = True
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"workers must be at least 1, not {self.workers}")
+
+
+@dataclass(frozen=True)
+class VolunteerStatistics:
+    """What a volunteer does now.
+
+    Attributes:
+        state: ``connecting``, ``waiting``, ``joining`` or ``computing``.
+        function: the function's name.
+        results: results delivered so far.
+        children: nodes connected to this one.
+    """
+
+    state: str
+    function: str
+    results: int
+    children: int
+
+
+class Volunteer:
+    """A device that takes part in the runs of one root.
+
+    Args:
+        link: what the root has printed.
+        options: see `VolunteerOptions`.
+        say: told, in sentences, what the person at the device should know.
+        make_pool: makes the workers; others than processes, for tests and measurements.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        options: VolunteerOptions,
+        say: Say,
+        *,
+        make_pool: MakePool = WorkerPool,
+    ) -> None:
+        self._make_pool = make_pool
+        self._invitation = Invitation.parse(link)
+        self._options = options
+        self._say = say
+        self._name = tidy_name(options.name or socket.gethostname())
+        self._workers = options.workers or count_cores()
+        self._state = "connecting"
+        self._work: Work | None = None
+        self._results_before = 0
+        self._pause = FIRST_PAUSE_SECONDS
+        self._said = ""
+        self._leaving = False
+
+    def statistics(self) -> VolunteerStatistics:
+        """A snapshot of the figures."""
+        work = self._work
+        return VolunteerStatistics(
+            self._state,
+            work.name if work else "",
+            self._results_before + (work.results if work else 0),
+            len(work.membership.children) if work else 0,
+        )
+
+    async def run(self) -> None:
+        """Take part until cancelled, or until a run is over and `stay` was not chosen.
+
+        Raises:
+            FunctionError: the function cannot run here; the message says what is missing.
+            UsageError: the root does not let this device in.
+        """
+        error: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                await self._take_part_for_ever(nursery)
+            except (FunctionError, UsageError) as problem:
+                error = problem
+            nursery.cancel_scope.cancel()
+        if error is not None:
+            raise error
+
+    async def leave(self) -> None:
+        """Leave in order: deliver what is finished, give back the rest."""
+        self._leaving = True
+        if self._work is not None:
+            with trio.move_on_after(LEAVE_SECONDS):
+                await self._work.leave()
+
+    async def _take_part_for_ever(self, nursery: trio.Nursery) -> None:
+        while True:
+            self._state = "connecting" if self._work is None else "joining"
+            try:
+                async with self._connect() as channel:
+                    ended = await self._take_part(channel, nursery)
+                    self._pause = FIRST_PAUSE_SECONDS
+            except ChannelClosedError as problem:
+                ended = False
+                self._say_once(f"{problem}; trying again")
+            if ended:
+                await self._drop_work()
+                if not self._options.stay:
+                    return
+                self._say_once("the run is over; waiting for the next one")
+            await trio.sleep(self._pause * random.uniform(0.5, 1))
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _say_once(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._say(text)
+
+    @asynccontextmanager
+    async def _connect(self) -> AsyncIterator[Channel]:
+        async with websocket.connect(self._invitation.address, tls=self._invitation.tls) as channel:
+            yield channel
+
+    async def _take_part(self, channel: Channel, nursery: trio.Nursery) -> bool:
+        """One stay in the tree, from the root's answer to the loss of the parent.
+
+        Returns whether the run is over.
+        """
+        work = self._work
+        await channel.send(
+            messages.Hello(
+                messages.VERSION,
+                self._name,
+                self._workers if work is None else work.node.workers,
+                node=work.identifier if work else b"",
+                run=work.run_id if work else "",
+                token=self._invitation.token,
+            )
+        )
+        assigned = await channel.receive()
+        if isinstance(assigned, messages.Denied):
+            raise UsageError(assigned.reason)
+        if not isinstance(assigned, messages.Assigned):
+            raise ChannelClosedError("the root does not answer as one")
+        if assigned.version != messages.VERSION:
+            raise UsageError("the root speaks another version of the protocol; update Pando")
+        if work is not None and work.run_id != assigned.run:
+            await self._drop_work()
+            raise ChannelClosedError("another run has begun")
+        if work is None:
+            work = await self._start_work(channel, assigned, nursery)
+        await channel.send(messages.Ready(work.port, work.addresses))
+        self._state = "joining"
+        return await self._join(work, channel, assigned)
+
+    async def _start_work(
+        self, channel: Channel, assigned: messages.Assigned, nursery: trio.Nursery
+    ) -> Work:
+        try:
+            work = Work(assigned, self._name, self._workers, self._make_pool)
+            await work.prepare(install=self._options.install, say=self._say)
+            await nursery.start(work.run)
+        except FunctionError as problem:
+            await channel.send(messages.Refused(str(problem)))
+            raise
+        self._work = work
+        self._said = ""
+        self._say(f"computing {work.name} for {self._invitation.address}")
+        return work
+
+    async def _drop_work(self) -> None:
+        if self._work is not None:
+            self._results_before += self._work.results
+            await self._work.end()
+            self._work = None
+
+    async def _join(self, work: Work, root: Channel, assigned: messages.Assigned) -> bool:
+        """Take the place that the root gives, there or below."""
+        while True:
+            answer = await root.receive()
+            if isinstance(answer, messages.Welcome):
+                return await self._compute(work, root, answer.parent, assigned)
+            if isinstance(answer, messages.Ended):
+                return True
+            if isinstance(answer, messages.Delegated):
+                ended = await self._join_below(work, root, answer, assigned)
+                if ended is not None:
+                    return ended
+
+    async def _join_below(
+        self,
+        work: Work,
+        root: Channel,
+        place: messages.Delegated,
+        assigned: messages.Assigned,
+    ) -> bool | None:
+        """Connect to a parent below the root, and compute; None where it cannot be reached."""
+        why = "it has no address"
+        for address in place.addresses[:8]:
+            joined = False
+            try:
+                async with websocket.connect(address) as channel:
+                    with trio.fail_after(CONNECT_PARENT_SECONDS):
+                        await channel.send(work.hello(place.ticket, self._name))
+                        answer = await channel.receive()
+                    if not isinstance(answer, messages.Welcome):
+                        why = answer.reason if isinstance(answer, messages.Denied) else "no welcome"
+                        continue
+                    await root.send(messages.Joined())
+                    joined = True
+                    await root.aclose()
+                    return await self._compute(work, channel, answer.parent, assigned)
+            except (ChannelClosedError, trio.TooSlowError) as problem:
+                if joined:
+                    return False
+                why = str(problem) or "it does not answer"
+        await root.send(messages.Unreachable(why))
+        return None
+
+    async def _compute(
+        self, work: Work, channel: Channel, parent: bytes, assigned: messages.Assigned
+    ) -> bool:
+        self._state = "computing"
+        self._pause = FIRST_PAUSE_SECONDS
+        link = Link(channel, silence=assigned.silence)
+        try:
+            return await work.compute_for(link, parent)
+        finally:
+            self._state = "joining"
+
+
+def volunteer(
+    link: str,
+    *,
+    workers: int | None = None,
+    name: str | None = None,
+    install: bool = False,
+    say: Say = lambda text: None,
+) -> None:
+    """Compute for the run behind a link, and for those that follow it there, until interrupted.
+
+    In a Trio program run `Volunteer` instead.
+
+    Args:
+        link: what the root has printed, such as ``http://192.168.1.7:5000/#token``.
+        workers: processes that compute; one for each core by default.
+        name: what the device is called on the root's pages.
+        install: whether what the function needs may be installed, into a place of its own.
+        say: told, in sentences, what the person at the device should know.
+
+    Raises:
+        FunctionError: the function cannot run here; the message says what is missing.
+        UsageError: the link is wrong, or the root does not let this device in.
+    """
+    trio.run(Volunteer(link, VolunteerOptions(workers, name, install), say).run)
