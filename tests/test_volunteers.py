@@ -101,9 +101,7 @@ class Party:
         self.roots: list[Root] = []
 
     def root(self, *options: str, items: int, seconds: float = 0.005, module: str = "") -> Root:
-        root = Root(
-            self.folder, module or SQUARE.format(seconds=seconds), *options, items=items
-        )
+        root = Root(self.folder, module or SQUARE.format(seconds=seconds), *options, items=items)
         self.roots.append(root)
         self.processes.append(root.process)
         return root

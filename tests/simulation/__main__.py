@@ -6,7 +6,7 @@ import argparse
 import time
 from collections import Counter
 
-from .simulator import Scenario, Simulation
+from .simulator import Scenario, Simulation, ideal_depths
 from .test_simulation import check, scenario_of
 
 
@@ -53,16 +53,6 @@ def print_depths(seeds: int = 20, degree: int = 10) -> None:
             f"| {slowest:.1f} s |",
             flush=True,
         )
-
-
-def ideal_depths(count: int, degree: int) -> list[int]:
-    """Each node's depth in a tree that fills level by level."""
-    found: list[int] = []
-    depth = 1
-    while len(found) < count:
-        found += [depth] * min(degree**depth, count - len(found))
-        depth += 1
-    return found
 
 
 def play_large() -> None:

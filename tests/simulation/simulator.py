@@ -410,7 +410,9 @@ class SimulatedNode:
 
     def _ask_root(self, attempt: int, avoid: frozenset[bytes]) -> None:
         def answer(place: SimulatedNode | None, asked: bytes) -> None:
-            self.simulation.after(self.simulation.latency(), self._connect, attempt, place, asked, avoid)
+            self.simulation.after(
+                self.simulation.latency(), self._connect, attempt, place, asked, avoid
+            )
 
         if self.alive and attempt == self._attempt:
             self.simulation.root.find_place(self, avoid, answer)
@@ -568,3 +570,13 @@ class SimulatedNode:
             wire.close(silent=silent)
         if self.parent is not None:
             self.parent.close(silent=silent)
+
+
+def ideal_depths(count: int, degree: int) -> list[int]:
+    """Each node's depth in a tree that fills level by level."""
+    found: list[int] = []
+    depth = 1
+    while len(found) < count:
+        found += [depth] * min(degree**depth, count - len(found))
+        depth += 1
+    return found

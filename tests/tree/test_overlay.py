@@ -13,6 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pando.tree.overlay import Accept, Delegate, Overlay, Wait, choose_slot
 
+from ..simulation.simulator import ideal_depths
+
 ROOT = bytes(8)
 
 
@@ -152,16 +154,6 @@ def depths(count: int, degree: int, seed: int) -> Counter[int]:
         at.connected(origin)
         overlays[origin] = Overlay(origin, degree=degree)
         found[depth] += 1
-    return found
-
-
-def ideal_depths(count: int, degree: int) -> list[int]:
-    """Each node's depth in a tree that fills level by level."""
-    found: list[int] = []
-    depth = 1
-    while len(found) < count:
-        found += [depth] * min(degree**depth, count - len(found))
-        depth += 1
     return found
 
 
