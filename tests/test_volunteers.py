@@ -254,8 +254,13 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
         port = taken.getsockname()[1]
         asked = subprocess.run(
             [*ROOT, "module.py", "1", f"--port={port}"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False, env=environment(),
-        )  # fmt: skip
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=environment(),
+        )
     assert asked.returncode == 2
     assert f"cannot listen on port {port}" in asked.stderr
     assert "Traceback" not in asked.stderr

@@ -116,6 +116,17 @@ class ActiveStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
+def _root_cause(error: BaseException) -> str:
+    """What the operating system, or TLS, said in the end."""
+    while True:
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[-1]
+        elif error.__cause__ is not None:
+            error = error.__cause__
+        else:
+            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, trio_websocket.ConnectionClosed):
         return "the link is closed"
@@ -168,7 +179,7 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
                 raw = trio.SSLStream(plain, context, server_hostname=host)
                 await raw.do_handshake()
     except (OSError, UnicodeError, UsageError, trio.BrokenResourceError) as error:
-        raise ChannelClosedError(f"{address} cannot be reached: {error}") from None
+        raise ChannelClosedError(f"{address} cannot be reached: {_root_cause(error)}") from None
     except trio.TooSlowError:
         raise ChannelClosedError(f"{address} does not answer") from None
     stream = ActiveStream(raw)
