@@ -16,7 +16,6 @@ import trio
 from workloads import WORKERS, Function, Workload
 
 import pando
-from pando.sources import EndOfInput
 
 WARM_UP_SHARE = 5
 """Warm workers have computed one in so many of the items before."""
@@ -110,12 +109,9 @@ class Peer:
 
 async def _drain_batches(stream: pando.ResultStream[Any]) -> Any:
     last = None
-    while True:
-        try:
-            batch = await stream.next_batch()
-        except EndOfInput:
-            return last
+    while batch := await stream.next_batch():
         last = _consume(batch)
+    return last
 
 
 async def _drain_items(stream: pando.ResultStream[Any]) -> Any:

@@ -5,6 +5,7 @@ Each prints one JSON object of figures; times in seconds, memory in bytes.
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
 import subprocess
@@ -204,20 +205,6 @@ def _total_memory() -> int:
 
 # ---- being called ----
 
-PROBES: dict[str, Callable[..., Figures]] = {
-    probe.__name__: probe
-    for probe in (
-        first_result_of_pando,
-        first_result_of_pool,
-        first_result_of_executor,
-        worker_of_pando,
-        worker_of_pool,
-        worker_of_python,
-        growth_of_pando,
-        growth_of_pool,
-    )
-}
-
 
 class ProbeError(Exception):
     """A probe's process failed."""
@@ -226,7 +213,7 @@ class ProbeError(Exception):
 def run_probe(probe: Callable[..., Figures], *arguments: str) -> Figures:
     """Run a probe in a process of its own and return its figures."""
     done = subprocess.run(
-        [sys.executable, __file__, probe.__name__, *arguments],
+        [sys.executable, inspect.getfile(probe), probe.__name__, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -238,13 +225,23 @@ def run_probe(probe: Callable[..., Figures], *arguments: str) -> Figures:
     return figures
 
 
-def main() -> None:
-    """Run the probe that the command line names."""
+def run_as_probe(*probes: Callable[..., Figures]) -> None:
+    """Run the one of these that the command line names, and print its figures."""
+    known = {probe.__name__: probe for probe in probes}
     try:
-        print(json.dumps(PROBES[sys.argv[1]](*sys.argv[2:])))
+        print(json.dumps(known[sys.argv[1]](*sys.argv[2:])))
     except Exception as error:
         sys.exit(explain(error))
 
 
 if __name__ == "__main__":
-    main()
+    run_as_probe(
+        first_result_of_pando,
+        first_result_of_pool,
+        first_result_of_executor,
+        worker_of_pando,
+        worker_of_pool,
+        worker_of_python,
+        growth_of_pando,
+        growth_of_pool,
+    )

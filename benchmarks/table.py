@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -190,6 +190,32 @@ def _say(text: str) -> None:
 TABLE_HEAD = """\
 | work | contender | median | least to most | ratio | goal | reached |
 |---|---|--:|--:|--:|--:|:-:|"""
+
+
+def choose_sections(sections: Sequence[Section], names: Sequence[str]) -> list[Section]:
+    """Those with one of the names in their keys; all of them where there are no names."""
+    return [s for s in sections if not names or any(name in s.key for name in names)]
+
+
+def print_sections(sections: Sequence[Section], *, quick: bool) -> bool:
+    """Measure the sections and print each as soon as it is done.
+
+    Args:
+        sections: in the order of the table.
+        quick: whether the figures mean nothing, so that no goal is judged by them.
+
+    Returns:
+        Whether a case has failed.
+    """
+    if quick:
+        print("A quick run, which only shows that everything works: its figures mean nothing.")
+    print(f"\n{TABLE_HEAD}", flush=True)
+    failed = False
+    for section in sections:
+        outcomes = measure_section(section)
+        failed = failed or any(outcome.failure for outcome in outcomes)
+        print(*format_section(section, outcomes, judge=not quick), sep="\n", flush=True)
+    return failed
 
 
 def format_section(section: Section, outcomes: list[Outcome], *, judge: bool) -> Iterator[str]:

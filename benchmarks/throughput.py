@@ -11,33 +11,29 @@ It takes about six minutes, with `--quick` less than one; then the figures only 
 from __future__ import annotations
 
 import argparse
-import datetime
 import multiprocessing
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import commands
 import contenders
 import probes
 from contenders import Contender
+from machine import describe_machine
 from table import (
     BYTES,
     RATE,
     SECONDS,
-    TABLE_HEAD,
     Case,
     Goal,
-    Outcome,
     Row,
     Section,
-    format_section,
-    measure_section,
+    choose_sections,
+    print_sections,
 )
 from workloads import WORKERS, Workload, payloads, spins_1ms, spins_50ms, squares
 
@@ -362,38 +358,12 @@ def list_sections(scale: Scale) -> list[Section]:
     ]
 
 
-def describe_machine() -> str:
-    """When and where it is measured, in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    packages = ", ".join(
-        f"{name} {version(name)}"
-        for name in ("pando", "trio", "joblib", "mpire")
-        if _is_installed(name)
-    )
+def describe_conditions() -> str:
+    """When, where and how it is measured, in one line."""
     return (
-        f"{datetime.datetime.now().astimezone():%Y-%m-%d}, {_processor()}, {cores} cores, "
-        f"{platform.system()}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{packages}; {WORKERS} workers, multiprocessing by "
-        f"{multiprocessing.get_context().get_start_method()}."
+        f"{describe_machine('pando', 'trio', 'joblib', 'mpire')}; {WORKERS} workers, "
+        f"multiprocessing by {multiprocessing.get_context().get_start_method()}."
     )
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _processor() -> str:
-    """The processor's name as its maker spells it, where it is told."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def list_skipped() -> list[str]:
@@ -428,11 +398,7 @@ def main() -> int:
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     scale = QUICK if options.quick else Scale()
-    sections = [
-        section
-        for section in list_sections(scale)
-        if not options.only or any(name in section.key for name in options.only)
-    ]
+    sections = choose_sections(list_sections(scale), options.only)
     if not sections:
         sys.stderr.write("no section has such a name; --help lists them\n")
         return 2
@@ -442,21 +408,14 @@ def main() -> int:
 def print_table(sections: list[Section], *, quick: bool) -> int:
     """Measure the sections and print each as soon as it is done."""
     started = time.perf_counter()
-    print(describe_machine(), flush=True)
-    if quick:
-        print("A quick run, which only shows that everything works: its figures mean nothing.")
-    print(f"\n{TABLE_HEAD}", flush=True)
-    measured: list[Outcome] = []
-    for section in sections:
-        outcomes = measure_section(section)
-        measured += outcomes
-        print(*format_section(section, outcomes, judge=not quick), sep="\n", flush=True)
+    print(describe_conditions(), flush=True)
+    failed = print_sections(sections, quick=quick)
     print(f"\nMeasured in {time.perf_counter() - started:.0f} s. Medians of all rounds; a ratio is")
     print("the median of the rounds' ratios to the section's reference: the best Pool.imap in (a)")
     print(f"and (d), {INDEPENDENT} in (b) and (c), the plain loop for the command.")
     if skipped := list_skipped():
         print(f"Not installed here, so left out: {', '.join(skipped)}.")
-    return 1 if any(outcome.failure for outcome in measured) else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import resource
 import secrets
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -108,6 +110,7 @@ class Server:
             UsageError: the port or the address cannot be listened on.
         """
         options = self._options
+        _allow_files(options.limits.connections)
         self._listeners, self.port = await listen(
             options.port, options.listen, any_port=options.any_port
         )
@@ -210,6 +213,16 @@ class Server:
         """A newcomer cannot run the function."""
         self.counters["cannot compute"] += 1
         self._say(f"{name} cannot take part: {reason}")
+
+
+def _allow_files(connections: int) -> None:
+    """Let this process have as many connections open as the limits say, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
 def _plain(statistics: Any) -> dict[str, int] | None:

@@ -409,7 +409,8 @@ async def test_results_that_are_not_its_own() -> None:
 
 
 async def test_absurd_credit() -> None:
-    async with siege() as besieged, peer_of(besieged, joined=True) as peer:
+    # What it holds comes back when it has been silent for long enough.
+    async with siege(silence=1.0) as besieged, peer_of(besieged, joined=True) as peer:
         for workers in (10**12, -(10**12), 0, 2**63, 10**12):
             await peer.send(Want(workers))
         for _ in range(3):
@@ -526,7 +527,7 @@ class FuzzingChild:
         while True:
             self.said += 1
             # Being sent away takes longer than all else, so that is made rarer.
-            rude = self.chance.random() < 0.05
+            rude = self.chance.random() < 0.02
             choices = SAMPLES if rude else SAMPLES[:POLITE]
             try:
                 return messages.decode(mutate(self.chance.choice(choices), self.chance))
@@ -542,18 +543,18 @@ class FuzzingChild:
 async def test_a_hundred_thousand_fuzzed_messages_in_memory() -> None:
     async with siege() as besieged:
         child = FuzzingChild(random.Random(20))
-        while child.said < 97_000:
+        while child.said < 99_000:
             child.connect_again()
             await besieged.server.membership.welcome(child, HOME)
-        assert child.malformed > 1000
-        assert violations(besieged) > 1000
+        assert child.malformed > 10_000
+        assert violations(besieged) > 500
 
 
 async def test_fuzzed_messages_over_sockets() -> None:
     chance = random.Random(21)
     said = 0
     async with siege() as besieged:
-        while said < 3_000:
+        while said < 1_000:
             async with peer_of(besieged) as peer:
                 with suppress(trio_websocket.ConnectionClosed):
                     await peer.join()

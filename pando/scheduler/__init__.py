@@ -5,7 +5,7 @@ in order. `Credit` says how many items a borrower should hold, and `Window` how 
 run ahead. A method is told what happened and returns what to do; whoever drives them does it.
 """
 
-from .credit import MAX_BATCH_ITEMS, Credit
+from .credit import MAX_BATCH_ITEMS, MAX_SECONDS, Credit
 from .lender import Lease, Lender, LenderStatistics, StruckOut
 from .recall import Holder, choose_recall
 from .reorder import ReorderBuffer, ResultRun
@@ -13,6 +13,7 @@ from .window import Window
 
 __all__ = [
     "MAX_BATCH_ITEMS",
+    "MAX_SECONDS",
     "Credit",
     "Holder",
     "Lease",

@@ -16,6 +16,8 @@ MAX_BATCH_ITEMS = 8192
 """Items in one batch, however short they are."""
 MAX_BATCH_BYTES = 1024 * 1024
 """Bytes of encoded items that one batch aims for at the most."""
+MAX_WORKERS = 100_000
+"""Workers that a borrower may ever ask for."""
 UNPROVEN_WORKERS = 256
 """Workers that a borrower may ask for before it has shown any result."""
 MAX_SECONDS = 1e6
@@ -52,7 +54,8 @@ class Credit:
     @property
     def workers(self) -> int:
         """How many workers it computes with: what it asks for, as far as it has shown results."""
-        return max(1, min(self._asked_workers, UNPROVEN_WORKERS + self._computed))
+        proven = min(UNPROVEN_WORKERS + self._computed, MAX_WORKERS)
+        return max(1, min(self._asked_workers, proven))
 
     def ask(self, workers: int) -> None:
         """The borrower says how many workers it has, itself and below it."""

@@ -18,6 +18,7 @@ from .. import messages
 from ..errors import MalformedValueError, PandoError, UnsupportedValueError
 from ..scheduler import (
     MAX_BATCH_ITEMS,
+    MAX_SECONDS,
     Credit,
     Holder,
     Lease,
@@ -27,6 +28,8 @@ from ..scheduler import (
 )
 from ..sources import EndOfInput, Source, WouldBlock
 
+MAX_FRAME_BYTES = 2**32 - 1024
+"""The largest batch for a worker of this machine."""
 SMOOTHING = 0.2
 """Weight of the newest results in a node's mean time of an item."""
 
@@ -51,10 +54,19 @@ class Borrower:
         name: what people call it.
         credit: how much it may hold.
         notify: called when there is something in the outbox.
+        max_bytes: the largest batch that can be sent to it, encoded.
     """
 
-    def __init__(self, name: str, credit: Credit, notify: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        credit: Credit,
+        notify: Callable[[], None],
+        *,
+        max_bytes: int = MAX_FRAME_BYTES,
+    ) -> None:
         self.name = name
+        self.max_bytes = max_bytes
         self.credit = credit
         self.outbox: deque[messages.Message] = deque()
         self.heard = 0.0
@@ -237,13 +249,14 @@ class Lending:
             borrower, message.lease, message.offset, values, dict(message.failures)
         ):
             before = borrower.credit.workers
+            seconds = min(message.seconds, MAX_SECONDS)
             borrower.results += len(values)
-            borrower.seconds += message.seconds
+            borrower.seconds += seconds
             borrower.credit.completed(len(values), message.seconds)
             self._workers += borrower.credit.workers - before
             self.results += len(values)
-            self.seconds += message.seconds
-            self.item_seconds += SMOOTHING * (message.seconds / len(values) - self.item_seconds)
+            self.seconds += seconds
+            self.item_seconds += SMOOTHING * (seconds / len(values) - self.item_seconds)
             stream.window.measured(len(values), len(memoryview(message.values)))
 
     # ---- lending ----
@@ -338,7 +351,10 @@ class Lending:
         try:
             encoded = self._codec.encode(lease.items)
         except UnsupportedValueError:
-            self._fail_unsupported(stream, borrower, lease)
+            self._fail_items(stream, borrower, lease, self._codec.find_unsupported(lease.items))
+            return False
+        if len(encoded) > borrower.max_bytes:
+            self._shrink(stream, borrower, lease, len(encoded))
             return False
         stream.window.measured(len(lease.items), len(encoded))
         borrower.post(messages.Lend(lease.number, msgspec.Raw(encoded)))
@@ -346,9 +362,23 @@ class Lending:
             borrower.heard = self._clock()
         return True
 
-    def _fail_unsupported(self, stream: Stream, borrower: Borrower, lease: Lease) -> None:
+    def _shrink(self, stream: Stream, borrower: Borrower, lease: Lease, size: int) -> None:
+        """A batch is too large for its message: smaller ones follow; one item alone fails."""
+        stream.window.measured(len(lease.items), size)
+        reason = f"{size:,} bytes are too much for one message: {borrower.max_bytes:,} may travel"
+        alone = len(lease.items) == 1
+        errors = {0: UnsupportedValueError(reason)} if alone else {}
+        self._fail_items(stream, borrower, lease, errors)
+
+    def _fail_items(
+        self,
+        stream: Stream,
+        borrower: Borrower,
+        lease: Lease,
+        errors: dict[int, UnsupportedValueError],
+    ) -> None:
         """Fail the items of a lease that cannot travel, and let the others wait again."""
-        for place, error in self._codec.find_unsupported(lease.items).items():
+        for place, error in errors.items():
             failure = messages.Failure("UnsupportedValueError", str(error))
             stream.lender.add_results(borrower, lease.number, place, [None], {0: failure})
         for low, high in list(lease.missing):

@@ -12,6 +12,7 @@ BEATS = 3
 """Signs of life sent in that time."""
 SEND_SECONDS = 30.0
 """Seconds that the other end may take to read a message before it is cut off."""
+UNREAD = f"the other end read nothing for {SEND_SECONDS:g} s"
 
 
 class Link:
@@ -27,34 +28,53 @@ class Link:
     def __init__(self, channel: Channel, *, silence: float = SILENCE_SECONDS) -> None:
         self._channel = channel
         self._silence = silence
-        self._heard = trio.current_time()
+        self._heard = self._sent = trio.current_time()
+        self._sending = 0
         self._end = ""
 
     async def run(self) -> None:
-        """Send signs of life, and close the channel when none have come for too long."""
+        """Send signs of life, and close the channel when the other end gives none."""
         pause = self._silence / BEATS
         try:
             while True:
                 await trio.sleep(pause)
-                if trio.current_time() - max(self._heard, self._activity()) > self._silence:
-                    self._end = f"nothing was heard for {self._silence:g} s"
-                    await self._channel.aclose()
+                now = trio.current_time()
+                if now - max(self._heard, self._activity()) > self._silence:
+                    await self._cut_off(f"nothing was heard for {self._silence:g} s")
                     return
-                await self.send(messages.Heartbeat())
+                if self._sending:
+                    # Whatever is on its way is a sign of life, unless nobody takes it.
+                    if now - self._sent > SEND_SECONDS:
+                        await self._cut_off(UNREAD)
+                        return
+                elif now - self._sent >= pause:
+                    with trio.move_on_after(SEND_SECONDS) as deadline:
+                        await self.send(messages.Heartbeat())
+                    if deadline.cancelled_caught:
+                        await self._cut_off(UNREAD)
+                        return
         except ChannelClosedError:
             return
+
+    async def _cut_off(self, reason: str) -> None:
+        self._end = reason
+        await self._channel.aclose()
 
     def _activity(self) -> float:
         """When bytes came last, where the channel knows: a long message is a sign of life."""
         return float(getattr(self._channel, "last_activity", 0.0))
 
     async def send(self, message: messages.Message) -> None:
-        with trio.move_on_after(SEND_SECONDS):
+        if not self._sending:
+            self._sent = trio.current_time()
+        self._sending += 1
+        try:
             await self._channel.send(message)
-            return
-        self._end = f"the other end read nothing for {SEND_SECONDS:g} s"
-        await self._channel.aclose()
-        raise ChannelClosedError(self._end)
+        except ChannelClosedError as error:
+            raise ChannelClosedError(self._end or str(error)) from None
+        finally:
+            self._sending -= 1
+            self._sent = trio.current_time()
 
     async def receive(self) -> messages.Message:
         while True:

@@ -25,10 +25,13 @@ from .lending import Borrower
 from .link import Link
 from .node import Node
 from .overlay import Accept, Decision, Delegate, Overlay, Wait
+from .uplink import MAX_VALUES_BYTES
 
 FIRST_MESSAGE_SECONDS = 10.0
 """How long a newcomer may take to say who it is."""
-OFFER_SECONDS = 5.0
+MAX_NEWCOMERS = 2048
+"""Newcomers that may be on their way to a place at once."""
+OFFER_SECONDS = 30.0
 """How long a child may take to find a place below it."""
 MAX_TRIES = 3
 """Children that a newcomer is sent to in vain before it is accepted here."""
@@ -120,6 +123,7 @@ class Membership:
         self._tickets: dict[bytes, str] = {}
         self._decisions: dict[bytes, tuple[trio.Event, list[Decision]]] = {}
         self._offers: dict[bytes, _Asked] = {}
+        self._candidate_came = trio.Event()
         self._newcomers = 0
 
     def set_addresses(self, addresses: Iterable[str]) -> None:
@@ -181,7 +185,7 @@ class Membership:
             await self._redeem(channel, hello, host)
             return
         reason = self._admit(hello, host)
-        if reason is None and self._newcomers >= self.overlay.max_waiting:
+        if reason is None and self._newcomers >= MAX_NEWCOMERS:
             # Closing without an answer makes it try again, after a pause.
             self.counters["too many newcomers at once"] += 1
             return
@@ -262,6 +266,7 @@ class Membership:
             if isinstance(decision, Wait):
                 decision = await self._await_decision(origin)
             if isinstance(decision, Accept):
+                self._candidate_came.set()
                 raise _Here
             assert isinstance(decision, Delegate)
             offer = await self._ask(decision.child, origin)
@@ -322,8 +327,11 @@ class Membership:
     async def expire_forever(self) -> None:
         """Free the places of candidates that never come."""
         while True:
-            await trio.sleep(EXPIRE_SECONDS)
-            self._carry_out(self.overlay.expire(trio.current_time()))
+            await self._candidate_came.wait()
+            self._candidate_came = trio.Event()
+            while self.overlay.candidates:
+                await trio.sleep(EXPIRE_SECONDS)
+                self._carry_out(self.overlay.expire(trio.current_time()))
             for origin in self._tickets.keys() - set(self.overlay.candidates):
                 del self._tickets[origin]
 
@@ -351,12 +359,17 @@ class Membership:
                 nursery.start_soon(link.run)
                 self._events.joined(child)
                 filtered = _ChildChannel(self, child)
-                borrower = await self._node.serve(filtered, child.name, credit)
+                borrower = await self._node.serve(
+                    filtered, child.name, credit, max_bytes=MAX_VALUES_BYTES
+                )
                 nursery.cancel_scope.cancel()
         finally:
             if self._children.get(origin) is child:
                 del self._children[origin]
                 self._carry_out(self.overlay.left(origin, trio.current_time()))
+            for asked in self._offers.values():
+                if asked.child is child:
+                    asked.answered.set()
             self._events.left(child, borrower)
 
     def take(self, child: Child, message: messages.Message) -> bool:

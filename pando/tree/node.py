@@ -8,10 +8,12 @@ from ..channel import Channel, ChannelClosedError
 from ..errors import PandoError
 from ..scheduler import Credit, LenderStatistics, ResultRun
 from ..sources import EndOfInput
-from .lending import Borrower, Codec, Lending, Stream
+from .lending import MAX_FRAME_BYTES, Borrower, Codec, Lending, Stream
 
 BALANCE_SECONDS = 0.02
-"""How often it is asked whether an idle borrower could take over somebody's work."""
+"""How soon it is asked whether an idle borrower could take over somebody's work."""
+MAX_BALANCE_SECONDS = 0.32
+"""How soon it is asked again, at the latest, when there was nothing to take over."""
 
 
 class Node(Lending):
@@ -51,7 +53,14 @@ class Node(Lending):
         """The figures of the stream that is open."""
         return self.stream.lender.statistics() if self.stream else None
 
-    async def serve(self, channel: Channel, name: str, credit: Credit | None = None) -> Borrower:
+    async def serve(
+        self,
+        channel: Channel,
+        name: str,
+        credit: Credit | None = None,
+        *,
+        max_bytes: int = MAX_FRAME_BYTES,
+    ) -> Borrower:
         """Lend to whoever is at the other end of a channel, until it ends.
 
         Leaving this function, for whatever reason, is what gives the borrower's leases back.
@@ -72,7 +81,7 @@ class Node(Lending):
             except ChannelClosedError:
                 return  # the reading task notices, too, and knows more
 
-        borrower = Borrower(name, credit or Credit(), notify)
+        borrower = Borrower(name, credit or Credit(), notify, max_bytes=max_bytes)
         self.add(borrower)
         try:
             async with trio.open_nursery() as nursery:
@@ -103,6 +112,8 @@ class Node(Lending):
         while True:
             await self._hunger.wait()
             self._hunger = trio.Event()
+            pause = BALANCE_SECONDS
             while self.someone_is_idle:
-                await trio.sleep(BALANCE_SECONDS)
+                await trio.sleep(pause)
                 self.balance()
+                pause = min(2 * pause, MAX_BALANCE_SECONDS)

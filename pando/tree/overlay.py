@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from ..messages import ID_BYTES
 from ..serve_options import DEGREE
 
-MAX_WAITING = 256
+MAX_WAITING = 4096
 """Join requests that may wait for candidates to connect."""
 
 

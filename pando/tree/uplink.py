@@ -17,9 +17,14 @@ import msgspec
 
 from .. import messages
 from ..errors import MalformedValueError, UnsupportedValueError
+from ..messages import MAX_TEXT
 from ..scheduler import ResultRun, StruckOut
 from ..sources import WouldBlock
+from .websocket import MAX_MESSAGE_BYTES
 
+MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT
+"""Encoded values in one message to another machine."""
+NOTHING = msgspec.Raw(b"\xc0")
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _LONG_ARRAY = struct.Struct(">BI")
 
@@ -30,7 +35,7 @@ class RawCodec:
     @staticmethod
     def encode(items: list[msgspec.Raw]) -> bytes:
         """One MessagePack array around encoded values."""
-        return _LONG_ARRAY.pack(0xDD, len(items)) + b"".join(map(bytes, items))
+        return _LONG_ARRAY.pack(0xDD, len(items)) + b"".join(items)
 
     @staticmethod
     def find_unsupported(items: list[Any]) -> dict[int, UnsupportedValueError]:
@@ -216,10 +221,39 @@ class Uplink:
     ) -> list[messages.Message]:
         if first == last:
             return []
-        encoded = msgspec.Raw(RawCodec.encode(run.values[first:last]))
+        encoded = RawCodec.encode(run.values[first:last])
+        if len(encoded) > MAX_VALUES_BYTES:
+            return Uplink._large_results(run, first, last, lease, failures, item_seconds)
         offset = run.start + first - lease.start
         seconds = (last - first) * item_seconds
-        return [messages.Results(lease.number, offset, seconds, encoded, failures)]
+        return [messages.Results(lease.number, offset, seconds, msgspec.Raw(encoded), failures)]
+
+    @staticmethod
+    def _large_results(
+        run: ResultRun,
+        first: int,
+        last: int,
+        lease: _ParentLease,
+        failures: dict[int, messages.Failure],
+        item_seconds: float,
+    ) -> list[messages.Message]:
+        """Results that are too much for one message: two messages, or a failure for one item."""
+        if last - first == 1:
+            size = len(memoryview(run.values[first]))
+            reason = f"the result has {size:,} bytes, of which {MAX_VALUES_BYTES:,} may travel"
+            run.values[first] = NOTHING
+            failures = {0: messages.Failure("UnsupportedValueError", reason)}
+            return Uplink._results(run, first, last, lease, failures, item_seconds)
+        middle = (first + last) // 2
+        before = {place: why for place, why in failures.items() if place < middle - first}
+        behind = {
+            place - middle + first: why
+            for place, why in failures.items()
+            if place >= middle - first
+        }
+        return Uplink._results(run, first, middle, lease, before, item_seconds) + Uplink._results(
+            run, middle, last, lease, behind, item_seconds
+        )
 
     def _lease_at(self, index: int) -> _ParentLease | None:
         place = bisect_right(self._starts, index) - 1

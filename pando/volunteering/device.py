@@ -139,7 +139,7 @@ class Volunteer:
                 async with self._connect() as channel:
                     ended = await self._take_part(channel, nursery)
                     self._pause = FIRST_PAUSE_SECONDS
-            except ChannelClosedError as problem:
+            except (ChannelClosedError, messages.MalformedMessageError) as problem:
                 ended = False
                 self._say_once(f"{problem}; trying again")
             if ended:

@@ -30,12 +30,13 @@ class Invitation:
         Raises:
             UsageError: it is no such link.
         """
-        parts = urlsplit(link if "//" in link else f"http://{link}")
+        mistake = UsageError(f"{link!r} is not a link such as http://192.168.1.7:5000/#token")
         try:
+            parts = urlsplit(link if "//" in link else f"http://{link}")
             host, port = parts.hostname, parts.port
         except ValueError:
-            host, port = None, None
+            raise mistake from None
         if parts.scheme not in ("http", "https") or not host:
-            raise UsageError(f"{link!r} is not a link such as http://192.168.1.7:5000/#token")
+            raise mistake
         tls = parts.scheme == "https"
         return Invitation(join_address(host, port or (443 if tls else 80)), tls, parts.fragment)

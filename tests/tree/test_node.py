@@ -316,3 +316,35 @@ async def test_memory_channels_close_at_both_ends() -> None:
         await other.send(messages.Ready())
     with pytest.raises(ChannelClosedError):
         await one.receive()
+
+
+async def test_what_is_too_large_for_a_message_fails_alone(autojump_clock: Any) -> None:
+    async with open_node() as (node, _, nursery):
+        stream = open_stream(node, nursery, ["small", "x" * 5000, "small", "small"])
+        ours, theirs = memory_channel_pair()
+
+        async def serve() -> None:
+            await node.serve(ours, "far away", max_bytes=1000)
+
+        nursery.start_soon(serve)
+        nursery.start_soon(echo, theirs)
+        results: dict[int, Any] = {}
+        failures: dict[int, Any] = {}
+        try:
+            while True:
+                run = await node.next_results(stream)
+                results |= dict(enumerate(run.values, run.start))
+                failures |= {run.start + place: why for place, why in run.failures.items()}
+        except EndOfInput:
+            pass
+        assert results == {0: "small", 1: None, 2: "small", 3: "small"}
+        assert list(failures) == [1]
+        assert "too much for one message" in failures[1].reason
+
+
+async def echo(channel: Channel) -> None:
+    """A borrower that gives each item back as its result."""
+    while True:
+        message = await channel.receive()
+        if isinstance(message, messages.Lend):
+            await channel.send(messages.Results(message.lease, 0, 0.0, message.items))

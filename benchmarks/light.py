@@ -1,0 +1,225 @@
+"""Light volunteers, many in one process: ``python light.py LINK COUNT``.
+
+A light volunteer joins, holds its place in the tree, relays and delegates with the very code that
+`pando-volunteer` runs, over real sockets. Only its worker is not a process: it answers each item
+with the item itself when a second has passed. So a thousand of them fit on one machine, and what
+is measured is the tree.
+
+Standard output has a line ``ready``, then one JSON object each `REPORT_SECONDS`; they start to
+join at the first line of standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from pando import messages
+from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_channel_pair
+from pando.errors import UsageError
+from pando.volunteering import Volunteer, VolunteerOptions
+
+ITEM_SECONDS = 1.0
+REPORT_SECONDS = 0.25
+
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw])
+
+
+class _Item(NamedTuple):
+    lease: int
+    offset: int
+    value: msgspec.Raw
+    received: float
+
+
+class LightWorker:
+    """Computes one item after the other, for a second each, on Trio's clock.
+
+    The next item begins when the one before ends, if it was there by then, and not when this
+    process gets round to it: a real worker would not be slowed down by its neighbours' messages.
+
+    Args:
+        channel: the worker's end.
+        begun: called when the first item is here.
+    """
+
+    def __init__(self, channel: MemoryChannel, begun: Callable[[], None]) -> None:
+        self._channel = channel
+        self._begun = begun
+        self._waiting: deque[_Item] = deque()
+        self._news = trio.Event()
+
+    async def run(self) -> None:
+        """Compute until the other end hangs up."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._compute)
+            with suppress(ChannelClosedError):
+                await self._listen()
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._channel.receive()
+            if isinstance(message, messages.Lend):
+                now = trio.current_time()
+                self._waiting.extend(
+                    _Item(message.lease, offset, value, now)
+                    for offset, value in enumerate(_split.decode(message.items))
+                )
+                self._begun()
+                self._news.set()
+            elif isinstance(message, messages.Recall):
+                await self._give_back(message.lease)
+
+    async def _give_back(self, lease: int) -> None:
+        recalled = [item for item in self._waiting if item.lease == lease]
+        if recalled:
+            self._waiting = deque(item for item in self._waiting if item.lease != lease)
+            first = recalled[0].offset
+            await self._channel.send(messages.Returned(lease, first, len(recalled)))
+
+    async def _compute(self) -> None:
+        free = 0.0
+        while True:
+            while not self._waiting:
+                self._news = trio.Event()
+                await self._news.wait()
+            item = self._waiting.popleft()
+            free = max(free, item.received) + ITEM_SECONDS
+            await trio.sleep_until(free)
+            # An array of one value.
+            values = msgspec.Raw(b"\x91" + bytes(item.value))
+            result = messages.Results(item.lease, item.offset, ITEM_SECONDS, values)
+            with suppress(ChannelClosedError):
+                await self._channel.send(result)
+
+
+class Crowd:
+    """Many light volunteers under one Trio loop.
+
+    Args:
+        link: of the root.
+        count: how many.
+    """
+
+    def __init__(self, link: str, count: int) -> None:
+        self._link = link
+        self._count = count
+        self._computing = 0
+        self._last_begun = 0.0
+        self._turned_away = 0
+
+    async def run(self) -> None:
+        """Join and compute until the run is over."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._report)
+            async with trio.open_nursery() as volunteers:
+                for number in range(self._count):
+                    volunteers.start_soon(self._take_part, f"light {number}")
+            nursery.cancel_scope.cancel()
+
+    async def _take_part(self, name: str) -> None:
+        options = VolunteerOptions(workers=1, name=name, stay=False)
+
+        def ignore(text: str) -> None:
+            """Nobody reads what a thousand have to say."""
+
+        volunteer = Volunteer(self._link, options, ignore, make_pool=self._make_pool)
+        try:
+            await volunteer.run()
+        except UsageError:
+            self._turned_away += 1
+
+    def _make_pool(self, function: bytes, count: int, serve: Serve, **options: object) -> LightPool:
+        return LightPool(count, serve, self._begun)
+
+    def _begun(self) -> None:
+        self._computing += 1
+        self._last_begun = time.monotonic()
+
+    async def _report(self) -> None:
+        while True:
+            await trio.sleep(REPORT_SECONDS)
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            say(
+                json.dumps(
+                    {
+                        "computing": self._computing,
+                        "last_begun": self._last_begun,
+                        "turned_away": self._turned_away,
+                        "cpu": usage.ru_utime + usage.ru_stime,
+                    }
+                )
+            )
+
+
+Serve = Callable[[Channel, str], Awaitable[object]]
+
+
+class LightPool:
+    """What a light volunteer has in the place of a `pando.worker.pool.WorkerPool`.
+
+    Args:
+        count: how many workers.
+        serve: given the node's end of the channel of each.
+        begun: called once for each worker, when its first item is here.
+    """
+
+    def __init__(self, count: int, serve: Serve, begun: Callable[[], None]) -> None:
+        self._count = count
+        self._serve = serve
+        self._begun = begun
+
+    async def run(self, failed: Callable[[Exception], None]) -> None:
+        """Run until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for number in range(1, self._count + 1):
+                nodes_end, workers_end = memory_channel_pair()
+                worker = LightWorker(workers_end, call_once(self._begun))
+                nursery.start_soon(self._serve, nodes_end, f"worker {number}")
+                nursery.start_soon(worker.run)
+
+
+def call_once(function: Callable[[], None]) -> Callable[[], None]:
+    """A function that calls another one the first time it is called, and then no more."""
+    calls = [function]
+
+    def call() -> None:
+        if calls:
+            calls.pop()()
+
+    return call
+
+
+def say(line: str) -> None:
+    """One line on standard output, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def raise_file_limit() -> None:
+    """As many open files as this process may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def main() -> None:
+    """Wait for the word, then join."""
+    link, count = sys.argv[1], int(sys.argv[2])
+    raise_file_limit()
+    say("ready")
+    sys.stdin.readline()
+    trio.run(Crowd(link, count).run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The uplink: a parent's leases as a stream of its own, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pando import messages, values
+from pando.errors import MalformedValueError
+from pando.scheduler import ResultRun, StruckOut
+from pando.sources import WouldBlock
+from pando.tree import uplink
+from pando.tree.uplink import RawCodec, Uplink
+
+
+def lend(number: int, *items: Any) -> messages.Lend:
+    return messages.Lend(number, msgspec.Raw(values.encode(list(items))))
+
+
+def raw(*items: Any) -> list[msgspec.Raw]:
+    return [msgspec.Raw(values.encode(item)) for item in items]
+
+
+def told(answers: list[messages.Message]) -> list[tuple[Any, ...]]:
+    """Answers as tuples: results with their decoded values."""
+    found: list[tuple[Any, ...]] = []
+    for answer in answers:
+        if isinstance(answer, messages.Results):
+            found.append((answer.lease, answer.offset, values.decode(answer.values)))
+        elif isinstance(answer, messages.Returned):
+            found.append(("back", answer.lease, answer.offset, answer.count))
+        elif isinstance(answer, messages.Struck):
+            found.append(("struck", answer.lease, answer.offset))
+    return found
+
+
+def test_results_go_back_to_their_leases() -> None:
+    up = Uplink("device")
+    up.add(lend(7, 1, 2, 3))
+    up.add(lend(9, 4, 5))
+    assert up.read_nowait(10) == raw(1, 2, 3)
+    assert up.read_nowait(10) == raw(4, 5)
+    with pytest.raises(WouldBlock):
+        up.read_nowait(1)
+    run = ResultRun(2, raw(3, 4), raw(9, 16), {})
+    assert told(up.answer(run, 0.5)) == [(7, 2, [9]), (9, 0, [16])]
+
+
+def test_what_is_recalled_before_it_is_read_takes_no_place_in_the_stream() -> None:
+    up = Uplink("device")
+    up.add(lend(1, "a", "b", "c"))
+    up.add(lend(2, "d"))
+    assert up.read_nowait(1) == raw("a")
+    withdrawn: list[tuple[int, int]] = []
+    answers = up.recall(messages.Recall(1), lambda *stretch: withdrawn.append(stretch))
+    assert told(answers) == [("back", 1, 1, 2)]
+    assert withdrawn == [(0, 1)]
+    assert up.read_nowait(5) == raw("d")
+    assert told(up.answer(ResultRun(1, raw("d"), raw("D"), {}), 0)) == [(2, 0, ["D"])]
+
+
+def test_a_lost_worker_s_item_is_told_apart_from_the_results_around_it() -> None:
+    up = Uplink("device")
+    up.add(lend(1, *range(4)))
+    up.read_nowait(4)
+    failures = {1: StruckOut(1, "killed"), 2: messages.Failure("ValueError", "no")}
+    run = ResultRun(0, raw(0, 1, 2, 3), raw(0, None, None, 9), failures)
+    answers = up.answer(run, 0)
+    assert told(answers) == [(1, 0, [0]), ("struck", 1, 1), (1, 2, [None, 9])]
+    assert isinstance(answers[2], messages.Results)
+    assert answers[2].failures == {0: messages.Failure("ValueError", "no", "", "device")}
+
+
+def test_large_results_part_and_too_large_ones_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "MAX_VALUES_BYTES", 100)
+    up = Uplink("device")
+    up.add(lend(1, *range(4)))
+    up.read_nowait(4)
+    large = ["x" * 60, "y" * 60, "z" * 500, "w"]
+    answers = up.answer(ResultRun(0, raw(*range(4)), raw(*large), {}), 0)
+    assert told(answers) == [(1, 0, ["x" * 60]), (1, 1, ["y" * 60]), (1, 2, [None]), (1, 3, ["w"])]
+    assert isinstance(answers[2], messages.Results)
+    assert "503 bytes" in answers[2].failures[0].reason
+
+
+def test_stale_results_and_senseless_leases() -> None:
+    up = Uplink("device")
+    with pytest.raises(MalformedValueError):
+        up.add(lend(1))
+    up.add(lend(1, "a"))
+    with pytest.raises(MalformedValueError):
+        up.add(lend(1, "b"))
+    up.read_nowait(1)
+    up.close()
+    assert up.answer(ResultRun(0, raw("a"), raw("A"), {}), 0) == []
+    assert up.recall(messages.Recall(1), lambda low, high: None) == []
+
+
+@given(st.lists(st.none() | st.integers() | st.text() | st.lists(st.integers())))
+def test_the_raw_codec_never_looks_inside(items: list[Any]) -> None:
+    encoded = RawCodec.encode(raw(*items))
+    assert values.decode(encoded) == items
+    assert RawCodec.decode(msgspec.Raw(encoded)) == raw(*items)
