@@ -268,7 +268,9 @@ class Membership:
             if isinstance(decision, Accept):
                 self._candidate_came.set()
                 raise _Here
-            assert isinstance(decision, Delegate)
+            if not isinstance(decision, Delegate):
+                self.counters["put off"] += 1
+                raise ChannelClosedError("too many newcomers at once")
             offer = await self._ask(decision.child, origin)
             if offer is not None:
                 return decision.child, offer

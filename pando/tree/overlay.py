@@ -45,7 +45,14 @@ class Wait:
     origin: bytes
 
 
-Decision = Accept | Delegate | Wait
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Too many wait already: the newcomer should ask again in a moment."""
+
+    origin: bytes
+
+
+Decision = Accept | Delegate | Wait | Busy
 
 
 def choose_slot(origin: bytes, node: bytes, degree: int) -> int:
@@ -62,7 +69,7 @@ class _Slot:
     connected: bool
     takes_children: bool = True
     deadline: float = 0.0
-    waiting: list[tuple[bytes, float]] = field(default_factory=list)
+    waiting: dict[bytes, None] = field(default_factory=dict)
 
 
 class Overlay:
@@ -90,7 +97,7 @@ class Overlay:
         self.max_waiting = max_waiting
         self._slots: list[_Slot | None] = [None] * degree
         self._extra: dict[bytes, _Slot] = {}
-        self._waiting = 0
+        self._waiting: dict[bytes, _Slot] = {}
 
     # ---- newcomers ----
 
@@ -113,6 +120,7 @@ class Overlay:
         if None in self._slots:
             return self._accept(origin, now)
         first = choose_slot(origin, self.node, self._degree)
+        connecting = False
         for step in range(self._degree):
             slot = self._slots[(first + step) % self._degree]
             assert slot is not None
@@ -120,12 +128,14 @@ class Overlay:
                 continue
             if slot.connected:
                 return Delegate(origin, slot.node)
-            if step == 0 and self._waiting < self.max_waiting:
+            if step == 0 and len(self._waiting) < self.max_waiting:
                 # Its own slot is about to be ready; any other would break the balance.
-                slot.waiting.append((origin, now + self._timeout))
-                self._waiting += 1
+                slot.waiting[origin] = None
+                self._waiting[origin] = slot
                 return Wait(origin)
-        return self._accept(origin, now)
+            connecting = True
+        # Nobody is refused for topology's sake, only put off while places below are about to be.
+        return Busy(origin) if connecting else self._accept(origin, now)
 
     def connected(
         self, node: bytes, now: float = 0.0, *, takes_children: bool = True
@@ -174,16 +184,16 @@ class Overlay:
     @property
     def waiting(self) -> int:
         """How many requests wait for a candidate to connect."""
-        return self._waiting
+        return len(self._waiting)
 
     def validate_state(self) -> None:
         """Raise AssertionError where the state contradicts itself; for tests."""
         nodes = [slot.node for slot in self._all()]
         assert len(nodes) == len(set(nodes))
-        assert self._waiting == sum(len(slot.waiting) for slot in self._all())
-        assert self._waiting <= self.max_waiting
+        assert len(self._waiting) == sum(len(slot.waiting) for slot in self._all())
+        assert len(self._waiting) <= self.max_waiting
         assert all(not slot.waiting for slot in self._all() if slot.connected)
-        origins = [origin for slot in self._all() for origin, _ in slot.waiting]
+        origins = [origin for slot in self._all() for origin in slot.waiting]
         assert len(origins) == len(set(origins))
         assert not set(origins) & set(nodes)
 
@@ -216,18 +226,20 @@ class Overlay:
 
     def _forget(self, origin: bytes) -> None:
         """Who asks again does not wait any more."""
-        for other in self._all():
-            before = len(other.waiting)
-            other.waiting = [entry for entry in other.waiting if entry[0] != origin]
-            self._waiting -= before - len(other.waiting)
+        slot = self._waiting.pop(origin, None)
+        if slot is not None:
+            del slot.waiting[origin]
+
+    def _take_waiting(self, slot: _Slot) -> list[bytes]:
+        """Those who waited for a slot; they do not any more."""
+        waiting, slot.waiting = list(slot.waiting), {}
+        for origin in waiting:
+            del self._waiting[origin]
+        return waiting
 
     def _send_on(self, slot: _Slot) -> list[Decision]:
-        waiting, slot.waiting = slot.waiting, []
-        self._waiting -= len(waiting)
-        return [Delegate(origin, slot.node) for origin, _ in waiting]
+        return [Delegate(origin, slot.node) for origin in self._take_waiting(slot)]
 
     def _release(self, slot: _Slot, now: float) -> list[Decision]:
         """Decide anew on those who waited for a slot that will not take them."""
-        waiting, slot.waiting = slot.waiting, []
-        self._waiting -= len(waiting)
-        return [self.request(origin, now) for origin, _ in waiting]
+        return [self.request(origin, now) for origin in self._take_waiting(slot)]

@@ -20,7 +20,7 @@ from pando.scheduler import Credit, Window
 from pando.sources import EndOfInput
 from pando.tree.lending import Borrower, Lending, Stream
 from pando.tree.membership import CHILD_MESSAGES, CHILD_TARGET_SECONDS
-from pando.tree.overlay import ID_BYTES, Accept, Decision, Delegate, Overlay
+from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overlay
 from pando.tree.uplink import RawCodec, Uplink
 
 LATENCY = (0.002, 0.08)
@@ -431,6 +431,8 @@ class SimulatedNode:
                 answer(self, b"")
             elif isinstance(decision, Delegate):
                 self._ask_child(decision.child, origin, answer, avoid)
+            elif isinstance(decision, Busy):
+                answer(None, b"")
             else:
                 self._undecided[origin.id] = decided
 
@@ -474,7 +476,9 @@ class SimulatedNode:
         simulation = self.simulation
         if not self.alive or attempt != self._attempt:
             return
-        assert place is not None
+        if place is None:
+            simulation.after(RETRY_SECONDS * (0.5 + simulation.random.random()), self.join)
+            return
         reachable = place is simulation.root or simulation.random.random() >= (
             simulation.scenario.unreachable
         )

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pando.tree.overlay import Accept, Delegate, Overlay, Wait, choose_slot
+from pando.tree.overlay import Accept, Busy, Delegate, Overlay, Wait, choose_slot
 
 from ..simulation.simulator import ideal_depths
 
@@ -76,7 +76,9 @@ def test_waiting_requests_are_bounded() -> None:
     overlay.request(node_id(1), now=0)
     decisions = [overlay.request(node_id(i), now=0) for i in range(2, 20)]
     assert sum(isinstance(decision, Wait) for decision in decisions) == 5
-    assert all(isinstance(decision, Wait | Accept) for decision in decisions)
+    assert sum(isinstance(decision, Busy) for decision in decisions) == 13
+    assert len(overlay.connected(node_id(1))) == 5
+    assert isinstance(overlay.request(node_id(19), now=0), Delegate), "now there is a place"
 
 
 def test_a_child_that_nobody_can_connect_to_is_passed_over() -> None:
