@@ -217,6 +217,12 @@ class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
     """Either way: still here."""
 
 
+class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
+    """Either way: several messages, each encoded, none a bundle."""
+
+    messages: list[msgspec.Raw]
+
+
 class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
     """A node's figures, since it joined. Times are in seconds."""
 
@@ -238,7 +244,7 @@ class Status(msgspec.Struct, array_like=True, tag="status"):
 ToBorrower = Load | Lend | Recall
 FromBorrower = Ready | Refused | Results | Returned | Struck | Want
 Joining = Hello | Denied | Assigned | Welcome | Delegated | Joined | Unreachable
-Membership = Join | Offer | Leaving | Ended | Heartbeat | Status
+Membership = Join | Offer | Leaving | Ended | Heartbeat | Bundle | Status
 Message = ToBorrower | FromBorrower | Joining | Membership
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+
+import msgspec
 import trio
 
 from .. import messages
@@ -10,6 +13,8 @@ from ..serve_options import SILENCE_SECONDS
 
 BEATS = 3
 """Signs of life sent in that time."""
+MAX_BUNDLE_BYTES = 1024 * 1024
+"""Bytes of messages that are sent as one."""
 SEND_SECONDS = 30.0
 """Seconds that the other end may take to read a message before it is cut off."""
 UNREAD = f"the other end read nothing for {SEND_SECONDS:g} s"
@@ -30,6 +35,7 @@ class Link:
         self._silence = silence
         self._heard = self._sent = trio.current_time()
         self._sending = 0
+        self._unbundled: deque[msgspec.Raw] = deque()
         self._end = ""
 
     async def run(self) -> None:
@@ -76,8 +82,22 @@ class Link:
             self._sending -= 1
             self._sent = trio.current_time()
 
+    async def send_bundle(self, bundled: list[messages.Message]) -> None:
+        """Send several messages as one, which costs little more than one."""
+        encoded = [messages.encode(message) for message in bundled]
+        if len(bundled) == 1 or sum(map(len, encoded)) > MAX_BUNDLE_BYTES:
+            for message in bundled:
+                await self.send(message)
+        else:
+            await self.send(messages.Bundle([msgspec.Raw(each) for each in encoded]))
+
     async def receive(self) -> messages.Message:
         while True:
+            if self._unbundled:
+                message = messages.decode(self._unbundled.popleft())
+                if isinstance(message, messages.Bundle):
+                    raise messages.MalformedMessageError("a bundle inside a bundle")
+                return message
             try:
                 message = await self._channel.receive()
             except ChannelClosedError:
@@ -85,7 +105,9 @@ class Link:
                     raise ChannelClosedError(self._end) from None
                 raise
             self._heard = trio.current_time()
-            if not isinstance(message, messages.Heartbeat):
+            if isinstance(message, messages.Bundle):
+                self._unbundled.extend(message.messages)
+            elif not isinstance(message, messages.Heartbeat):
                 return message
 
     async def aclose(self) -> None:

@@ -17,6 +17,10 @@ from .membership import Membership
 from .node import Node
 from .uplink import Uplink
 
+MAX_GATHER_SECONDS = 0.2
+"""How long a node gathers what its children send, at the most, where items take long enough."""
+MAX_BUNDLE = 64
+"""Messages that go up in one."""
 EVERYTHING = 2**62
 """More items than there will ever be."""
 
@@ -161,10 +165,12 @@ class Parent:
             while True:
                 await self._posted.wait()
                 self._posted = trio.Event()
+                if self._membership.children and not self._left:
+                    await trio.sleep(min(self._node.item_seconds / 5, MAX_GATHER_SECONDS))
                 while self._outbox:
-                    message = self._outbox[0]
-                    await self._link.send(message)
-                    del self._outbox[0]
+                    sent = self._outbox[:MAX_BUNDLE]
+                    await self._link.send_bundle(sent)
+                    del self._outbox[: len(sent)]
                 self._progressed.set()
         except ChannelClosedError:
             return  # the reading task notices, too
