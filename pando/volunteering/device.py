@@ -23,6 +23,8 @@ from .work import Say, Work
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 15.0
 """Pauses between two tries to connect grow to this; half of each is left to chance."""
+LOST_RUN_SECONDS = 30.0
+"""How long a run whose root cannot be reached is waited for, before its workers are ended."""
 LEAVE_SECONDS = 1.0
 """How long leaving in order may take: what is finished is delivered first."""
 CONNECT_PARENT_SECONDS = 5.0
@@ -95,6 +97,7 @@ class Volunteer:
         self._work: Work | None = None
         self._results_before = 0
         self._pause = FIRST_PAUSE_SECONDS
+        self._last_in_tree = 0.0
         self._said = ""
         self._leaving = False
 
@@ -140,7 +143,7 @@ class Volunteer:
                     ended = await self._take_part(channel, nursery)
                     self._pause = FIRST_PAUSE_SECONDS
             except (ChannelClosedError, messages.MalformedMessageError) as problem:
-                ended = False
+                ended = self._work is not None and self._has_been_alone_for_long()
                 self._say_once(f"{problem}; trying again")
             if ended:
                 await self._drop_work()
@@ -149,6 +152,9 @@ class Volunteer:
                 self._say_once("the run is over; waiting for the next one")
             await trio.sleep(self._pause * random.uniform(0.5, 1))
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def _has_been_alone_for_long(self) -> bool:
+        return trio.current_time() - self._last_in_tree > LOST_RUN_SECONDS
 
     def _say_once(self, text: str) -> None:
         if text != self._said:
@@ -203,6 +209,7 @@ class Volunteer:
             await channel.send(messages.Refused(str(problem)))
             raise
         self._work = work
+        self._last_in_tree = trio.current_time()
         self._said = ""
         self._say(f"computing {work.name} for {self._invitation.address}")
         return work
@@ -266,6 +273,7 @@ class Volunteer:
             return await work.compute_for(link, parent)
         finally:
             self._state = "joining"
+            self._last_in_tree = trio.current_time()
 
 
 def volunteer(

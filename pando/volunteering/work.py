@@ -22,7 +22,7 @@ from ..web.guard import Guard
 from ..web.network import listen, own_addresses
 from ..worker.pool import MakePool, Pool
 
-END_SECONDS = 1.0
+END_SECONDS = 5.0
 """How long telling the children that the run is over may take."""
 
 Say = Callable[[str], None]
