@@ -140,7 +140,7 @@ class PandoRun:
         gc.collect()
         drain = _drain_batches if self.batches else _drain_items
         started = time.perf_counter()
-        async with pando.open_run(work.function, workers=WORKERS) as run:
+        async with pando.open_run(work.function, workers=WORKERS, serve=False) as run:
             if warm:
                 warm_up = _warm_up(work)
                 _check(warm_up, [result async for result in run.map(warm_up.items)])
@@ -155,12 +155,12 @@ class PandoRun:
 
 @contextmanager
 def _open_pando_map(function: Function) -> Iterator[Apply]:
-    yield lambda items: pando.map(function, items, workers=WORKERS)
+    yield lambda items: pando.map(function, items, workers=WORKERS, serve=False)
 
 
 @contextmanager
 def _open_pando_map_of_generator(function: Function) -> Iterator[Apply]:
-    yield lambda items: pando.map(function, (item for item in items), workers=WORKERS)
+    yield lambda items: pando.map(function, (item for item in items), workers=WORKERS, serve=False)
 
 
 PANDO_BATCHES = PandoRun("pando.open_run, next_batch()", batches=True)

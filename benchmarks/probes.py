@@ -78,6 +78,7 @@ def worker_of_pando() -> Figures:
 
     import pando
     from pando.run import pack
+    from pando.worker.environment import Environment
     from pando.worker.process import WorkerProcess, run_worker
 
     async def measure_start() -> float:
@@ -89,7 +90,7 @@ def worker_of_pando() -> Figures:
 
         packed = pack(square)
         started = time.perf_counter()
-        await run_worker(packed, serve)
+        await run_worker(packed, serve, environment=Environment())
         return seconds
 
     async def measure_memory() -> Figures:

@@ -5,13 +5,15 @@ in order. `Credit` says how many items a borrower should hold, and `Window` how 
 run ahead. A method is told what happened and returns what to do; whoever drives them does it.
 """
 
-from .credit import MAX_BATCH_ITEMS, MAX_SECONDS, Credit
+from .credit import LONG_SECONDS, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_SECONDS, Credit
 from .lender import Lease, Lender, LenderStatistics, StruckOut
 from .recall import Holder, choose_recall
 from .reorder import ReorderBuffer, ResultRun
 from .window import Window
 
 __all__ = [
+    "LONG_SECONDS",
+    "MAX_BATCH_BYTES",
     "MAX_BATCH_ITEMS",
     "MAX_SECONDS",
     "Credit",

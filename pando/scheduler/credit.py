@@ -14,7 +14,7 @@ SHORT_SECONDS = 0.002
 """Work that is not worth splitting further, not even for the last batches of an input."""
 MAX_BATCH_ITEMS = 8192
 """Items in one batch, however short they are."""
-MAX_BATCH_BYTES = 1024 * 1024
+MAX_BATCH_BYTES = 256 * 1024
 """Bytes of encoded items that one batch aims for at the most."""
 MAX_WORKERS = 100_000
 """Workers that a borrower may ever ask for."""

@@ -17,6 +17,8 @@ import msgspec
 from .. import messages
 from ..errors import MalformedValueError, PandoError, UnsupportedValueError
 from ..scheduler import (
+    LONG_SECONDS,
+    MAX_BATCH_BYTES,
     MAX_BATCH_ITEMS,
     MAX_SECONDS,
     Credit,
@@ -30,6 +32,8 @@ from ..sources import EndOfInput, Source, WouldBlock
 
 MAX_FRAME_BYTES = 2**32 - 1024
 """The largest batch for a worker of this machine."""
+MAX_SURPRISE_BYTES = 4 * MAX_BATCH_BYTES
+"""A batch that turns out larger than this is made again, smaller."""
 SMOOTHING = 0.2
 """Weight of the newest results in a node's mean time of an item."""
 
@@ -122,6 +126,7 @@ class Lending:
         self._lease_numbers = itertools.count(1)
         self._workers = 0
         self.stream: Stream | None = None
+        self._item_bytes = 0.0
         self.item_seconds = 0.0
         self.results = 0
         self.seconds = 0.0
@@ -137,6 +142,8 @@ class Lending:
         """Lend a stream's items from now on. An earlier stream must have been closed."""
         assert self.stream is None
         self.stream = stream
+        if self._item_bytes:  # the best guess is the last stream's
+            stream.window.measured(1, int(self._item_bytes))
         for borrower in self._borrowers:
             stream.lender.join(borrower)
             self._sort_in(borrower)
@@ -147,6 +154,7 @@ class Lending:
         if self.stream is not stream:
             return
         self.stream = None
+        self._item_bytes = stream.window.mean_size
         stream.source.close()
         for borrower in self._borrowers:
             for lease in stream.lender.leases_of(borrower):
@@ -314,19 +322,32 @@ class Lending:
                 return True
 
     def _should_wait(self, stream: Stream, borrower: Borrower, size: int) -> bool:
-        """Whether a busy borrower had better wait: only the window keeps its batch so small."""
+        """Whether a busy borrower had better get nothing now."""
         lender = stream.lender
-        limited = not stream.dry and not lender.input_ended
-        return limited and lender.waiting < size // 2 and borrower in self._partly_busy
+        if borrower not in self._partly_busy:
+            return False
+        if not stream.dry and not lender.input_ended and lender.waiting < size // 2:
+            return True  # only the window keeps its batch so small
+        remaining = self._count_remaining(stream)
+        if remaining is None or remaining > self._workers:
+            return False
+        # The last long items go to whoever is idle first.
+        is_long = (borrower.credit.item_seconds or 0.0) > LONG_SECONDS
+        return is_long and lender.count_lent(borrower) >= borrower.credit.workers
 
     def _batch_size(self, stream: Stream, borrower: Borrower) -> int:
-        remaining = 0 if stream.lender.input_ended else stream.source.count_unread()
         return borrower.credit.batch_size(
             borrowers=max(1, self._workers),
-            remaining=None if remaining is None else remaining + stream.lender.waiting,
+            remaining=self._count_remaining(stream),
             item_bytes=stream.window.mean_size,
             limit=self._batch_limit,
         )
+
+    @staticmethod
+    def _count_remaining(stream: Stream) -> int | None:
+        """How many items have not been lent, where the input's end is known."""
+        unread = 0 if stream.lender.input_ended else stream.source.count_unread()
+        return None if unread is None else unread + stream.lender.waiting
 
     def _fill(self, stream: Stream, size: int) -> None:
         """Read what the hungry could take, at least `size`, as far as the window allows."""
@@ -353,7 +374,10 @@ class Lending:
         except UnsupportedValueError:
             self._fail_items(stream, borrower, lease, self._codec.find_unsupported(lease.items))
             return False
-        if len(encoded) > borrower.max_bytes:
+        many = len(lease.items) > 1
+        if len(encoded) > (
+            min(borrower.max_bytes, MAX_SURPRISE_BYTES) if many else borrower.max_bytes
+        ):
             self._shrink(stream, borrower, lease, len(encoded))
             return False
         stream.window.measured(len(lease.items), len(encoded))

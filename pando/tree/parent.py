@@ -90,6 +90,10 @@ class Parent:
             self._wanted = self._node.workers
             self.post(messages.Want(self._wanted))
 
+    async def hang_up(self) -> None:
+        """End the link at once: the parent lends again what is here."""
+        await self._link.aclose()
+
     async def leave(self) -> None:
         """Give back what has not been started, wait a moment for what is running, say goodbye."""
         self._left = True

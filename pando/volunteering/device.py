@@ -12,7 +12,7 @@ import trio
 
 from .. import messages
 from ..channel import Channel, ChannelClosedError
-from ..errors import FunctionError, UsageError
+from ..errors import FunctionError, UsageError, WorkerError
 from ..tree import websocket
 from ..tree.link import Link
 from ..tree.membership import tidy_name
@@ -117,12 +117,13 @@ class Volunteer:
         Raises:
             FunctionError: the function cannot run here; the message says what is missing.
             UsageError: the root does not let this device in.
+        WorkerError: workers keep ending here.
         """
         error: Exception | None = None
         async with trio.open_nursery() as nursery:
             try:
                 await self._take_part_for_ever(nursery)
-            except (FunctionError, UsageError) as problem:
+            except (FunctionError, UsageError, WorkerError) as problem:
                 error = problem
             nursery.cancel_scope.cancel()
         if error is not None:
@@ -270,7 +271,9 @@ class Volunteer:
         self._pause = FIRST_PAUSE_SECONDS
         link = Link(channel, silence=assigned.silence)
         try:
-            return await work.compute_for(link, parent)
+            ended = await work.compute_for(link, parent)
+            work.check()
+            return ended
         finally:
             self._state = "joining"
             self._last_in_tree = trio.current_time()

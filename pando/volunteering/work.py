@@ -50,6 +50,7 @@ class Work:
         self._gone = trio.Event()
         self._failure: Exception | None = None
         self._loaded = trio.Event()
+        self._failed = trio.Event()
         overlay = Overlay(assigned.node, degree=assigned.degree, timeout=assigned.bootstrap_timeout)
         self.membership = Membership(
             self.node,
@@ -100,6 +101,9 @@ class Work:
                 failure = self._failure
                 if failure is None:
                     task_status.started()
+                    await self._failed.wait()
+                    if self._parent is not None:
+                        await self._parent.hang_up()
                     await trio.sleep_forever()
                 nursery.cancel_scope.cancel()
         self._gone.set()
@@ -122,6 +126,12 @@ class Work:
     def _fail(self, error: Exception) -> None:
         self._failure = error
         self._loaded.set()
+        self._failed.set()
+
+    def check(self) -> None:
+        """Raise what has ended the workers for good, if anything has."""
+        if self._failure is not None:
+            raise self._failure
 
     def hello(self, ticket: str, name: str) -> messages.Hello:
         """What to say to a parent below the root."""

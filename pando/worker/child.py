@@ -157,7 +157,7 @@ class Child:
                 self._handle(messages.decode(data))
             received = []
             batch = self._current
-            if not poll.poll(FLUSH_SECONDS * 1000 if batch or self._waiting else None):
+            if not poll.poll(FLUSH_SECONDS * 1000 if self._may_have_to_flush(batch) else None):
                 if batch is not None:
                     self._flush(batch)
                 continue
@@ -168,6 +168,10 @@ class Child:
             if not data:
                 self._exit_soon()
             received = reader.feed(data)
+
+    def _may_have_to_flush(self, batch: Batch | None) -> bool:
+        """Whether results may wait for others of their batch; a single one never does."""
+        return any(each.size > 1 for each in (batch, *self._waiting) if each is not None)
 
     def _handle(self, message: messages.Message) -> None:
         if isinstance(message, messages.Lend):
