@@ -61,6 +61,8 @@ class ItemError(PandoError):
         self.reason = reason
         self.traceback = traceback
         self.device = device
+        if traceback:
+            self.add_note(f"What the function raised:\n{traceback.rstrip()}")
 
     def __str__(self) -> str:
         what = f"{self.type}: {self.reason}" if self.reason else self.type

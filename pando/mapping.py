@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import trio
 
+from .errors import ItemError
 from .functions.capture import function_name
 from .run import RunOptions, StreamOptions, as_serve_options, open_packed_run, pack
 from .serve_options import ServeOptions
@@ -158,6 +159,9 @@ class _RunThread:
     def _main(self) -> None:
         try:
             trio.run(self._run)
+        except ItemError as error:
+            # Where this module was when it heard of it helps nobody.
+            self._handover.put(error.with_traceback(None))
         except BaseException as error:
             self._handover.put(error)
         else:

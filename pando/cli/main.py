@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,13 +214,14 @@ class Command:
             failed = len(results.failures)
             progress.count(len(results.values) - failed, failed)
             printout = self._print_form(results)
-            progress.erase()
-            try:
-                await writer.write(printout.data)
-            except (ClosedOutputError, OutputError) as error:
-                return error
-            for item_error in printout.errors:
-                report_item_error(item_error)
+            one_terminal = writer.is_terminal or printout.errors
+            with progress.out_of_the_way() if one_terminal else nullcontext():
+                try:
+                    await writer.write(printout.data)
+                except (ClosedOutputError, OutputError) as error:
+                    return error
+                for item_error in printout.errors:
+                    report_item_error(item_error)
             if printout.is_last:
                 return None
 

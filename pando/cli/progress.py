@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import trio
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 DRAW_SECONDS = 0.25
 RATE_SECONDS = 5.0
@@ -29,6 +34,8 @@ class Progress:
         self._done = 0
         self._failed = 0
         self._drawn = False
+        self._hidden = False
+        self._console: Console | None = None
         self._history: list[tuple[float, int]] = [(time.monotonic(), 0)]
 
     def count(self, done: int, failed: int) -> None:
@@ -42,19 +49,36 @@ class Progress:
             return
         from rich.console import Console
 
-        console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False)
         with scope:
             try:
                 while True:
                     await trio.sleep(DRAW_SECONDS)
-                    self.erase()
-                    console.print(self._line(), end="", overflow="ellipsis", no_wrap=True)
-                    self._drawn = True
+                    self._draw()
             finally:
-                self.erase()
+                self._erase()
+                self._console = None
 
-    def erase(self) -> None:
-        """Take the line away, before something else is written."""
+    @contextmanager
+    def out_of_the_way(self) -> Iterator[None]:
+        """While something else is written to the terminal, the line is not there."""
+        was_drawn = self._drawn
+        self._erase()
+        self._hidden = True
+        try:
+            yield
+        finally:
+            self._hidden = False
+        if was_drawn:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._erase()
+        if self._console is not None and not self._hidden:
+            self._console.print(self._line(), end="", overflow="ellipsis", no_wrap=True)
+            self._drawn = True
+
+    def _erase(self) -> None:
         if self._drawn:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 
 import trio
@@ -16,6 +17,7 @@ class ResultWriter:
     """Writes to a file descriptor without ever holding up the run behind a slow reader."""
 
     def __init__(self, file: int) -> None:
+        self.is_terminal = os.isatty(file)
         self._file = file
         self._poll = select.poll()
         self._poll.register(file, select.POLLOUT)
