@@ -290,3 +290,22 @@ def children_of(pid: int) -> list[int]:
             if int(stat[1]) == pid:
                 found.append(int(entry))
     return found
+
+
+def test_a_volunteer_s_line_counts_what_it_delivers(party: Party) -> None:
+    root = party.root("--start-idle", items=2000, seconds=0.005)
+    ours, theirs = os.openpty()
+    volunteer = subprocess.Popen(
+        [*VOLUNTEER, root.link, "--workers=1", "--name=seen"], stderr=theirs, env=environment()
+    )
+    party.processes.append(volunteer)
+    os.close(theirs)
+    seen = b""
+    deadline = time.monotonic() + 30
+    while b"computing module \xc2\xb7 1" not in seen and time.monotonic() < deadline:
+        seen += os.read(ours, 4096)
+    assert b"results delivered" in seen
+    assert b"computing module \xc2\xb7 1" in seen
+    volunteer.kill()
+    root.process.kill()
+    os.close(ours)

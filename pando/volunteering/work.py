@@ -39,7 +39,7 @@ class Work:
         self.identifier = assigned.node
         self.port = 0
         self.addresses: list[str] = []
-        self.results = 0
+        self._delivered = 0
         self.node = Node(RawCodec(), batch_limit=assigned.batch_limit)
         self._assigned = assigned
         self._device = device
@@ -153,6 +153,11 @@ class Work:
         self._scope.cancel()
         await self._gone.wait()
 
+    @property
+    def results(self) -> int:
+        """How many results have been delivered, to this parent and those before."""
+        return self._delivered + (self._parent.delivered if self._parent else 0)
+
     async def leave(self) -> None:
         """Give back what has not been started, and deliver what is finished."""
         if self._parent is not None:
@@ -174,7 +179,7 @@ class Work:
         try:
             return await self._parent.run()
         finally:
-            self.results += self._parent.delivered
+            self._delivered += self._parent.delivered
             self._parent = None
 
     def _status(self, parent: bytes) -> messages.Status:
