@@ -12,6 +12,7 @@ import copyreg
 import functools
 import platform
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -22,6 +23,8 @@ from ..errors import FunctionError, UnsupportedValueError, shorten
 from . import imports, modules, package, references, source
 from .imports import SCRIPT
 
+_one_at_a_time = threading.RLock()
+"""CPython 3.11's parser gives up with a SystemError when several threads use it at once."""
 COLLECTIONS = (list, tuple, set, frozenset)
 INTERNAL_TYPES: dict[type, str] = {
     found: name for name, found in vars(types).items() if isinstance(found, type)
@@ -43,6 +46,11 @@ def capture(
     """
     if not callable(function):
         raise FunctionError(f"{shorten(function)} is not a function")
+    with _one_at_a_time:
+        return _capture(function, requirements)
+
+
+def _capture(function: Callable[..., Any], requirements: Iterable[str]) -> package.FunctionPackage:
     walk = _Walk()
     name = function_name(function)
     entry = walk.visit(function, name)

@@ -297,6 +297,7 @@ class SimulatedNode:
         self._stream: Stream | None = None
         self._uplink: Uplink | None = None
         self._children: dict[bytes, tuple[Wire, Borrower]] = {}
+        self._asked: dict[bytes, list[Callable[[], None]]] = {}
         self._undecided: dict[bytes, Callable[[Decision], None]] = {}
         self._workers: list[SimulatedWorker] = []
         self._joining_since: float | None = None
@@ -467,6 +468,7 @@ class SimulatedNode:
             give_up()
             return
         node = wire[0].child
+        self._asked.setdefault(child, []).append(give_up)
         simulation.after(simulation.latency(), node.find_place, origin, frozenset(), pass_on)
         simulation.after(OFFER_SECONDS, give_up)
 
@@ -563,6 +565,8 @@ class SimulatedNode:
             del self._children[wire.child.id]
             self._lending.remove(child[1])
             self._carry_out(self.overlay.left(wire.child.id, self.simulation.now))
+            for give_up in self._asked.pop(wire.child.id, ()):
+                give_up()
             self._after_lending()
             self._want()
 
