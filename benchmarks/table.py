@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -272,3 +273,19 @@ def _show_ratio(ratio: float | None) -> str:
     if ratio is None:
         return ""
     return f"{ratio:.3f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def parse_sections(description: str, keys: Iterable[str], quick: str) -> argparse.Namespace:
+    """The command line of a benchmark: `quick`, and `only`, a list of parts of names."""
+    parser = argparse.ArgumentParser(
+        description=description, epilog=f"The sections: {', '.join(keys)}."
+    )
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only the sections with this in their names; may be given again",
+    )
+    return parser.parse_args()

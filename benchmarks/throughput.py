@@ -10,7 +10,6 @@ It takes about six minutes, with `--quick` less than one; then the figures only 
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import os
 import sys
@@ -33,6 +32,7 @@ from table import (
     Row,
     Section,
     choose_sections,
+    parse_sections,
     print_sections,
 )
 from workloads import WORKERS, Workload, payloads, spins_1ms, spins_50ms, squares
@@ -371,29 +371,13 @@ def list_skipped() -> list[str]:
     return [*contenders.MISSING, *commands.list_commands()[1]]
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    keys = ", ".join(section.key for section in list_sections(Scale()))
-    parser = argparse.ArgumentParser(
-        description="Measure Pando side by side with others and print a Markdown table.",
-        epilog=f"The sections: {keys}.",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="a twentieth of the items, one round: does it work?"
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only the sections with this in their names; may be given again",
-    )
-    return parser.parse_args()
-
-
 def main() -> int:
     """Measure, print the table, and return 1 where a contender has failed."""
-    options = parse_arguments()
+    options = parse_sections(
+        "Measure Pando side by side with others and print a Markdown table.",
+        [section.key for section in list_sections(Scale())],
+        "a twentieth of the items, one round: does it work?",
+    )
     # Worker processes of all kinds import the functions from here.
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

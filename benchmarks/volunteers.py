@@ -10,7 +10,6 @@ as good as no work, for a root that has no workers of its own. It takes less tha
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import sys
@@ -22,7 +21,18 @@ from pathlib import Path
 import swarm
 from machine import describe_machine
 from probes import run_probe
-from table import RATE, SECONDS, Case, Goal, Row, Section, Unit, choose_sections, print_sections
+from table import (
+    RATE,
+    SECONDS,
+    Case,
+    Goal,
+    Row,
+    Section,
+    Unit,
+    choose_sections,
+    parse_sections,
+    print_sections,
+)
 
 ORIGINAL = "the original tool's best, 2 volunteers, batches of 100"
 ORIGINAL_RATE = 14_700.0
@@ -140,29 +150,13 @@ def list_sections(scale: Scale) -> list[Section]:
     ]
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    keys = ", ".join(section.key for section in list_sections(Scale()))
-    parser = argparse.ArgumentParser(
-        description="Measure runs with many volunteers and print a Markdown table.",
-        epilog=f"The sections: {keys}.",
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="few volunteers, a short time: does it work?"
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only the sections with this in their names; may be given again",
-    )
-    return parser.parse_args()
-
-
 def main() -> int:
     """Measure, print the table, and return 1 where something has failed."""
-    options = parse_arguments()
+    options = parse_sections(
+        "Measure runs with many volunteers and print a Markdown table.",
+        [section.key for section in list_sections(Scale())],
+        "few volunteers, a short time: does it work?",
+    )
     # Volunteers and their workers import the functions from here.
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

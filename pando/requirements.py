@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -18,11 +19,15 @@ from packaging.requirements import InvalidRequirement, Requirement
 from .errors import FunctionError
 from .worker.environment import Environment
 
+PYTHON = "python"
+"""What stands for the interpreter among requirements."""
 SCRIPT_BLOCK = re.compile(r"(?m)^# /// script\s*$\s(?P<content>(^#(| .*)$\s)+)^# ///\s*$")
 
 
 def read_script_metadata(source: str) -> list[str]:
-    """The dependencies that a module names in its inline script metadata (PEP 723).
+    """What a module needs by its inline script metadata (PEP 723).
+
+    Its `requires-python` comes first, as a requirement of `python`.
 
     Raises:
         FunctionError: there is such a block, but it is not as it should be.
@@ -36,12 +41,16 @@ def read_script_metadata(source: str) -> list[str]:
         line[2:] if line.startswith("# ") else line[1:] for line in blocks[0].splitlines(True)
     )
     try:
-        dependencies = tomllib.loads(text).get("dependencies", [])
+        metadata = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FunctionError(f"the module's script metadata is not TOML: {error}") from None
+    dependencies = metadata.get("dependencies", [])
+    python = metadata.get("requires-python")
+    if not isinstance(python, str | None):
+        raise FunctionError("requires-python in the module's script metadata must be a string")
     if not isinstance(dependencies, list) or not all(isinstance(d, str) for d in dependencies):
         raise FunctionError("the dependencies in the module's script metadata must be strings")
-    return check_requirements(dependencies)
+    return check_requirements([f"{PYTHON}{python}", *dependencies] if python else dependencies)
 
 
 def check_requirements(requirements: Iterable[str]) -> list[str]:
@@ -63,13 +72,17 @@ def find_missing(requirements: Iterable[str]) -> list[str]:
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
         try:
-            version = importlib.metadata.version(requirement.name)
+            version = _installed_version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             missing.append(text)
             continue
         if not requirement.specifier.contains(version, prereleases=True):
             missing.append(text)
     return missing
+
+
+def _installed_version(name: str) -> str:
+    return platform.python_version() if name == PYTHON else importlib.metadata.version(name)
 
 
 async def prepare_environment(
@@ -87,6 +100,13 @@ async def prepare_environment(
     """
     requirements = list(requirements)
     missing = find_missing(requirements)
+    wrong = [text for text in missing if Requirement(text).name == PYTHON]
+    if wrong:
+        raise FunctionError(
+            f"it needs {wrong[0]}, and this is Python {platform.python_version()} "
+            f"({sys.executable})"
+        )
+    requirements = [text for text in requirements if Requirement(text).name != PYTHON]
     if not missing:
         return Environment()
     if not install:

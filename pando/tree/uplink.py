@@ -221,39 +221,27 @@ class Uplink:
     ) -> list[messages.Message]:
         if first == last:
             return []
-        encoded = RawCodec.encode(run.values[first:last])
+        values = run.values[first:last]
+        encoded = RawCodec.encode(values)
+        if len(encoded) > MAX_VALUES_BYTES and len(values) > 1:
+            # Too much for one message: two of them.
+            half = len(values) // 2
+            before = {place: why for place, why in failures.items() if place < half}
+            behind = {place - half: why for place, why in failures.items() if place >= half}
+            parts = ((first, first + half, before), (first + half, last, behind))
+            return [
+                answer
+                for low, high, failed in parts
+                for answer in Uplink._results(run, low, high, lease, failed, item_seconds)
+            ]
         if len(encoded) > MAX_VALUES_BYTES:
-            return Uplink._large_results(run, first, last, lease, failures, item_seconds)
-        offset = run.start + first - lease.start
-        seconds = (last - first) * item_seconds
-        return [messages.Results(lease.number, offset, seconds, msgspec.Raw(encoded), failures)]
-
-    @staticmethod
-    def _large_results(
-        run: ResultRun,
-        first: int,
-        last: int,
-        lease: _ParentLease,
-        failures: dict[int, messages.Failure],
-        item_seconds: float,
-    ) -> list[messages.Message]:
-        """Results that are too much for one message: two messages, or a failure for one item."""
-        if last - first == 1:
-            size = len(memoryview(run.values[first]))
+            size = len(memoryview(values[0]))
             reason = f"the result has {size:,} bytes, of which {MAX_VALUES_BYTES:,} may travel"
-            run.values[first] = NOTHING
             failures = {0: messages.Failure("UnsupportedValueError", reason)}
-            return Uplink._results(run, first, last, lease, failures, item_seconds)
-        middle = (first + last) // 2
-        before = {place: why for place, why in failures.items() if place < middle - first}
-        behind = {
-            place - middle + first: why
-            for place, why in failures.items()
-            if place >= middle - first
-        }
-        return Uplink._results(run, first, middle, lease, before, item_seconds) + Uplink._results(
-            run, middle, last, lease, behind, item_seconds
-        )
+            encoded = RawCodec.encode([NOTHING])
+        offset = run.start + first - lease.start
+        seconds = len(values) * item_seconds
+        return [messages.Results(lease.number, offset, seconds, msgspec.Raw(encoded), failures)]
 
     def _lease_at(self, index: int) -> _ParentLease | None:
         place = bisect_right(self._starts, index) - 1
