@@ -1,0 +1,93 @@
+/** The items of one batch on their way through a JavaScript function. */
+
+import type { Failures } from "../messages";
+import { joinArray } from "../raw";
+import { decode, encode } from "../values";
+import { describe, isPromise } from "./javascript";
+
+/** How long a finished result may wait for the rest of its batch, in milliseconds. */
+export const FLUSH_MILLISECONDS = 25;
+
+/** Results of consecutive items: the values, encoded as one array, and why some have none. */
+export interface Part {
+  count: number;
+  values: Uint8Array<ArrayBuffer>;
+  failures: Failures;
+  seconds: number;
+}
+
+const NIL = new Uint8Array([0xc0]);
+
+/**
+ * Apply a function to each item of an encoded array, in order.
+ *
+ * @param flush - given results as they come: those of `FLUSH_MILLISECONDS`, and the rest at the end.
+ * @param started - told the place of each item before it runs.
+ */
+export async function computeBatch(
+  call: (item: unknown) => unknown,
+  items: Uint8Array,
+  flush: (part: Part) => void,
+  started: (place: number) => void = () => {},
+): Promise<void> {
+  const decoded = decode(items) as unknown[];
+  const collected = new Collected(flush);
+  for (let place = 0; place < decoded.length; place++) {
+    started(place);
+    try {
+      const result = call(decoded[place]);
+      collected.add(isPromise(result) ? await result : result);
+    } catch (error) {
+      collected.fail(error);
+    }
+    collected.flushIfDue();
+  }
+  collected.flush();
+}
+
+class Collected {
+  private values: unknown[] = [];
+  private failures = new Map<number, { type: string; reason: string; traceback: string; device: string }>();
+  private since = performance.now();
+
+  constructor(private readonly send: (part: Part) => void) {}
+
+  add(value: unknown): void {
+    this.values.push(value);
+  }
+
+  fail(error: unknown): void {
+    this.failures.set(this.values.length, { ...describe(error), device: "" });
+    this.values.push(null);
+  }
+
+  flushIfDue(): void {
+    if (performance.now() - this.since >= FLUSH_MILLISECONDS) this.flush();
+  }
+
+  flush(): void {
+    const count = this.values.length;
+    if (count === 0) return;
+    const seconds = (performance.now() - this.since) / 1000;
+    this.send({ count, values: this.encode(), failures: this.failures, seconds });
+    [this.values, this.failures] = [[], new Map()];
+    this.since = performance.now();
+  }
+
+  private encode(): Uint8Array<ArrayBuffer> {
+    try {
+      return encode(this.values);
+    } catch {
+      return joinArray(this.values.length, this.values.map((value, place) => this.encodeOne(value, place)));
+    }
+  }
+
+  private encodeOne(value: unknown, place: number): Uint8Array {
+    try {
+      return encode(value);
+    } catch (error) {
+      this.failures.set(place, { ...describe(error), traceback: "", device: "" });
+      return NIL;
+    }
+  }
+}

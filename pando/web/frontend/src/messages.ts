@@ -1,0 +1,259 @@
+/**
+ * What nodes say to each other, as `pando/messages.py` has it: one MessagePack array for each
+ * message, its tag first. Items and results stay encoded: a node only passes them on.
+ */
+
+import { decode as unpack, encode as pack } from "@msgpack/msgpack";
+
+import { joinArray, MalformedError, split } from "./raw";
+
+export const VERSION = 1;
+export const ID_BYTES = 8;
+export const MAX_TEXT = 64 * 1024;
+
+export interface Failure {
+  type: string;
+  reason: string;
+  traceback: string;
+  device: string;
+}
+
+/** Failures of the items in a message, by their place in it. */
+export type Failures = ReadonlyMap<number, Failure>;
+
+export interface Hello {
+  tag: "hello";
+  version: number;
+  name: string;
+  workers: number;
+  node: Uint8Array;
+  run: string;
+  token: string;
+  ticket: string;
+}
+
+export interface Assigned {
+  tag: "assigned";
+  version: number;
+  node: Uint8Array;
+  run: string;
+  name: string;
+  function: Uint8Array;
+  timeout: number | null;
+  silence: number;
+  reportingInterval: number;
+}
+
+export interface NodeStatus {
+  node: Uint8Array;
+  parent: Uint8Array;
+  name: string;
+  workers: number;
+  children: number;
+  results: number;
+  seconds: number;
+}
+
+export interface Results {
+  tag: "results";
+  lease: number;
+  offset: number;
+  seconds: number;
+  values: Uint8Array;
+  failures: Failures;
+}
+
+/** What a node receives from its parent, or from the root while it joins. */
+export type Incoming =
+  | { tag: "denied"; reason: string }
+  | Assigned
+  | { tag: "welcome"; parent: Uint8Array }
+  | { tag: "delegated"; addresses: string[]; ticket: string }
+  | { tag: "lend"; lease: number; items: Uint8Array }
+  | { tag: "recall"; lease: number }
+  | { tag: "join"; origin: Uint8Array }
+  | { tag: "bundle"; messages: Uint8Array[] }
+  | { tag: "ended" }
+  | { tag: "heartbeat" };
+
+/** What a node sends. */
+export type Outgoing =
+  | Hello
+  | Results
+  | { tag: "ready" }
+  | { tag: "refused"; reason: string; traceback: string }
+  | { tag: "joined" }
+  | { tag: "unreachable"; reason: string }
+  | { tag: "want"; workers: number }
+  | { tag: "returned"; lease: number; offset: number; count: number }
+  | { tag: "struck"; lease: number; offset: number; reason: string }
+  | { tag: "offer"; origin: Uint8Array; parent: Uint8Array }
+  | { tag: "status"; nodes: NodeStatus[] }
+  | { tag: "leaving" }
+  | { tag: "heartbeat" };
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+export function encode(message: Outgoing): Bytes {
+  switch (message.tag) {
+    case "hello": {
+      const { version, name, workers, node, run, token, ticket } = message;
+      return pack(["hello", version, name, workers, node, run, token, ticket, 0, []]);
+    }
+    case "results":
+      return joinArray(6, [
+        pack("results"),
+        pack(message.lease),
+        pack(message.offset),
+        pack(message.seconds, { forceIntegerToFloat: true }),
+        message.values,
+        encodeFailures(message.failures),
+      ]);
+    case "ready":
+      return pack(["ready", 0, []]);
+    case "refused":
+      return pack(["refused", cut(message.reason), cut(message.traceback)]);
+    case "unreachable":
+      return pack(["unreachable", cut(message.reason)]);
+    case "want":
+      return pack(["want", message.workers]);
+    case "returned":
+      return pack(["returned", message.lease, message.offset, message.count]);
+    case "struck":
+      return pack(["struck", message.lease, message.offset, cut(message.reason)]);
+    case "offer":
+      return pack(["offer", message.origin, message.parent, [], ""]);
+    case "status":
+      return pack(["status", message.nodes.map(statusFields)]);
+    case "joined":
+    case "leaving":
+    case "heartbeat":
+      return pack([message.tag]);
+  }
+}
+
+function statusFields(status: NodeStatus): unknown[] {
+  const { node, parent, name, workers, children, results, seconds } = status;
+  return [node, parent, name, workers, children, results, seconds];
+}
+
+/** A map with numbers for keys, which the library's encoder has no object for. */
+function encodeFailures(failures: Failures): Uint8Array {
+  const fields = [...failures].flatMap(([place, { type, reason, traceback, device }]) => [
+    pack(place),
+    pack([cut(type), cut(reason), cut(traceback), cut(device)]),
+  ]);
+  const header =
+    failures.size < 16
+      ? [0x80 | failures.size]
+      : [0xdf, ...new Uint8Array(new Uint32Array([failures.size]).buffer).reverse()];
+  const parts = [new Uint8Array(header), ...fields];
+  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/**
+ * The message that some bytes are.
+ *
+ * @throws MalformedError they are none, or none that a node is sent.
+ */
+export function decode(bytes: Uint8Array): Incoming {
+  const fields = split(bytes);
+  const read = new Fields(fields);
+  const tag = read.text();
+  switch (tag) {
+    case "denied":
+      return { tag, reason: read.text() };
+    case "assigned":
+      return decodeAssigned(read);
+    case "welcome":
+      return { tag, parent: read.identifier() };
+    case "delegated":
+      return { tag, addresses: read.texts(), ticket: read.text() };
+    case "lend":
+      return { tag, lease: read.count(), items: read.raw() };
+    case "recall":
+      return { tag, lease: read.count() };
+    case "join":
+      return { tag, origin: read.identifier() };
+    case "bundle":
+      return { tag, messages: split(read.raw()) };
+    case "ended":
+    case "heartbeat":
+      return { tag };
+    default:
+      throw new MalformedError(`an unknown message, ${tag.slice(0, 40)}`);
+  }
+}
+
+function decodeAssigned(read: Fields): Assigned {
+  const version = read.count();
+  const node = read.identifier();
+  const [run, name] = [read.text(), read.text()];
+  const packed = read.bytes();
+  read.texts(); // the requirements: the page was told which packages to bring
+  const timeout = read.optionalNumber();
+  read.optionalNumber(); // the largest batch, which the parent keeps to
+  read.count(); // the degree and
+  read.number(); // the time to connect: browsers have no children
+  const [silence, reportingInterval] = [read.number(), read.number()];
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval };
+}
+
+/** The fields of a message, each checked as it is taken. */
+class Fields {
+  private next = 0;
+
+  constructor(private readonly fields: readonly Uint8Array[]) {}
+
+  raw(): Uint8Array {
+    const field = this.fields[this.next++];
+    if (field === undefined) throw new MalformedError("a field is missing");
+    return field;
+  }
+
+  private value(): unknown {
+    const field = this.raw();
+    try {
+      return unpack(field);
+    } catch (error) {
+      throw new MalformedError(`a field is malformed: ${String(error)}`);
+    }
+  }
+
+  private check<T>(value: unknown, fits: (value: unknown) => value is T): T {
+    if (!fits(value)) throw new MalformedError(`field ${this.next - 1} is of a wrong type`);
+    return value;
+  }
+
+  text = (): string => this.check(this.value(), isString);
+  bytes = (): Uint8Array => this.check(this.value(), isBytes);
+  texts = (): string[] => this.check(this.value(), isStrings);
+  number = (): number => this.check(this.value(), isNumber);
+  count = (): number => this.check(this.value(), isCount);
+  identifier = (): Uint8Array => this.check(this.value(), isIdentifier);
+  optionalNumber = (): number | null => this.check(this.value(), isNumberOrNull);
+}
+
+const isString = (value: unknown): value is string => typeof value === "string";
+const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
+const isNumber = (value: unknown): value is number => typeof value === "number";
+const isNumberOrNull = (value: unknown): value is number | null =>
+  value === null || isNumber(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
+const isIdentifier = (value: unknown): value is Uint8Array =>
+  isBytes(value) && value.length === ID_BYTES;
+
+/** A text that may travel: no lone surrogates, and shortened in its middle. */
+export function cut(text: string): string {
+  text = text.toWellFormed?.() ?? text;
+  if (text.length <= MAX_TEXT) return text;
+  const half = MAX_TEXT / 2 - 8;
+  return `${text.slice(0, half)}\n […] \n${text.slice(-half)}`.toWellFormed();
+}
