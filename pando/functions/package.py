@@ -132,7 +132,7 @@ class RegisteredType(msgspec.Struct, array_like=True):
     decode: int
 
 
-class FunctionPackage(msgspec.Struct, array_like=True):
+class FunctionPackage(msgspec.Struct, array_like=True, tag="python"):
     """A function that can travel.
 
     Attributes:
@@ -165,3 +165,9 @@ class FunctionPackage(msgspec.Struct, array_like=True):
     def from_bytes(data: bytes) -> FunctionPackage:
         """The package that `to_bytes` was called on; msgspec.DecodeError if it is none."""
         return msgspec.msgpack.decode(data, type=FunctionPackage)
+
+
+def language_of(packed: bytes) -> str:
+    """The language of a packed function, ``python`` or ``javascript``, from its tag."""
+    tag = msgspec.msgpack.decode(packed, type=list[msgspec.Raw])[0]
+    return msgspec.msgpack.decode(tag, type=str)
