@@ -162,11 +162,10 @@ def _keep(file: File | None) -> Response:
     if file is None:
         return Response("There is no such file.\n", 404, content_type=TYPES[".txt"])
     headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
-    data = file.data
-    if file.gzip is not None and request.accept_encodings["gzip"] > 0:
-        data = file.gzip
+    if file.compressed and request.accept_encodings["gzip"] > 0:
         headers["Content-Encoding"] = "gzip"
-    return Response(data, headers=headers, content_type=file.type)
+        return Response(file.data, headers=headers, content_type=file.type)
+    return Response(file.plain(), headers=headers, content_type=file.type)
 
 
 def _sandbox(*, network: bool) -> Response:

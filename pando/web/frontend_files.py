@@ -6,6 +6,7 @@ Names of files under ``assets/`` tell their content, so that browsers keep them 
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import io
 import json
@@ -44,11 +45,15 @@ MODULES_IN_BROWSERS = (
 
 @dataclass(frozen=True)
 class File:
-    """A file to serve: its bytes, its type, and the same compressed where that is smaller."""
+    """A file to serve: its bytes, its type, and whether the bytes are compressed with gzip."""
 
     data: bytes
     type: str
-    gzip: bytes | None = None
+    compressed: bool = False
+
+    def plain(self) -> bytes:
+        """The bytes as they are when they are not compressed."""
+        return gzip.decompress(self.data) if self.compressed else self.data
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,15 @@ def read_file(name: str) -> File | None:
     parts = PurePosixPath(name).parts
     if not parts or any(part in ("..", "/") or part.startswith(".") for part in parts):
         return None
-    path = _static().joinpath(*parts)
     kind = TYPES.get(PurePosixPath(name).suffix)
-    if kind is None or not path.is_file():
+    if kind is None:
         return None
-    compressed = _static().joinpath(*parts[:-1], parts[-1] + ".gz")
-    return File(path.read_bytes(), kind, compressed.read_bytes() if compressed.is_file() else None)
+    folder = _static().joinpath(*parts[:-1])
+    for file_name, compressed in ((parts[-1], False), (f"{parts[-1]}.gz", True)):
+        path = folder / file_name
+        if path.is_file():
+            return File(path.read_bytes(), kind, compressed)
+    return None
 
 
 def read_text(name: str) -> str:
@@ -88,7 +96,7 @@ def read_text(name: str) -> str:
     file = read_file(name)
     if file is None:
         raise PandoError("this installation lacks its pages: install Pando again, from its folder")
-    return file.data.decode()
+    return file.plain().decode()
 
 
 @functools.cache
