@@ -37,8 +37,7 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
     from ..worker.child import describe_failure
 
-    failure = describe_failure(error)
-    return ItemError(item, index, failure.type, failure.reason, failure.traceback)
+    return ItemError(item, index, *describe_failure(error))
 
 
 def free_standard_input() -> int:
