@@ -13,7 +13,7 @@ from ..values import Unreadable
 
 def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
     """A run of one result for each item; a failure holds the item's `ItemError`."""
-    from ..worker.child import make_synchronous
+    from ..worker.calling import make_synchronous
 
     process = os.getpid()
     call = make_synchronous(function)
@@ -35,10 +35,9 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
 
 
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
-    from ..worker.child import describe_failure
+    from ..worker.calling import describe_failure
 
-    failure = describe_failure(error)
-    return ItemError(item, index, failure.type, failure.reason, failure.traceback)
+    return ItemError(item, index, *describe_failure(error))
 
 
 def free_standard_input() -> int:

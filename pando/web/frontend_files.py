@@ -31,13 +31,12 @@ TYPES = {
 }
 MODULES_IN_BROWSERS = (
     "__init__.py",
-    "channel.py",
     "errors.py",
-    "messages.py",
     "values.py",
     "functions",
     "worker/__init__.py",
     "worker/calling.py",
+    "worker/speech.py",
     "worker/tab.py",
 )
 """What of Pando a browser's Python has."""

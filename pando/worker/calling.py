@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Callable
-from typing import Any
 
-from .. import messages
+from ..errors import cut
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .speech import Failure
+
+    Function = Callable[[Any], Any]
 
 CO_COROUTINE = 0x80
-
-Function = Callable[[Any], Any]
 
 
 def make_synchronous(function: Function) -> Function:
@@ -24,12 +28,13 @@ def make_synchronous(function: Function) -> Function:
     return lambda item: runner.run(function(item))
 
 
-def is_coroutine_function(function: Any) -> bool:
+def is_coroutine_function(function: Function) -> bool:
     """Whether calling it gives a coroutine.
 
     As `inspect.iscoroutinefunction`, without importing that module at each worker's start.
     """
-    return _has_coroutine_code(function) or _has_coroutine_code(getattr(function, "__call__", None))  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return _has_coroutine_code(function) or _has_coroutine_code(call)
 
 
 def _has_coroutine_code(function: Any) -> bool:
@@ -40,8 +45,10 @@ def _has_coroutine_code(function: Any) -> bool:
     return bool(code and code.co_flags & CO_COROUTINE)
 
 
-def describe_failure(error: BaseException) -> messages.Failure:
+def describe_failure(error: BaseException) -> Failure:
     """An exception of the function, as text."""
+    import traceback
+
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
     else:
@@ -52,12 +59,12 @@ def describe_failure(error: BaseException) -> messages.Failure:
         text = "".join(traceback.format_exception(type(error), error, own))
     except Exception:
         text = ""
-    return messages.Failure(type(error).__qualname__, portable(reason), portable(text))
+    return type(error).__qualname__, portable(reason), portable(text)
 
 
 def portable(text: str) -> str:
     """A text that can travel: not too long, and with its lone surrogates written out."""
-    return messages.cut(text.encode("utf-8", "backslashreplace").decode())
+    return cut(text.encode("utf-8", "backslashreplace").decode())
 
 
 def one_line(error: BaseException) -> str:

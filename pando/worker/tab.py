@@ -10,7 +10,7 @@ import json
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
@@ -19,6 +19,9 @@ from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
 from .calling import describe_failure, is_coroutine_function, one_line, portable
+
+if TYPE_CHECKING:
+    from .speech import Failure
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
@@ -92,14 +95,13 @@ class _Results:
 
     def __init__(self, flush: Flush) -> None:
         self.values: list[Any] = []
-        self._failures: dict[int, list[str]] = {}
+        self._failures: dict[int, Failure] = {}
         self._flush = flush
         self._since = time.perf_counter()
 
     def fail(self, error: BaseException) -> None:
         """The next item has no result."""
-        failure = describe_failure(error)
-        self._failures[len(self.values)] = [failure.type, failure.reason, failure.traceback, ""]
+        self._failures[len(self.values)] = describe_failure(error)
         self.values.append(None)
 
     def flush(self) -> None:
@@ -119,9 +121,8 @@ class _Results:
             return values.encode(self.values)
         except UnsupportedValueError:
             for place, error in values.find_unsupported(self.values).items():
-                self._failures[place] = [
-                    "UnsupportedValueError", portable(f"result: {error}"), "", ""
-                ]  # fmt: skip
+                reason = portable(f"result: {error}")
+                self._failures[place] = ("UnsupportedValueError", reason, "")
                 self.values[place] = None
             return values.encode(self.values)
 
