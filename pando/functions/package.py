@@ -132,8 +132,8 @@ class RegisteredType(msgspec.Struct, array_like=True):
     decode: int
 
 
-class FunctionPackage(msgspec.Struct, array_like=True):
-    """A function that can travel.
+class FunctionPackage(msgspec.Struct, array_like=True, tag="python"):
+    """A Python function that can travel.
 
     Attributes:
         name: what people call the function.
@@ -161,7 +161,33 @@ class FunctionPackage(msgspec.Struct, array_like=True):
         """The package as MessagePack."""
         return msgspec.msgpack.encode(self)
 
-    @staticmethod
-    def from_bytes(data: bytes) -> FunctionPackage:
-        """The package that `to_bytes` was called on; msgspec.DecodeError if it is none."""
-        return msgspec.msgpack.decode(data, type=FunctionPackage)
+
+class JavaScriptPackage(msgspec.Struct, array_like=True, tag="javascript"):
+    """A JavaScript function that can travel: a module that requires nothing but Pando.
+
+    Attributes:
+        name: what people call the function.
+        source: a CommonJS script, the body of a function of `exports`, `require` and `module`.
+        filename: where it comes from, for stacks.
+        as_text: whether results are wanted as `String(result)`.
+        requirements: what has to be installed where no browser runs it, in the words of PEP 508.
+    """
+
+    name: str
+    source: str
+    filename: str
+    as_text: bool = False
+    requirements: list[str] = []
+
+    def to_bytes(self) -> bytes:
+        """The package as MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+
+Package = FunctionPackage | JavaScriptPackage
+
+
+def read_package(data: bytes) -> Package:
+    """The package that `to_bytes` was called on; msgspec.DecodeError if it is none."""
+    package: Package = msgspec.msgpack.decode(data, type=Package)
+    return package
