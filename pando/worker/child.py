@@ -19,13 +19,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from .. import messages, values
 from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
-from ..functions.package import FunctionPackage
+from ..functions.package import JavaScriptPackage, read_package
 from . import framing
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
@@ -54,12 +54,62 @@ class Batch:
         self.since = 0.0
 
 
+class Computer(Protocol):
+    """The function, loaded, and how items and results stand in its batches."""
+
+    def decode(self, items: msgspec.Raw, /) -> list[Any]:
+        """The items of a lease."""
+
+    def encode(self, results: list[Any], /) -> bytes:
+        """Results as they travel."""
+
+    def compute(self, batch: Batch, progress: Progress) -> None:
+        """Apply the function to each item of a batch, and tell which one is running."""
+
+    def cut(self, batch: Batch, progress: Progress) -> int:
+        """Take what has not been started off a batch that is being computed; what remains."""
+
+
+class PythonFunction:
+    """A Python function, which takes values and gives values."""
+
+    decode = staticmethod(values.decode)
+    encode = staticmethod(values.encode)
+
+    def __init__(self, function: Function) -> None:
+        self._function = make_synchronous(function)
+
+    def compute(self, batch: Batch, progress: Progress) -> None:
+        """Apply the function to each item. This loop is what an item costs in a worker.
+
+        The item's number goes into the shared memory in the same step that takes the item out
+        of the list, with no chance for the other thread in between: `cut` relies on it.
+        """
+        function = self._function
+        cells = progress.cells
+        append = batch.results.append
+        for cells[OFFSET], item in enumerate(batch.items):
+            try:
+                result = function(item)
+            except BaseException as error:
+                batch.failures[len(batch.results)] = describe_failure(error)
+                result = None
+            append(result)
+
+    def cut(self, batch: Batch, progress: Progress) -> int:
+        kept = max(progress.cells[OFFSET] + 1, len(batch.results))
+        del batch.items[kept:]
+        # The main thread may have taken more items before they were cut off.
+        return max(kept, progress.cells[OFFSET] + 1, len(batch.results))
+
+
 class Child:
     """A worker process's state, shared by its two threads."""
 
     def __init__(self, link: socket.socket, progress: Progress) -> None:
         self._link = link
         self._progress = progress
+        self._function: Computer
         self._waiting: deque[Batch] = deque()
         self._current: Batch | None = None
         self._state = threading.Condition()
@@ -81,28 +131,27 @@ class Child:
             received = reader.feed(data)
         load = messages.decode(received.pop(0))
         assert isinstance(load, messages.Load)
-        function = self._load(load.function)
-        if function is None:
+        if not self._load(load.function):
             return
         listen = functools.partial(self._listen_or_die, reader, received)
         threading.Thread(target=listen, daemon=True).start()
         self._send(messages.Ready())
         while (batch := self._next_batch()) is not None:
-            self._compute(batch, function)
+            self._compute(batch)
             self._finish(batch)
 
-    def _load(self, packed: bytes) -> Function | None:
-        from ..functions.restore import restore
-
+    def _load(self, packed: bytes) -> bool:
+        """Make the function of what was sent; whether there is one."""
         try:
-            return make_synchronous(restore(FunctionPackage.from_bytes(packed)))
+            self._function = load_function(packed)
+            return True
         except FunctionError as error:
             self._send(messages.Refused(_portable(str(error))))
         except BaseException as error:
             text = "".join(traceback.format_exception(error))
             reason = f"the function cannot be loaded: {_one_line(error)}"
             self._send(messages.Refused(_portable(reason), _portable(text)))
-        return None
+        return False
 
     def _next_batch(self) -> Batch | None:
         with self._state:
@@ -115,24 +164,11 @@ class Child:
             self._progress.cells[LEASE] = batch.lease
             return batch
 
-    def _compute(self, batch: Batch, function: Function) -> None:
-        """Apply the function to each item. This loop is what an item costs in a worker.
-
-        The item's number goes into the shared memory in the same step that takes the item out
-        of the list, with no chance for the other thread in between: `_recall` relies on it.
-        """
-        cells = self._progress.cells
-        append = batch.results.append
-        for cells[OFFSET], item in enumerate(batch.items):
-            try:
-                result = function(item)
-            except BaseException as error:
-                batch.failures[len(batch.results)] = describe_failure(error)
-                result = None
-            append(result)
+    def _compute(self, batch: Batch) -> None:
+        self._function.compute(batch, self._progress)
         if self._forked:
             os._exit(0)
-        cells[OFFSET] = NOTHING
+        self._progress.cells[OFFSET] = NOTHING
 
     def _finish(self, batch: Batch) -> None:
         with self._state:
@@ -176,7 +212,7 @@ class Child:
     def _handle(self, message: messages.Message) -> None:
         if isinstance(message, messages.Lend):
             try:
-                batch = Batch(message.lease, values.decode(message.items))
+                batch = Batch(message.lease, self._function.decode(message.items))
             except MalformedValueError:
                 self._return_malformed(message)
                 return
@@ -204,10 +240,7 @@ class Child:
         with self._state:
             batch = self._current
             if batch is not None and batch.lease == lease:
-                kept = max(self._progress.cells[OFFSET] + 1, len(batch.results))
-                del batch.items[kept:]
-                # The main thread may have taken more items before they were cut off.
-                kept = max(kept, self._progress.cells[OFFSET] + 1, len(batch.results))
+                kept = self._function.cut(batch, self._progress)
             else:
                 batch = next((b for b in self._waiting if b.lease == lease), None)
                 if batch is None:
@@ -239,12 +272,12 @@ class Child:
             results = batch.results[start:end]
             failures = {i - start: f for i, f in batch.failures.items() if start <= i < end}
             try:
-                encoded = values.encode(results)
+                encoded = self._function.encode(results)
             except UnsupportedValueError:
                 for place, error in values.find_unsupported(results).items():
                     failures[place] = messages.Failure("UnsupportedValueError", f"result: {error}")
                     results[place] = None
-                encoded = values.encode(results)
+                encoded = self._function.encode(results)
             seconds = now - batch.since
             message = messages.Results(batch.lease, start, seconds, msgspec.Raw(encoded), failures)
             try:
@@ -276,6 +309,23 @@ class Child:
         self._link.close()
         if self._current is not None:
             del self._current.items[:]
+
+
+def load_function(packed: bytes) -> Computer:
+    """The function of a package, ready to compute.
+
+    Raises:
+        FunctionError: something that it needs is missing here, or it is not as it should be.
+        Exception: whatever the user's own code raises when it is loaded.
+    """
+    package = read_package(packed)
+    if isinstance(package, JavaScriptPackage):
+        from .javascript import JavaScriptFunction
+
+        return JavaScriptFunction(package)
+    from ..functions.restore import restore
+
+    return PythonFunction(restore(package))
 
 
 def make_synchronous(function: Function) -> Function:
