@@ -33,7 +33,9 @@ MAX_CHUNK = 16_384
 MAX_GROWTH = 4
 FIRST_ROOM = 64 * 1024
 """Bytes that can be handed over without asking for room first."""
-RUNNING, LIMIT = 0, 1
+RUNNING, LIMIT, WRITTEN, READ = range(4)
+"""Places in the shared memory; see `v8.ts`."""
+WRAP = 2**32
 
 Encoded = msgspec.Raw
 NIL = msgspec.Raw(b"\xc0")
@@ -65,11 +67,12 @@ class JavaScriptFunction:
             raise FunctionError(f"{RUNTIME} has not been built") from None
         self._check_syntax()
         engine.evaluate(f"{runtime}\n//# sourceURL=pando:v8\n;undefined")
-        await engine.give_function("__pando__.setPrint", _print)
         self._shared = engine.evaluate("__pando__.shared").cast("i")
+        self._printed = engine.evaluate("__pando__.printed")
         self._make_room(FIRST_ROOM)
         size = self._hand_over(self._package.to_bytes())
-        problem = await engine.run(f"__pando__.open({size})")
+        problem = await engine.run(f"__pando__.open({size})", self._show_printed)
+        self._show_printed()
         if problem:
             self._refuse(**msgspec.json.decode(problem))
 
@@ -131,10 +134,14 @@ class JavaScriptFunction:
     async def _run(self, items: bytes, progress: Progress) -> memoryview | None:
         def tick() -> None:
             progress.cells[OFFSET] = self._first + self._shared[RUNNING]
+            self._show_printed()
 
         size = self._hand_over(items)
         script = f"__pando__.run({size}, {CHUNK_SECONDS * 1000})"
-        answer: memoryview | None = await self._engine.run(script, tick)
+        try:
+            answer: memoryview | None = await self._engine.run(script, tick)
+        finally:
+            self._show_printed()
         return answer
 
     async def _recover(self, batch: Batch) -> None:
@@ -211,6 +218,14 @@ class JavaScriptFunction:
     def _make_room(self, size: int) -> None:
         self._room = self._engine.evaluate(f"__pando__.reserve({size})")
 
-
-def _print(text: str) -> None:
-    sys.stdout.write(text)
+    def _show_printed(self) -> None:
+        """Print what the function has printed since the last time."""
+        read, written = self._shared[READ], self._shared[WRITTEN]
+        if read == written:
+            return
+        size = len(self._printed)
+        start, end = read % size, read % size + (written - read) % WRAP
+        text = bytes(self._printed[start:end]) + bytes(self._printed[: max(0, end - size)])
+        self._shared[READ] = written
+        sys.stdout.buffer.write(text)
+        sys.stdout.flush()

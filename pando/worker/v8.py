@@ -43,7 +43,7 @@ class Engine:
     """An engine, used as ``async with Engine() as engine`` on one event loop."""
 
     def __init__(self) -> None:
-        self._exits = contextlib.AsyncExitStack()
+        self._exits = contextlib.ExitStack()
         self._racer: MiniRacer
 
     async def __aenter__(self) -> Engine:
@@ -56,7 +56,7 @@ class Engine:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._exits.aclose()
+        self._exits.close()
 
     def check(self, script: str) -> None:
         """Look whether an expression, which must not do anything, is JavaScript at all.
@@ -105,19 +105,6 @@ class Engine:
             raise MemoryError from None
         finally:
             task.cancel()
-
-    async def give_function(self, receiver: str, function: Callable[[str], None]) -> None:
-        """Call a function of the scripts with one of ours, of one string.
-
-        Ours runs as soon as the loop does.
-        """
-
-        async def call(*arguments: Any) -> None:
-            function(*arguments)
-
-        given = await self._exits.enter_async_context(self._racer.wrap_py_function(call))
-        take: Any = self._racer.eval(receiver)
-        take(given)
 
 
 async def _settled(promise: Any) -> Any:
