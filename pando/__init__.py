@@ -9,11 +9,12 @@ worker, or the command's help, does not wait for what it does not need.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers know it by its name; `typing` itself takes long to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from .errors import (
         FunctionError,
         ItemError,

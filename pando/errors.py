@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_TEXT = 64 * 1024
+"""Characters of a failure's reason and of its traceback that travel; more is cut."""
 
 
 class PandoError(Exception):
@@ -79,3 +84,11 @@ def shorten(value: object, limit: int = 60) -> str:
     except Exception:
         text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cut(text: str) -> str:
+    """The text, shortened in its middle to what may travel."""
+    if len(text) <= MAX_TEXT:
+        return text
+    half = MAX_TEXT // 2 - 8
+    return f"{text[:half]}\n […] \n{text[-half:]}"

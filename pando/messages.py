@@ -11,13 +11,10 @@ from typing import Annotated
 
 import msgspec
 
-from .errors import PandoError
+from .errors import MAX_TEXT, PandoError
 
 VERSION = 1
 """The protocol's version, in the first message each way."""
-MAX_TEXT = 64 * 1024
-"""Characters of a failure's reason and of its traceback that travel; more is cut."""
-
 ID_BYTES = 8
 """Length of a node's identifier."""
 MAX_NAME = 64
@@ -266,11 +263,3 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
         return _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise MalformedMessageError(f"not a message: {error}") from None
-
-
-def cut(text: str) -> str:
-    """The text, shortened in its middle to what may travel."""
-    if len(text) <= MAX_TEXT:
-        return text
-    half = MAX_TEXT // 2 - 8
-    return f"{text[:half]}\n […] \n{text[-half:]}"

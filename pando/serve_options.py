@@ -50,6 +50,9 @@ class ServeOptions:
         silence: seconds after which a silent volunteer is lost.
         reporting_interval: seconds between the volunteers' figures.
         seed: makes the identifiers of nodes repeatable.
+        asker: who asks for help, as volunteers are told; this machine's user by default.
+        network: whether the function may use the internet in browsers.
+        wheels: a folder with packages for browsers, which are looked for there first.
         limits: what is let in at once.
     """
 
@@ -65,4 +68,7 @@ class ServeOptions:
     silence: float = SILENCE_SECONDS
     reporting_interval: float = REPORTING_SECONDS
     seed: int | None = None
+    asker: str | None = None
+    network: bool = False
+    wheels: str | None = None
     limits: Limits = field(default_factory=Limits)

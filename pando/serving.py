@@ -15,6 +15,7 @@ import trio
 
 from . import messages
 from .errors import UsageError
+from .functions.package import language_of
 from .serve_options import ServeOptions
 from .tree.lending import Borrower
 from .tree.membership import Child, Membership, join_address, tidy_name
@@ -60,6 +61,7 @@ class Server:
         self.links: list[str] = []
         self.counters: Counter[str] = Counter()
         self._node = node
+        self._function = function
         self._options = options
         self._say = say
         self._token = "" if options.open else secrets.token_urlsafe(12)
@@ -168,7 +170,17 @@ class Server:
     def _load_pages(self) -> Any:
         from .web.app import Pages
 
-        return Pages(self.name, self._guard, self.monitoring, self._link_beginning)
+        return Pages(self._describe_run(), self._guard, self.monitoring, self._link_beginning)
+
+    def _describe_run(self) -> Any:
+        from .web.run_page import RunPage, default_asker
+
+        return RunPage(
+            self.name,
+            language_of(self._function),
+            default_asker() if self._options.asker is None else self._options.asker,
+            self._options.network,
+        )
 
     def monitoring(self) -> dict[str, Any]:
         """The run's figures, ready for JSON."""

@@ -111,6 +111,14 @@ class Settings:
     global_monitoring: bool = _option(
         False, "volunteers report to the bootstrap server directly", VOLUNTEERS, built=False
     )
+    asker: str | None = _option(
+        None, "who asks for help, as volunteers are told", VOLUNTEERS, value="NAME"
+    )
+    network: bool = _option(False, "let the function use the internet in browsers, too", VOLUNTEERS)
+    wheels: str | None = _option(
+        None, "a folder with packages for browsers, looked for there first", VOLUNTEERS,
+        value="DIR",
+    )  # fmt: skip
     ice_servers: str | None = _option(
         None, "servers that help browsers to connect, comma-separated", VOLUNTEERS,
         value="URLS", built=False,
@@ -162,6 +170,9 @@ class Settings:
             silence=self.heartbeat / 1000,
             reporting_interval=self.reporting_interval,
             seed=self.seed,
+            asker=self.asker,
+            network=self.network,
+            wheels=self.wheels,
         )
 
 

@@ -10,16 +10,20 @@ as bytes.
 from __future__ import annotations
 
 import datetime
-import decimal
-import enum
+import sys
 import threading
-import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import msgpack
 
 from .errors import MalformedValueError, UnsupportedValueError, UsageError, shorten
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Encoder = tuple[int, Callable[[Any], bytes]]
+    """An extension's code, and what makes its bytes."""
 
 ZONE_SEPARATOR = "|"
 NUMPY_KINDS = frozenset("biufcmMSU")
@@ -28,7 +32,7 @@ MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 
 
-class Extension(enum.IntEnum):
+class Extension:
     """The codes of MessagePack's application-specific extension types."""
 
     BIG_INT = 1
@@ -47,13 +51,16 @@ class Extension(enum.IntEnum):
     REGISTERED = 14
 
 
-class Registration(NamedTuple):
+class Registration:
     """A user's type that may travel: see `register_type`."""
 
-    name: str
-    type: type
-    encode: Callable[[Any], Any]
-    decode: Callable[[Any], Any]
+    def __init__(
+        self, name: str, type: type, encode: Callable[[Any], Any], decode: Callable[[Any], Any]
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.encode = encode
+        self.decode = decode
 
 
 class _Nesting(threading.local):
@@ -102,7 +109,7 @@ def register_type(
     Raises:
         UsageError: values of that type travel already.
     """
-    if type in _PLAIN_TYPES or type in _ENCODERS:
+    if type in _PLAIN_TYPES or _encoder_of(type):
         raise UsageError(f"values of type {type.__name__} travel already")
     registration = Registration(name or type.__qualname__, type, encode, decode)
     for earlier in (_by_type.get(type), _by_name.get(registration.name)):
@@ -177,7 +184,7 @@ def find_unsupported(values: list[Any]) -> dict[int, UnsupportedValueError]:
 
 def _encode_extension(value: Any) -> msgpack.ExtType:
     kind = type(value)
-    encoder = _ENCODERS.get(kind)
+    encoder = _encoder_of(kind)
     if encoder is not None:
         code, to_bytes = encoder
         return msgpack.ExtType(code, to_bytes(value))
@@ -200,9 +207,20 @@ def _encode_extension(value: Any) -> msgpack.ExtType:
 
 def _why_unsupported(kind: type) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
-    base = next((b for b in kind.__mro__[1:] if b in _PLAIN_TYPES or b in _ENCODERS), None)
+    base = next((b for b in kind.__mro__[1:] if b in _PLAIN_TYPES or _encoder_of(b)), None)
     hint = f"convert it with {base.__name__}(…) or " if base else ""
     return f"a value of type {name} cannot travel: {hint}see pando.register_type"
+
+
+def _encoder_of(kind: type) -> Encoder | None:
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        return encoder
+    late = _LATE_ENCODERS.get(_full_name(kind))
+    if late is None or getattr(sys.modules.get(kind.__module__), kind.__name__, None) is not kind:
+        return None
+    _ENCODERS[kind] = late
+    return late
 
 
 def _full_name(kind: type) -> str:
@@ -215,7 +233,7 @@ def _decode_extension(code: int, data: bytes) -> Any:
     except MalformedValueError:
         raise
     except Exception as error:
-        name = Extension(code).name if code in _DECODERS else f"unknown extension {code}"
+        name = _EXTENSION_NAMES.get(code, f"unknown extension {code}")
         raise MalformedValueError(f"not an encoded {name}: {error}") from None
 
 
@@ -297,6 +315,18 @@ def _decode_numpy_scalar(data: bytes) -> Any:
     return numpy.frombuffer(raw, dtype, count=1)[0] if dtype.itemsize else dtype.type()
 
 
+def _decode_decimal(data: bytes) -> Any:
+    import decimal
+
+    return decimal.Decimal(data.decode())
+
+
+def _decode_uuid(data: bytes) -> Any:
+    import uuid
+
+    return uuid.UUID(bytes=bytes(data))
+
+
 def _decode_registered(data: bytes) -> Any:
     name, fields = decode(data)
     registration = _by_name.get(name)
@@ -307,7 +337,9 @@ def _decode_registered(data: bytes) -> Any:
 
 _PLAIN_TYPES = (bool, int, float, str, bytes, list, dict)
 
-_ENCODERS: dict[type, tuple[Extension, Callable[[Any], bytes]]] = {
+_EXTENSION_NAMES = {code: name for name, code in vars(Extension).items() if name.isupper()}
+
+_ENCODERS: dict[type, Encoder] = {
     int: (Extension.BIG_INT, _encode_big_int),
     tuple: (Extension.TUPLE, _encode_sequence),
     set: (Extension.SET, _encode_sequence),
@@ -317,8 +349,12 @@ _ENCODERS: dict[type, tuple[Extension, Callable[[Any], bytes]]] = {
     datetime.date: (Extension.DATE, lambda value: value.isoformat().encode()),
     datetime.time: (Extension.TIME, _encode_moment),
     datetime.timedelta: (Extension.TIMEDELTA, _encode_timedelta),
-    decimal.Decimal: (Extension.DECIMAL, lambda value: str(value).encode()),
-    uuid.UUID: (Extension.UUID, lambda value: value.bytes),
+}
+
+# Modules that take long to import: whoever has such a value has imported them.
+_LATE_ENCODERS: dict[str, Encoder] = {
+    "decimal.Decimal": (Extension.DECIMAL, lambda value: str(value).encode()),
+    "uuid.UUID": (Extension.UUID, lambda value: value.bytes),
 }
 
 _DECODERS: dict[int, Callable[[bytes], Any]] = {
@@ -331,8 +367,8 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
     Extension.DATE: lambda data: datetime.date.fromisoformat(data.decode()),
     Extension.TIME: lambda data: _decode_moment(datetime.time, data),
     Extension.TIMEDELTA: lambda data: datetime.timedelta(*decode(data)),
-    Extension.DECIMAL: lambda data: decimal.Decimal(data.decode()),
-    Extension.UUID: lambda data: uuid.UUID(bytes=bytes(data)),
+    Extension.DECIMAL: _decode_decimal,
+    Extension.UUID: _decode_uuid,
     Extension.NUMPY_ARRAY: _decode_numpy_array,
     Extension.NUMPY_SCALAR: _decode_numpy_scalar,
     Extension.REGISTERED: _decode_registered,

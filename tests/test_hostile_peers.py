@@ -17,6 +17,7 @@ import trio_websocket
 
 from pando import messages, values
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
+from pando.errors import MAX_TEXT
 from pando.messages import Hello, NodeStatus, Ready, Results, Returned, Status, Struck, Want
 from pando.run import Run, RunOptions, open_packed_run
 from pando.serve_options import ServeOptions
@@ -329,7 +330,7 @@ async def test_a_message_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_messages_that_make_no_sense() -> None:
-    text = "x" * (messages.MAX_TEXT + 1)
+    text = "x" * (MAX_TEXT + 1)
     failure = messages.Failure("E", "r")
     nodes = [SOMEBODY, b"", "n", 1, 0, 0, 1.0]
     cases: list[messages.Message | bytes | str] = [

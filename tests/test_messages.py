@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pando import messages, values
-from pando.messages import MAX_TEXT, MalformedMessageError, cut
+from pando.errors import MAX_TEXT, cut
+from pando.messages import MalformedMessageError
 
 KINDS = [
     kind

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import messages, values
+from .. import values
 from ..errors import ItemError
 from ..scheduler import ResultRun
 from ..values import Unreadable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
     """A run of one result for each item; a failure holds the item's `ItemError`."""
-    from ..worker.child import make_synchronous
+    from ..worker.calling import make_synchronous
 
     process = os.getpid()
     call = make_synchronous(function)
@@ -43,10 +43,9 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
 
 
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
-    from ..worker.child import describe_failure
+    from ..worker.calling import describe_failure
 
-    failure = describe_failure(error)
-    return ItemError(item, index, failure.type, failure.reason, failure.traceback)
+    return ItemError(item, index, *describe_failure(error))
 
 
 def compute_javascript_locally(
@@ -64,8 +63,9 @@ def compute_javascript_locally(
             yield from _compute_stretch(function, items[start:place], index + start)
             start = place + 1
             if place in unsupported:
-                failure = messages.Failure("UnsupportedValueError", str(unsupported[place]))
-                yield ResultRun(index + place, [items[place]], [None], {0: failure})
+                failure = ("UnsupportedValueError", str(unsupported[place]))
+                error = ItemError(items[place], index + place, *failure)
+                yield ResultRun(index + place, [items[place]], [None], {0: error})
         index += len(items)
     function.close()
 
@@ -73,7 +73,7 @@ def compute_javascript_locally(
 def _compute_stretch(
     function: JavaScriptFunction, items: list[Any], index: int
 ) -> Iterator[ResultRun]:
-    from ..worker.child import Batch
+    from ..worker.computing import Batch
     from ..worker.progress import Progress, create_file
 
     batch = Batch(0, function.decode(values.encode(items)))
@@ -83,7 +83,7 @@ def _compute_stretch(
         end = len(batch.results)
         results = [values.decode(result) for result in batch.results[start:end]]
         failures = {
-            place - start: batch.failures[place]
+            place - start: ItemError(items[place], index + place, *batch.failures[place])
             for place in range(start, end)
             if place in batch.failures
         }

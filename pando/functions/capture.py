@@ -159,7 +159,7 @@ class _Walk:
         if name == SCRIPT:
             raise FunctionError(f"{where} is the script itself, which workers do not import")
         self._add_import(name)
-        return package.Import(name)
+        return package.Import(name, "", [])
 
     def _add_import(self, name: str) -> None:
         modules.add_import(name, self.modules, self.imports)
@@ -169,7 +169,7 @@ class _Walk:
         if place is None:
             return None
         self._add_import(place.module)
-        return package.Import(place.module, place.path)
+        return package.Import(place.module, place.path, [])
 
     def _importable(self, value: Any, qualname: str) -> package.Import | None:
         return self._import(imports.find_place(value, qualname))
@@ -242,7 +242,7 @@ class _Walk:
 
     def _class(self, cls: type, where: str) -> package.Node:
         if cls in INTERNAL_TYPES:
-            return package.Import("types", INTERNAL_TYPES[cls])
+            return package.Import("types", INTERNAL_TYPES[cls], [])
         imported = self._importable(cls, cls.__qualname__)
         if imported is not None:
             return imported
@@ -333,6 +333,7 @@ class _Walk:
                 importable,
                 str(variables.get("__package__") or ""),
                 str(variables.get("__file__") or ""),
+                {},
             )
         )
         self._namespace_numbers[id(variables)] = len(self.namespaces) - 1
@@ -415,7 +416,7 @@ class _Walk:
             return imported
         callable_, arguments, state, members, entries = (*reduced, None, None, None)[:5]
         if callable_ is getattr and arguments and isinstance(arguments[0], types.ModuleType):
-            return package.Import(arguments[0].__name__, arguments[1])
+            return package.Import(arguments[0].__name__, arguments[1], [])
         stateless = state is None and members is None and entries is None
         if stateless and len(arguments) == 1 and arguments[0] is type(value):
             imported = self._import(imports.find_place_of_sentinel(value))

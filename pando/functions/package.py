@@ -6,10 +6,22 @@ the receiver of a function (a worker, which runs the root's code anyway) makes o
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Callable, Sequence
+
+import msgpack
+
+from .record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_TAG_BYTES = 32
+TEXT_ERRORS = "surrogatepass"
+"""A file's name may be no proper Unicode."""
 
 
-class ModuleSource(msgspec.Struct, array_like=True, frozen=True):
+class ModuleSource(Record):
     """A module of the user's own, whole."""
 
     source: str
@@ -17,17 +29,17 @@ class ModuleSource(msgspec.Struct, array_like=True, frozen=True):
     is_package: bool
 
 
-class Namespace(msgspec.Struct, array_like=True):
+class Namespace(Record):
     """The globals of functions: those of an importable module, or names given one by one."""
 
     module: str
     importable: bool
-    package: str = ""
-    filename: str = ""
-    names: dict[str, int] = {}
+    package: str
+    filename: str
+    names: dict[str, int]
 
 
-class Segment(msgspec.Struct, array_like=True, frozen=True):
+class Segment(Record):
     """A stretch of a source file that holds one function, lambda or class.
 
     `flags` are the compiler's flags for the file's `from __future__` imports. `free` are the
@@ -44,21 +56,21 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
     owner: str
 
 
-class Data(msgspec.Struct, array_like=True, tag="data"):
+class Data(Record, tag="data"):
     """A value, as `pando.values` encodes it."""
 
     encoded: bytes
 
 
-class Import(msgspec.Struct, array_like=True, tag="import"):
+class Import(Record, tag="import"):
     """A module, or what stands in one under a dotted path; submodules are imported too."""
 
     module: str
-    path: str = ""
-    submodules: list[str] = []
+    path: str
+    submodules: list[str]
 
 
-class Function(msgspec.Struct, array_like=True, tag="function"):
+class Function(Record, tag="function"):
     """A function or lambda made from its source; cells are shared where they were.
 
     `uses` are the globals that it uses.
@@ -75,13 +87,13 @@ class Function(msgspec.Struct, array_like=True, tag="function"):
     uses: list[str]
 
 
-class Cell(msgspec.Struct, array_like=True, tag="cell"):
+class Cell(Record, tag="cell"):
     """A variable of an enclosing function; None where it is not set."""
 
     content: int | None
 
 
-class Class(msgspec.Struct, array_like=True, tag="class"):
+class Class(Record, tag="class"):
     """A class made by running its source, decorators and all.
 
     `needs` are the globals that the class statement itself uses, `uses` those of its methods and
@@ -97,33 +109,33 @@ class Class(msgspec.Struct, array_like=True, tag="class"):
     uses: list[str]
 
 
-class Collection(msgspec.Struct, array_like=True, tag="collection"):
+class Collection(Record, tag="collection"):
     """A list, tuple, set or frozenset whose members are nodes."""
 
     kind: str
     members: list[int]
 
 
-class Mapping(msgspec.Struct, array_like=True, tag="mapping"):
+class Mapping(Record, tag="mapping"):
     """A dict whose keys and values are nodes."""
 
     pairs: list[tuple[int, int]]
 
 
-class Construct(msgspec.Struct, array_like=True, tag="construct"):
+class Construct(Record, tag="construct"):
     """An object made as `copy` makes one: a call, then state, members and entries."""
 
     callable: int
     arguments: list[int]
     state: int | None = None
-    members: list[int] = []
-    entries: list[tuple[int, int]] = []
+    members: Sequence[int] = ()
+    entries: Sequence[tuple[int, int]] = ()
 
 
 Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct
 
 
-class RegisteredType(msgspec.Struct, array_like=True):
+class RegisteredType(Record):
     """A type given to `pando.register_type`, as nodes."""
 
     name: str
@@ -132,7 +144,7 @@ class RegisteredType(msgspec.Struct, array_like=True):
     decode: int
 
 
-class FunctionPackage(msgspec.Struct, array_like=True, tag="python"):
+class FunctionPackage(Record, tag="python"):
     """A Python function that can travel.
 
     Attributes:
@@ -155,14 +167,56 @@ class FunctionPackage(msgspec.Struct, array_like=True, tag="python"):
     modules: dict[str, ModuleSource]
     imports: list[str]
     types: list[RegisteredType]
-    requirements: list[str] = []
+    requirements: list[str]
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
-        return msgspec.msgpack.encode(self)
+        packed: bytes = msgpack.packb(self, default=Record.to_list, unicode_errors=TEXT_ERRORS)
+        return packed
+
+    @staticmethod
+    def from_bytes(data: bytes) -> FunctionPackage:
+        """The package that `to_bytes` was called on; some exception if it is none."""
+        tag, name, python, entry, nodes, namespaces, modules, imports, types, requirements = (
+            msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
+        )
+        assert tag == FunctionPackage.tag
+        return FunctionPackage(
+            name,
+            python,
+            entry,
+            [_read_node(*fields) for fields in nodes],
+            [Namespace(*fields) for fields in namespaces],
+            {name: ModuleSource(*fields) for name, fields in modules.items()},
+            imports,
+            [RegisteredType(*fields) for fields in types],
+            requirements,
+        )
 
 
-class JavaScriptPackage(msgspec.Struct, array_like=True, tag="javascript"):
+def _read_node(tag: str, *fields: Any) -> Node:
+    kind = _NODES[tag]
+    if kind is Function or kind is Class:
+        segment, *others = fields
+        return kind(Segment(*segment), *others)
+    return kind(*fields)
+
+
+_NODES: dict[str, Callable[..., Node]] = {
+    kind.tag: kind for kind in (Data, Import, Function, Cell, Class, Collection, Mapping, Construct)
+}
+
+
+def language_of(packed: bytes) -> str:
+    """The language of a packed function, ``python`` or ``javascript``, from its tag."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(packed[:MAX_TAG_BYTES])
+    unpacker.read_array_header()
+    language: str = unpacker.unpack()
+    return language
+
+
+class JavaScriptPackage(Record, tag="javascript"):
     """A JavaScript function that can travel: a module that requires nothing but Pando.
 
     Attributes:
@@ -176,18 +230,24 @@ class JavaScriptPackage(msgspec.Struct, array_like=True, tag="javascript"):
     name: str
     source: str
     filename: str
-    as_text: bool = False
-    requirements: list[str] = []
+    as_text: bool
+    requirements: list[str]
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
-        return msgspec.msgpack.encode(self)
+        packed: bytes = msgpack.packb(self.to_list(), unicode_errors=TEXT_ERRORS)
+        return packed
+
+    @staticmethod
+    def from_bytes(data: bytes) -> JavaScriptPackage:
+        """The package that `to_bytes` was called on; some exception if it is none."""
+        tag, *fields = msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
+        assert tag == JavaScriptPackage.tag
+        return JavaScriptPackage(*fields)
 
 
-Package = FunctionPackage | JavaScriptPackage
-
-
-def read_package(data: bytes) -> Package:
-    """The package that `to_bytes` was called on; msgspec.DecodeError if it is none."""
-    package: Package = msgspec.msgpack.decode(data, type=Package)
-    return package
+def read_package(data: bytes) -> FunctionPackage | JavaScriptPackage:
+    """The package that `to_bytes` was called on; some exception if it is none."""
+    if language_of(data) == JavaScriptPackage.tag:
+        return JavaScriptPackage.from_bytes(data)
+    return FunctionPackage.from_bytes(data)

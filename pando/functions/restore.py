@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import importlib.abc
 import importlib.machinery
-import linecache
 import sys
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .. import values
 from ..errors import FunctionError
-from . import package, source
+from . import package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COLLECTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "list": list,
@@ -48,8 +49,12 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
     return function
 
 
-class _ShippedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Imports the modules of a package from their shipped source."""
+class _ShippedModules:
+    """Imports the modules of a package from their shipped source.
+
+    A finder and a loader, without the abstract classes of `importlib.abc`, which are slow to
+    import. Tracebacks take a module's lines from `get_source`.
+    """
 
     def __init__(self, modules: dict[str, package.ModuleSource]) -> None:
         self._modules = modules
@@ -64,7 +69,10 @@ class _ShippedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader)
         if module is None:
             return None
         spec = importlib.machinery.ModuleSpec(
-            fullname, self, origin=module.filename, is_package=module.is_package
+            fullname,
+            self,  # type: ignore[arg-type]
+            origin=module.filename,
+            is_package=module.is_package,
         )
         spec.has_location = True
         return spec
@@ -77,8 +85,13 @@ class _ShippedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader)
 
     def get_code(self, fullname: str) -> types.CodeType:
         module = self._modules[fullname]
-        _remember_lines(module.filename, 1, module.source)
         return compile(module.source, module.filename, "exec", dont_inherit=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        """Python's own way to make a module will do."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        exec(self.get_code(module.__name__), vars(module))
 
 
 class _Restoring:
@@ -149,6 +162,8 @@ class _Restoring:
         return found
 
     def _function(self, node: package.Function) -> types.FunctionType:
+        from . import source
+
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
         code = source.compile_function(node.segment, node.qualname)
         by_name = dict(zip(node.segment.free, node.cells, strict=True))
@@ -168,6 +183,8 @@ class _Restoring:
         self._give_names(node.namespace, node.uses)
 
     def _class(self, number: int, node: package.Class) -> Any:
+        from . import source
+
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
         namespace = self._namespace(node.namespace)
         self._give_names_for_class(number, node)
@@ -302,6 +319,10 @@ def _set_state(made: Any, state: Any) -> None:
 
 def _remember_lines(filename: str, first_line: int, text: str) -> None:
     """Let tracebacks show lines of a file that is not on this machine."""
+    import linecache
+
+    from . import source
+
     known = linecache.cache.get(filename)
     if known is None and not linecache.getlines(filename):
         linecache.cache[filename] = (0, None, [], filename)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .. import messages
-from ..errors import MalformedValueError, PandoError, UnsupportedValueError
+from ..errors import MalformedValueError, PandoError, UnsupportedValueError, cut
 from ..scheduler import (
     LONG_SECONDS,
     MAX_BATCH_BYTES,
@@ -237,7 +237,7 @@ class Lending:
                 stream.lender.give_back(borrower, lease, offset, count)
                 stream.recalled.discard(lease)
             case messages.Struck(lease, offset, reason):
-                stream.lender.strike(borrower, lease, offset, messages.cut(reason))
+                stream.lender.strike(borrower, lease, offset, cut(reason))
             case messages.Want():
                 pass
             case _:

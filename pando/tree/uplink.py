@@ -16,8 +16,7 @@ from typing import Any
 import msgspec
 
 from .. import messages
-from ..errors import MalformedValueError, UnsupportedValueError
-from ..messages import MAX_TEXT
+from ..errors import MAX_TEXT, MalformedValueError, UnsupportedValueError
 from ..scheduler import ResultRun, StruckOut
 from ..sources import WouldBlock
 from .websocket import MAX_MESSAGE_BYTES

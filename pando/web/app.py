@@ -5,7 +5,8 @@ This module is slow to import, so whoever serves pages loads it when the first o
 
 from __future__ import annotations
 
-import html
+import base64
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -19,50 +20,42 @@ from hypercorn.utils import wrap_app
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from . import frontend_files
 from .door import PageStream
+from .frontend_files import TYPES, File
 from .guard import Guard, Head
+from .run_page import RunPage
 
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' ws: wss:; worker-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""What the page may do: run its own programs, and connect to nodes."""
+SANDBOX_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src {script} blob: 'unsafe-eval' "
+    "'wasm-unsafe-eval'; worker-src blob:; connect-src blob: data:{network}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+"""What the function may do in a browser. The origin is opaque: it has none of the page's rights."""
+NETWORK_POLICY = " https: http:"
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": PAGE_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-
-PAGE = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Pando · {name}</title>
-<style>
-  :root {{ color-scheme: light dark; font: 1.05rem/1.5 system-ui, sans-serif; }}
-  body {{ max-width: 36rem; margin: 0 auto; padding: 2rem 1.2rem; }}
-  h1 {{ font-size: 1.5rem; line-height: 1.25; }}
-  code {{ display: block; padding: .7rem .9rem; border-radius: .5rem; overflow-wrap: anywhere;
-          background: color-mix(in srgb, currentColor 9%, transparent); }}
-  .quiet {{ opacity: .75; }}
-</style>
-<main>
-  <h1>Somebody asks for your help with <em>{name}</em></h1>
-  <p>This is a Pando run: many devices apply one function to a stream of values.
-     A computer with Python takes part with these two commands:</p>
-  <code>pip install pando<br>pando-volunteer '{link}'</code>
-  <p class="quiet">Put the whole link that you were given between the quotes, with what stands
-     behind its # sign. Taking part runs the other person's code with your rights: do it for
-     people you trust. Leave at any time with Ctrl-C.</p>
-</main>
-"""
+FOR_EVER = "public, max-age=31536000, immutable"
+SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script>{script}</script>'
 
 
 class Pages:
     """Serves the pages of a run. A `pando.web.door.Pages`.
 
     Args:
-        name: the function's name.
+        run: what the volunteer page says of the run.
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
         link: gives the link to this page, for the host in a request.
@@ -70,12 +63,12 @@ class Pages:
 
     def __init__(
         self,
-        name: str,
+        run: RunPage,
         guard: Guard,
         monitoring: Callable[[], dict[str, Any]],
         link: Callable[[str], str],
     ) -> None:
-        self.app = create_app(name, guard, monitoring, link)
+        self.app = create_app(run, guard, monitoring, link)
         config = Config()
         config.h11_max_incomplete_size = 16 * 1024
         config.include_server_header = False
@@ -97,7 +90,7 @@ class Pages:
 
 
 def create_app(
-    name: str,
+    run: RunPage,
     guard: Guard,
     monitoring: Callable[[], dict[str, Any]],
     link: Callable[[str], str],
@@ -122,18 +115,69 @@ def create_app(
 
     @app.after_request
     async def add_headers(response: Response) -> Response:
-        response.headers.update(SECURITY_HEADERS)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     @app.get("/")
-    async def volunteer_page() -> str:
-        return PAGE.format(name=html.escape(name), link=html.escape(link(request.host)))
+    async def volunteer_page() -> Response:
+        return Response(run.render(link(request.host)), content_type=TYPES[".html"])
+
+    @app.get("/assets/<name>")
+    async def asset(name: str) -> Response:
+        return _keep(frontend_files.read_file(f"assets/{name}"))
+
+    @app.get("/python/<name>")
+    async def own_modules(name: str) -> Response:
+        known, archive = frontend_files.own_modules()
+        return _keep(archive if name == known else None)
+
+    @app.get("/wheels/<name>")
+    async def wheel(name: str) -> Response:
+        return _keep(run.packages.get(name))
+
+    @app.get("/sandbox")
+    async def sandbox() -> Response:
+        return _sandbox(network=False)
+
+    @app.get("/sandbox/online")
+    async def sandbox_online() -> Response:
+        if not run.network:
+            return Response("This run's function may not use the internet.\n", 403)
+        return _sandbox(network=True)
+
+    @app.get("/licences")
+    async def licences() -> Response:
+        return Response(frontend_files.read_text("licences.txt"), content_type=TYPES[".txt"])
 
     @app.get("/monitoring")
     async def monitoring_page() -> Response:
         return Response(json.dumps(monitoring(), indent=1) + "\n", content_type="application/json")
 
     return app
+
+
+def _keep(file: File | None) -> Response:
+    """A file whose name tells its content; compressed where the client takes that."""
+    if file is None:
+        return Response("There is no such file.\n", 404, content_type=TYPES[".txt"])
+    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
+    if file.compressed and request.accept_encodings["gzip"] > 0:
+        headers["Content-Encoding"] = "gzip"
+        return Response(file.data, headers=headers, content_type=file.type)
+    return Response(file.plain(), headers=headers, content_type=file.type)
+
+
+def _sandbox(*, network: bool) -> Response:
+    """The page without rights, with its program inside: from an opaque origin it fetches none."""
+    script = frontend_files.read_text("sandbox.js").replace("</script", "<\\/script")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = SANDBOX_POLICY.format(
+        script=f"'sha256-{digest}'", network=NETWORK_POLICY if network else ""
+    )
+    # Not `format`: the program is full of braces.
+    page = SANDBOX_PAGE.replace("{script}", script)
+    return Response(page, headers={"Content-Security-Policy": policy}, content_type=TYPES[".html"])
 
 
 __all__ = ["Pages", "create_app"]

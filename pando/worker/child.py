@@ -10,103 +10,38 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import gc
 import os
 import select
-import socket
 import sys
 import threading
 import time
-import traceback
+from _socket import socket  # the part in C, without what `socket` imports around it
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
 
-import msgspec
-
-from .. import messages, values
+from .. import values
 from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
-from ..functions.package import JavaScriptPackage, read_package
-from . import framing
+from . import framing, speech
+from .calling import one_line, portable
+from .computing import Batch, load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
-CO_COROUTINE = 0x80
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .computing import Computer
+
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
 EXIT_SECONDS = 0.5
 """How long the function may go on after the parent has hung up."""
 
-Function = Callable[[Any], Any]
-
-
-class Batch:
-    """The items of one lease on their way through the function.
-
-    `results` grows as the main thread works. `items` may be cut short by a recall at any time.
-    """
-
-    def __init__(self, lease: int, items: list[Any]) -> None:
-        self.lease = lease
-        self.items = items
-        self.size = len(items)
-        self.results: list[Any] = []
-        self.failures: dict[int, messages.Failure] = {}
-        self.sent = 0
-        self.since = 0.0
-
-
-class Computer(Protocol):
-    """The function, loaded, and how items and results stand in its batches."""
-
-    def decode(self, items: msgspec.Raw, /) -> list[Any]:
-        """The items of a lease."""
-
-    def encode(self, results: list[Any], /) -> bytes:
-        """Results as they travel."""
-
-    def compute(self, batch: Batch, progress: Progress) -> None:
-        """Apply the function to each item of a batch, and tell which one is running."""
-
-    def cut(self, batch: Batch, progress: Progress) -> int:
-        """Take what has not been started off a batch that is being computed; what remains."""
-
-
-class PythonFunction:
-    """A Python function, which takes values and gives values."""
-
-    decode = staticmethod(values.decode)
-    encode = staticmethod(values.encode)
-
-    def __init__(self, function: Function) -> None:
-        self._function = make_synchronous(function)
-
-    def compute(self, batch: Batch, progress: Progress) -> None:
-        """Apply the function to each item. This loop is what an item costs in a worker.
-
-        The item's number goes into the shared memory in the same step that takes the item out
-        of the list, with no chance for the other thread in between: `cut` relies on it.
-        """
-        function = self._function
-        cells = progress.cells
-        append = batch.results.append
-        for cells[OFFSET], item in enumerate(batch.items):
-            try:
-                result = function(item)
-            except BaseException as error:
-                batch.failures[len(batch.results)] = describe_failure(error)
-                result = None
-            append(result)
-
-    def cut(self, batch: Batch, progress: Progress) -> int:
-        kept = max(progress.cells[OFFSET] + 1, len(batch.results))
-        del batch.items[kept:]
-        # The main thread may have taken more items before they were cut off.
-        return max(kept, progress.cells[OFFSET] + 1, len(batch.results))
-
 
 class Child:
     """A worker process's state, shared by its two threads."""
 
-    def __init__(self, link: socket.socket, progress: Progress) -> None:
+    def __init__(self, link: socket, progress: Progress) -> None:
         self._link = link
         self._progress = progress
         self._function: Computer
@@ -129,28 +64,28 @@ class Child:
             if not data:
                 return
             received = reader.feed(data)
-        load = messages.decode(received.pop(0))
-        assert isinstance(load, messages.Load)
-        if not self._load(load.function):
+        if not self._load(speech.read_load(received.pop(0))):
             return
         listen = functools.partial(self._listen_or_die, reader, received)
         threading.Thread(target=listen, daemon=True).start()
-        self._send(messages.Ready())
+        self._send(speech.write("ready"))
         while (batch := self._next_batch()) is not None:
             self._compute(batch)
             self._finish(batch)
 
     def _load(self, packed: bytes) -> bool:
-        """Make the function of what was sent; whether there is one."""
+        """Load the function; whether that was possible."""
         try:
             self._function = load_function(packed)
             return True
         except FunctionError as error:
-            self._send(messages.Refused(_portable(str(error))))
+            self._send(speech.write("refused", portable(str(error))))
         except BaseException as error:
+            import traceback
+
             text = "".join(traceback.format_exception(error))
-            reason = f"the function cannot be loaded: {_one_line(error)}"
-            self._send(messages.Refused(_portable(reason), _portable(text)))
+            reason = f"the function cannot be loaded: {one_line(error)}"
+            self._send(speech.write("refused", portable(reason), portable(text)))
         return False
 
     def _next_batch(self) -> Batch | None:
@@ -182,6 +117,8 @@ class Child:
         try:
             self._listen(reader, received)
         except BaseException:
+            import traceback
+
             traceback.print_exc()
             os._exit(1)
 
@@ -190,7 +127,7 @@ class Child:
         poll.register(self._link, select.POLLIN)
         while True:
             for data in received:
-                self._handle(messages.decode(data))
+                self._handle(*speech.read(data))
             received = []
             batch = self._current
             if not poll.poll(FLUSH_SECONDS * 1000 if self._may_have_to_flush(batch) else None):
@@ -209,31 +146,29 @@ class Child:
         """Whether results may wait for others of their batch; a single one never does."""
         return any(each.size > 1 for each in (batch, *self._waiting) if each is not None)
 
-    def _handle(self, message: messages.Message) -> None:
-        if isinstance(message, messages.Lend):
+    def _handle(self, tag: str, lease: int, encoded: memoryview) -> None:
+        if tag == "lend":
             try:
-                batch = Batch(message.lease, self._function.decode(message.items))
+                batch = Batch(lease, self._function.decode(encoded))
             except MalformedValueError:
-                self._return_malformed(message)
+                self._return_malformed(lease, encoded)
                 return
             with self._state:
                 self._waiting.append(batch)
                 self._state.notify()
-        elif isinstance(message, messages.Recall):
-            self._recall(message.lease)
+        elif tag == "recall":
+            self._recall(lease)
 
-    def _return_malformed(self, message: messages.Lend) -> None:
+    def _return_malformed(self, lease: int, encoded: memoryview) -> None:
         """Fail the items that cannot be decoded here, and give the others of their lease back."""
-        encoded = msgspec.msgpack.decode(message.items, type=list[msgspec.Raw])
-        nothing = msgspec.Raw(values.encode([None]))
-        for place, item in enumerate(encoded):
+        for place, item in enumerate(speech.split(encoded)):
             try:
-                values.decode(memoryview(item))
+                values.decode(item)
             except MalformedValueError as error:
-                failures = {0: messages.Failure("MalformedValueError", _portable(str(error)))}
-                self._send(messages.Results(message.lease, place, 0.0, nothing, failures))
+                failures = {0: ("MalformedValueError", portable(str(error)), "")}
+                self._send(speech.write_results(lease, place, 0.0, speech.NO_RESULT, failures))
             else:
-                self._send(messages.Returned(message.lease, place, 1))
+                self._send(speech.write("returned", lease, place, 1))
 
     def _recall(self, lease: int) -> None:
         """Give back what has not been started of a lease."""
@@ -248,7 +183,7 @@ class Child:
                 self._waiting.remove(batch)
                 kept = 0
         if kept < batch.size:
-            self._send(messages.Returned(lease, kept, batch.size - kept))
+            self._send(speech.write("returned", lease, kept, batch.size - kept))
             batch.size = kept
 
     def _exit_soon(self) -> NoReturn:
@@ -275,11 +210,11 @@ class Child:
                 encoded = self._function.encode(results)
             except UnsupportedValueError:
                 for place, error in values.find_unsupported(results).items():
-                    failures[place] = messages.Failure("UnsupportedValueError", f"result: {error}")
+                    failures[place] = ("UnsupportedValueError", f"result: {error}", "")
                     results[place] = None
                 encoded = self._function.encode(results)
             seconds = now - batch.since
-            message = messages.Results(batch.lease, start, seconds, msgspec.Raw(encoded), failures)
+            message = speech.write_results(batch.lease, start, seconds, encoded, failures)
             try:
                 self._write(message)
             except OSError:
@@ -287,14 +222,14 @@ class Child:
             batch.sent = end
             batch.since = now
 
-    def _send(self, message: messages.Message) -> None:
+    def _send(self, message: bytes) -> None:
         with self._sending:
             self._write(message)
 
-    def _write(self, message: messages.Message) -> None:
+    def _write(self, message: bytes) -> None:
         # The listening thread notices that the parent is gone.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._link.sendall(framing.frame(messages.encode(message)))
+            self._link.sendall(framing.frame(message))
 
     def _die_without_link(self, batch: Batch) -> NoReturn:
         """The function has closed the link: end, so that an item of its batch is blamed."""
@@ -309,74 +244,6 @@ class Child:
         self._link.close()
         if self._current is not None:
             del self._current.items[:]
-
-
-def load_function(packed: bytes) -> Computer:
-    """The function of a package, ready to compute.
-
-    Raises:
-        FunctionError: something that it needs is missing here, or it is not as it should be.
-        Exception: whatever the user's own code raises when it is loaded.
-    """
-    package = read_package(packed)
-    if isinstance(package, JavaScriptPackage):
-        from .javascript import JavaScriptFunction
-
-        return JavaScriptFunction(package)
-    from ..functions.restore import restore
-
-    return PythonFunction(restore(package))
-
-
-def make_synchronous(function: Function) -> Function:
-    """The function itself, or one that runs its coroutine to the end on an event loop."""
-    call = getattr(function, "__call__", None)  # noqa: B004
-    if not (_is_coroutine_function(function) or _is_coroutine_function(call)):
-        return function
-    import asyncio
-
-    runner = asyncio.Runner()
-    return lambda item: runner.run(function(item))
-
-
-def _is_coroutine_function(function: Any) -> bool:
-    """As `inspect.iscoroutinefunction`, without importing that module at each worker's start."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = getattr(function, "__func__", function)
-    code = getattr(function, "__code__", None)
-    return bool(code and code.co_flags & CO_COROUTINE)
-
-
-def describe_failure(error: BaseException) -> messages.Failure:
-    """An exception of the function, as text."""
-    if isinstance(error, SystemExit):
-        reason = f"the function called sys.exit({error.code!r})"
-    else:
-        reason = _text(error)
-    try:
-        # The first frame is the caller's loop, which is none of the user's business.
-        own = error.__traceback__.tb_next if error.__traceback__ else None
-        text = "".join(traceback.format_exception(type(error), error, own))
-    except Exception:
-        text = ""
-    return messages.Failure(type(error).__qualname__, _portable(reason), _portable(text))
-
-
-def _portable(text: str) -> str:
-    """A text that can travel: not too long, and with its lone surrogates written out."""
-    return messages.cut(text.encode("utf-8", "backslashreplace").decode())
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "(its text cannot be shown)"
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_text(error)}".partition("\n")[0]
 
 
 def _die_with(lifeline: int) -> None:
@@ -397,9 +264,11 @@ def main() -> None:
     for file in (link_file, progress_file, lifeline):
         os.set_inheritable(file, False)
     _die_with(lifeline)
-    link = socket.socket(fileno=link_file)
+    link = socket(fileno=link_file)
     progress = Progress(progress_file)
     os.close(progress_file)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    # The collector need not look at what is here before the function is, least of all at the end.
+    gc.freeze()
     Child(link, progress).run()

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .. import messages
-from ..errors import FunctionError
+from ..errors import FunctionError, cut
 from ..functions.package import JavaScriptPackage
 from .progress import OFFSET, Progress
 from .v8 import Engine, ScriptError
 
 if TYPE_CHECKING:
-    from .child import Batch
+    from .computing import Batch
 
 RUNTIME = Path(__file__).with_name("v8.js")
 CHUNK_SECONDS = 0.015
@@ -96,7 +95,7 @@ class JavaScriptFunction:
     # ---- computing ----
 
     @staticmethod
-    def decode(items: msgspec.Raw | bytes) -> list[Encoded]:
+    def decode(items: bytes | memoryview) -> list[Encoded]:
         """The items of an encoded array, each as it is encoded."""
         return msgspec.msgpack.decode(items, type=list[msgspec.Raw])
 
@@ -156,8 +155,7 @@ class JavaScriptFunction:
         if running > 0:
             self._count = running
             return
-        failure = messages.Failure("RangeError", "it took too much memory")
-        batch.failures[self._first] = failure
+        batch.failures[self._first] = ("RangeError", "it took too much memory", "")
         batch.results.append(NIL)
 
     def _choose_chunk(self, batch: Batch) -> list[Encoded]:
@@ -189,8 +187,8 @@ class JavaScriptFunction:
         results, failures = msgspec.msgpack.decode(
             answer, type=tuple[list[msgspec.Raw], list[tuple[int, str, str, str]]]
         )
-        for place, *texts in failures:
-            batch.failures[self._first + place] = messages.Failure(*map(messages.cut, texts))
+        for place, kind, reason, stack in failures:
+            batch.failures[self._first + place] = (cut(kind), cut(reason), cut(stack))
         batch.results.extend(results)
         return len(results)
 

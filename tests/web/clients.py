@@ -15,6 +15,8 @@ from pando.serving import Server
 from pando.tree.node import Node
 
 HOME = "127.0.0.1"
+NO_FUNCTION = b"\x91\xa6python"
+"""What looks like a packed function, to those who do not load it."""
 GENEROUS_SECONDS = 20.0
 """Nothing here should take so long, however busy the machine is."""
 UPGRADE = {
@@ -32,7 +34,7 @@ async def serving(
     """A server on a port of its own, with no workers; it must end soon after the block."""
     node = Node(ValueCodec())
     options = {"port": 0, "listen": HOME, "limits": limits or Limits(), **options}
-    server = Server(node, b"function", name, ServeOptions(**options), lambda text: None)
+    server = Server(node, NO_FUNCTION, name, ServeOptions(**options), lambda text: None)
     await server.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)

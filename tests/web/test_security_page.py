@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pando import messages, serve_options
+from pando import errors, messages, serve_options
 from pando.scheduler import credit
 from pando.serve_options import Limits, ServeOptions
 from pando.tree import link, membership, overlay, websocket
 from pando.web import guard
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
-MODULES = (serve_options, messages, guard, websocket, link, membership, overlay, credit)
+MODULES = (errors, serve_options, messages, guard, websocket, link, membership, overlay, credit)
 STATED = sorted(set(re.findall(r"`([A-Z_]+)` = ([0-9.]+[0-9]|[0-9])", PAGE)))
 NEEDED = {
     "MAX_CONNECTIONS",

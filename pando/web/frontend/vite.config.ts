@@ -9,7 +9,6 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     target: "es2022",
-    manifest: true,
   },
   worker: { format: "es" },
   test: { include: ["tests/**/*.test.ts"] },

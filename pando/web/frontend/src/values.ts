@@ -29,6 +29,17 @@ export class UnsupportedValueError extends TypeError {
 
 const codec = new ExtensionCodec();
 
+/** A `Date` on its way: the library has a type of its own for those, which Python does not read. */
+class Moment {
+  readonly bytes: Uint8Array;
+
+  constructor(date: Date) {
+    if (Number.isNaN(date.getTime())) throw new UnsupportedValueError("an invalid Date cannot travel");
+    // As Python's ISO format in UTC, its fold, and no name of a time zone.
+    this.bytes = new TextEncoder().encode(`${date.toISOString().replace("Z", "+00:00")}|0|`);
+  }
+}
+
 function register(
   type: number,
   toBytes: (value: unknown) => Uint8Array | null,
@@ -53,7 +64,7 @@ register(Extension.FROZENSET, never, (bytes) => new Set(decode(bytes) as unknown
 register(Extension.COMPLEX, never, decode);
 register(
   Extension.DATETIME,
-  (value) => (value instanceof Date ? dateToBytes(value) : null),
+  (value) => (value instanceof Moment ? value.bytes : null),
   (bytes) => dateFromText(text(bytes)),
 );
 register(Extension.DATE, never, (bytes) => new Date(`${text(bytes)}T00:00:00Z`));
@@ -105,7 +116,8 @@ function portable(value: unknown, depth: number): unknown {
     default:
       return value;
   }
-  if (value === null || value instanceof Date || ArrayBuffer.isView(value)) return value;
+  if (value === null || ArrayBuffer.isView(value)) return value;
+  if (value instanceof Date) return new Moment(value);
   if (depth >= MAX_DEPTH) throw new UnsupportedValueError("nested too deeply to travel");
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   if (value instanceof Set) return new Set([...value].map((each) => portable(each, depth + 1)));
@@ -156,12 +168,6 @@ function bigIntToBytes(value: bigint): Uint8Array {
 function bigIntFromBytes(bytes: Uint8Array): bigint {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return BigInt.asIntN(8 * bytes.length, BigInt(`0x${hex || "0"}`));
-}
-
-/** As Python's ISO format in UTC, its fold, and no name of a time zone. */
-function dateToBytes(date: Date): Uint8Array {
-  if (Number.isNaN(date.getTime())) throw new UnsupportedValueError("an invalid Date cannot travel");
-  return new TextEncoder().encode(`${date.toISOString().replace("Z", "+00:00")}|0|`);
 }
 
 /** The moment; one without a time zone is taken for one in UTC. */

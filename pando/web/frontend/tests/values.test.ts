@@ -61,6 +61,7 @@ describe("values to Python", () => {
   test("a Date is the moment", () => {
     const moment = new Date("2026-11-24T10:20:30.456Z");
     expect(decode(encode(moment))).toEqual(moment);
+    expect(hexOf(encode(moment)).slice(0, 6)).toBe("c72006");
   });
   test.each([[() => 1], [Symbol("x")], [[() => 1]], [new Date(NaN)]])("%s cannot travel", (value) => {
     expect(() => encode(value)).toThrow(UnsupportedValueError);

@@ -1,0 +1,38 @@
+/** What computes inside a worker: one for each language. */
+
+import { computeBatch, type Part } from "./batch";
+import { describe, load, readPackage } from "./javascript";
+
+export interface Engine {
+  /** Take a packed function; throws `Refusal` where it cannot be loaded. */
+  load(packed: Uint8Array): Promise<void>;
+  /** Apply it to each item; `flush` is given results as they come. */
+  compute(items: Uint8Array, flush: (part: Part) => void): Promise<void>;
+}
+
+/** The function cannot be loaded here, and why. */
+export class Refusal extends Error {
+  constructor(
+    readonly reason: string,
+    readonly traceback: string,
+  ) {
+    super(reason);
+  }
+}
+
+export class JavaScriptEngine implements Engine {
+  private call: (item: unknown) => unknown = () => undefined;
+
+  async load(packed: Uint8Array): Promise<void> {
+    try {
+      this.call = load(readPackage(packed));
+    } catch (error) {
+      const { type, reason, traceback } = describe(error);
+      throw new Refusal(`the function cannot be loaded: ${type}: ${reason}`, traceback);
+    }
+  }
+
+  compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
+    return computeBatch(this.call, items, flush);
+  }
+}

@@ -1,0 +1,90 @@
+/** What the node and the workers that run the function say to each other, and how it is checked. */
+
+import type { Failure, Failures } from "../messages";
+
+/** What starts Python in a worker. Bytes, since a sandboxed worker fetches nothing itself. */
+export interface PythonAssets {
+  /** Pyodide's program, an ES module, as text. */
+  program: string;
+  wasm: WebAssembly.Module;
+  standardLibrary: ArrayBuffer;
+  /** Wheels, and Pando's own modules, to be unpacked. */
+  packages: { format: "wheel" | "zip"; data: ArrayBuffer }[];
+}
+
+export type Language = "python" | "javascript";
+
+/** From the sandbox to a worker it has started, first of all. */
+export interface Opening {
+  port: MessagePort;
+  python: PythonAssets | null;
+}
+
+export type ToWorker =
+  | { do: "load"; package: Uint8Array }
+  | { do: "compute"; batch: number; items: Uint8Array };
+
+export type FromWorker =
+  | { is: "ready" }
+  | { is: "refused"; reason: string; traceback: string }
+  | { is: "results"; batch: number; count: number; values: Uint8Array; failures: Failures; seconds: number }
+  | { is: "done"; batch: number };
+
+/** From the node to the sandbox. */
+export type ToSandbox =
+  | { do: "start"; worker: number; language: Language; port: MessagePort }
+  | { do: "end"; worker: number }
+  | { do: "ping" };
+
+export type FromSandbox = { is: "failed"; worker: number; reason: string } | { is: "pong" };
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isText = (value: unknown): value is string => typeof value === "string";
+
+/**
+ * What a worker or the sandbox says, or null where it makes no sense: the user's code runs there
+ * and can say anything.
+ */
+export function checkFromWorker(message: unknown): FromWorker | null {
+  if (typeof message !== "object" || message === null || !("is" in message)) return null;
+  const said = message as Record<string, unknown>;
+  switch (said["is"]) {
+    case "ready":
+      return { is: "ready" };
+    case "refused": {
+      const { reason, traceback } = said;
+      return isText(reason) && isText(traceback) ? { is: "refused", reason, traceback } : null;
+    }
+    case "done":
+      return isCount(said["batch"]) ? { is: "done", batch: said["batch"] } : null;
+    case "results": {
+      const { batch, count, values, seconds } = said;
+      const failures = checkFailures(said["failures"], count);
+      const fits = isCount(batch) && isCount(count) && values instanceof Uint8Array;
+      if (!fits || failures === null || typeof seconds !== "number" || !(seconds >= 0)) return null;
+      return { is: "results", batch, count, values, failures, seconds: Math.min(seconds, 1e9) };
+    }
+    default:
+      return null;
+  }
+}
+
+function checkFailures(failures: unknown, count: unknown): Failures | null {
+  if (!(failures instanceof Map)) return null;
+  const checked = new Map<number, Failure>();
+  for (const [place, why] of failures as Map<unknown, Record<string, unknown>>) {
+    const { type, reason, traceback } = why ?? {};
+    if (!isCount(place) || place >= Number(count)) return null;
+    if (!isText(type) || !isText(reason) || !isText(traceback)) return null;
+    checked.set(place, { type, reason, traceback, device: "" });
+  }
+  return checked;
+}
+
+export function checkFromSandbox(message: unknown): FromSandbox | null {
+  if (typeof message !== "object" || message === null) return null;
+  const { is, worker, reason } = message as Record<string, unknown>;
+  if (is === "pong") return { is };
+  if (is === "failed" && isCount(worker) && isText(reason)) return { is, worker, reason };
+  return null;
+}

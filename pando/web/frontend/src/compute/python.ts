@@ -1,0 +1,96 @@
+/** Python in a worker: Pyodide, started from bytes, without fetching anything. */
+
+import { decode as unpack } from "@msgpack/msgpack";
+import { loadPyodide, type PyodideAPI } from "pyodide";
+
+import type { Failure } from "../messages";
+import type { Part } from "./batch";
+import { type Engine, Refusal } from "./engine";
+import type { PythonAssets } from "./protocol";
+
+/** Where Pyodide believes that it is served; nothing is asked there. */
+const NOWHERE = "https://pando.invalid/";
+const STANDARD_LIBRARY = `${NOWHERE}python_stdlib.zip`;
+
+/** What `pando.worker.tab` offers. */
+interface Tab {
+  load(packed: Uint8Array): string | undefined;
+  compute(items: Uint8Array, flush: Flush): Promise<void> | undefined;
+}
+
+type Flush = (count: number, values: Uint8Array, failures: Uint8Array, seconds: number) => void;
+
+export class PythonEngine implements Engine {
+  private constructor(private readonly tab: Tab) {}
+
+  static async start(assets: PythonAssets): Promise<PythonEngine> {
+    const pyodide = await withoutNetwork(assets, () => start(assets));
+    const sitePackages = pyodide.runPython("import site; site.getsitepackages()[0]") as string;
+    for (const { format, data } of assets.packages) {
+      pyodide.unpackArchive(data, format, { extractDir: sitePackages });
+    }
+    return new PythonEngine(pyodide.pyimport("pando.worker.tab") as unknown as Tab);
+  }
+
+  async load(packed: Uint8Array): Promise<void> {
+    const refusal = this.tab.load(packed);
+    if (refusal === undefined) return;
+    const [reason, traceback] = JSON.parse(refusal) as [string, string];
+    throw new Refusal(reason, traceback);
+  }
+
+  async compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
+    await this.tab.compute(items, (count, values, failures, seconds) => {
+      flush({ count, values: values as Uint8Array<ArrayBuffer>, failures: readFailures(failures), seconds });
+    });
+  }
+}
+
+/** Failures as `pando.messages` encodes them. */
+function readFailures(bytes: Uint8Array): Map<number, Failure> {
+  const fields = unpack(bytes) as Record<string, [string, string, string]>;
+  return new Map(
+    Object.entries(fields).map(([place, [type, reason, traceback]]) => [
+      Number(place),
+      { type, reason, traceback, device: "" },
+    ]),
+  );
+}
+
+async function start(assets: PythonAssets): Promise<PyodideAPI> {
+  const url = URL.createObjectURL(new Blob([assets.program], { type: "text/javascript" }));
+  try {
+    const program = (await import(/* @vite-ignore */ url)) as { default: unknown };
+    return await loadPyodide({
+      indexURL: NOWHERE,
+      stdLibURL: STANDARD_LIBRARY,
+      lockFileContents: JSON.stringify({
+        info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten", version: "0", python: "3.14" },
+        packages: {},
+      }),
+      createPyodideModule: program.default,
+      // Each worker has to have hashes and random numbers of its own.
+      env: { HOME: "/home/pyodide", PYTHONUNBUFFERED: "1" },
+    } as Parameters<typeof loadPyodide>[0]);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+/** While Pyodide starts, what it fetches and compiles is what is here already. */
+async function withoutNetwork<T>(assets: PythonAssets, body: () => Promise<T>): Promise<T> {
+  const { fetch, WebAssembly: wasm } = globalThis;
+  const { instantiateStreaming } = wasm;
+  globalThis.fetch = (input) =>
+    Promise.resolve(new Response(String(input) === STANDARD_LIBRARY ? assets.standardLibrary : null));
+  wasm.instantiateStreaming = async (_, imports) => ({
+    module: assets.wasm,
+    instance: await wasm.instantiate(assets.wasm, imports),
+  });
+  try {
+    return await body();
+  } finally {
+    globalThis.fetch = fetch;
+    wasm.instantiateStreaming = instantiateStreaming;
+  }
+}

@@ -1,0 +1,63 @@
+/** The program of a worker that runs the function, inside the sandbox. */
+
+import { type Engine, JavaScriptEngine, Refusal } from "./engine";
+import type { FromWorker, Opening, ToWorker } from "./protocol";
+import { PythonEngine } from "./python";
+
+const say = (port: MessagePort, message: FromWorker, transfer: Transferable[] = []): void =>
+  port.postMessage(message, transfer);
+
+// A worker that ends itself would keep its items for ever: nobody could tell it from a busy one.
+Object.defineProperty(globalThis, "close", {
+  value: () => {
+    throw new Error("a Pando worker does not close itself");
+  },
+});
+
+onmessage = ({ data }: MessageEvent<Opening>) => {
+  onmessage = null;
+  void serve(data.port, data.python);
+};
+
+async function serve(port: MessagePort, python: Opening["python"]): Promise<void> {
+  let engine: Engine | null = null;
+  let earlier = Promise.resolve();
+  const make = python ? PythonEngine.start(python) : Promise.resolve(new JavaScriptEngine());
+  const starting = make.then((made) => void (engine = made));
+  port.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+    earlier = earlier.then(async () => {
+      try {
+        await starting;
+        await handle(port, engine!, data);
+      } catch (error) {
+        report(error);
+      }
+    });
+  };
+  await starting.catch(report);
+}
+
+async function handle(port: MessagePort, engine: Engine, message: ToWorker): Promise<void> {
+  if (message.do === "load") {
+    try {
+      await engine.load(message.package);
+      say(port, { is: "ready" });
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      say(port, { is: "refused", reason: error.reason, traceback: error.traceback });
+    }
+    return;
+  }
+  const { batch } = message;
+  await engine.compute(message.items, ({ values, ...part }) =>
+    say(port, { is: "results", batch, values, ...part }, [values.buffer]),
+  );
+  say(port, { is: "done", batch });
+}
+
+/** What breaks the engine itself, such as memory that is used up, ends this worker. */
+function report(error: unknown): void {
+  setTimeout(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,127 @@
+/** The workers of this tab, as the node has them: started in the sandbox, each with a port. */
+
+import { checkFromSandbox, checkFromWorker, type FromWorker, type Language, type ToSandbox, type ToWorker } from "../compute/protocol";
+
+/** Silence of the sandbox after which it counts as lost, in milliseconds; an idle page answers at once. */
+const SANDBOX_MILLISECONDS = 6000;
+const PING_MILLISECONDS = 1500;
+/** Workers that may fail one after the other before they have computed anything. */
+const MAX_FAILED_STARTS = 3;
+
+export interface CrewEvents {
+  ready(worker: number): void;
+  said(worker: number, message: FromWorker & { is: "results" | "done" }): void;
+  lost(worker: number, reason: string): void;
+  refused(reason: string, traceback: string): void;
+  /** The sandbox itself is gone, and all workers with it. */
+  sandboxLost(): void;
+}
+
+export class Crew {
+  private readonly ports = new Map<number, MessagePort>();
+  private readonly pinging: ReturnType<typeof setInterval>;
+  private nextWorker = 1;
+  private heard = performance.now();
+  private failedStarts = 0;
+  private size = 0;
+
+  constructor(
+    private readonly control: MessagePort,
+    private readonly language: Language,
+    private readonly packed: Uint8Array,
+    private readonly events: CrewEvents,
+  ) {
+    control.onmessage = ({ data }: MessageEvent<unknown>) => this.hear(data);
+    this.pinging = setInterval(() => this.ping(), PING_MILLISECONDS);
+  }
+
+  /** Have so many workers. */
+  resize(size: number): void {
+    this.size = size;
+    for (const worker of [...this.ports.keys()].slice(size)) this.end(worker, "there are fewer workers now");
+    while (this.ports.size < size) this.start();
+  }
+
+  tell(worker: number, message: ToWorker, transfer: Transferable[] = []): void {
+    this.ports.get(worker)?.postMessage(message, transfer);
+  }
+
+  /** End a worker at once, and start another in its place. */
+  replace(worker: number, reason: string): void {
+    this.end(worker, reason);
+    this.resize(this.size);
+  }
+
+  endAll(): void {
+    clearInterval(this.pinging);
+    this.size = 0;
+    for (const worker of [...this.ports.keys()]) this.end(worker, "stopped");
+  }
+
+  private order(order: ToSandbox, transfer: Transferable[] = []): void {
+    this.control.postMessage(order, transfer);
+  }
+
+  private start(): void {
+    const worker = this.nextWorker++;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = ({ data }: MessageEvent<unknown>) => this.listen(worker, data);
+    this.ports.set(worker, port1);
+    this.order({ do: "start", worker, language: this.language, port: port2 }, [port2]);
+    this.tell(worker, { do: "load", package: this.packed });
+  }
+
+  private end(worker: number, reason: string): void {
+    const port = this.ports.get(worker);
+    if (port === undefined) return;
+    port.close();
+    this.ports.delete(worker);
+    this.order({ do: "end", worker });
+    this.events.lost(worker, reason);
+  }
+
+  private listen(worker: number, data: unknown): void {
+    const message = checkFromWorker(data);
+    if (!this.ports.has(worker)) return;
+    if (message === null) {
+      this.replace(worker, "the worker does not speak as one");
+      return;
+    }
+    switch (message.is) {
+      case "ready":
+        this.failedStarts = 0;
+        this.events.ready(worker);
+        break;
+      case "refused":
+        this.events.refused(message.reason, message.traceback);
+        break;
+      default:
+        this.events.said(worker, message);
+    }
+  }
+
+  private hear(data: unknown): void {
+    this.heard = performance.now();
+    const message = checkFromSandbox(data);
+    if (message?.is !== "failed" || !this.ports.has(message.worker)) return;
+    this.failedStarts += 1;
+    if (this.failedStarts > MAX_FAILED_STARTS * this.size) {
+      this.events.refused(`workers cannot be kept alive in this browser: ${message.reason}`, "");
+    } else {
+      this.replace(message.worker, message.reason);
+    }
+  }
+
+  private ping(): void {
+    const now = performance.now();
+    // A tab that was frozen has not heard anything for long, and its sandbox neither.
+    if (now - this.heard > SANDBOX_MILLISECONDS + 2 * PING_MILLISECONDS) {
+      this.heard = now;
+    } else if (now - this.heard > SANDBOX_MILLISECONDS) {
+      this.endAll();
+      this.events.sandboxLost();
+      return;
+    }
+    this.order({ do: "ping" });
+  }
+}

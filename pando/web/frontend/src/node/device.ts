@@ -1,0 +1,322 @@
+/** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
+
+import { type Assigned, type Incoming, type Outgoing, VERSION } from "../messages";
+import { MalformedError } from "../raw";
+import { type Channel, ChannelClosedError } from "../tree/channel";
+import { Link } from "../tree/link";
+import { RefusedError, Work, type WorkEvents } from "./work";
+
+const FIRST_PAUSE_SECONDS = 1;
+/** Pauses between two tries to connect grow to this. */
+const LONGEST_PAUSE_SECONDS = 15;
+/** How long leaving in order may take: what is finished is delivered first. */
+const LEAVE_MILLISECONDS = 1000;
+/** How long a parent may take to answer. */
+const WELCOME_MILLISECONDS = 5000;
+/** Addresses of one parent that are tried. */
+const MAX_TRIED = 8;
+
+export type State = "connecting" | "preparing" | "joining" | "computing" | "waiting" | "stopped" | "refused";
+
+export interface Figures {
+  state: State;
+  /** Words for the person at the device; empty where there is nothing to say. */
+  note: string;
+  /** Seconds until it connects again, where it waits for that. */
+  retry: number;
+  function: string;
+  workers: number;
+  results: number;
+  failures: number;
+  /** Seconds of the workers' time. */
+  computing: number;
+  /** The text of the last item that failed. */
+  failure: string;
+}
+
+export interface DeviceOptions {
+  /** Of the root, such as `ws://192.168.1.7:5000/node`. */
+  url: string;
+  token: string;
+  name: string;
+  workers: number;
+}
+
+export interface Surroundings {
+  connect(url: string): Promise<Channel>;
+  /** A new port to a new sandbox. */
+  openSandbox(): Promise<MessagePort>;
+  changed(figures: Figures): void;
+}
+
+/** The root does not let this device in. */
+class DeniedError extends Error {}
+
+export class Device {
+  private work: Work | null = null;
+  private link: Link | null = null;
+  private stopping = false;
+  private pause = FIRST_PAUSE_SECONDS;
+  private before = { results: 0, failures: 0, seconds: 0 };
+  private wake: (() => void) | null = null;
+  private shown = { state: "connecting" as State, note: "", retry: 0, failure: "" };
+
+  constructor(
+    private readonly options: DeviceOptions,
+    private readonly around: Surroundings,
+  ) {}
+
+  figures(): Figures {
+    const { work, before } = this;
+    return {
+      ...this.shown,
+      function: work?.name ?? "",
+      workers: work?.workers ?? 0,
+      results: before.results + (work?.results ?? 0),
+      failures: before.failures + (work?.failures ?? 0),
+      computing: before.seconds + (work?.seconds ?? 0),
+    };
+  }
+
+  /** Take part until stopped, or until it turns out that this device cannot. */
+  async run(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        this.show("connecting");
+        await this.takePart();
+        this.dropWork();
+        this.show("waiting", "The run is over. Waiting for the next one.");
+      } catch (error) {
+        if (error instanceof RefusedError || error instanceof DeniedError) {
+          this.dropWork();
+          this.stopping = true;
+          this.show("refused", error.message);
+          return;
+        }
+        if (!(error instanceof ChannelClosedError || error instanceof MalformedError)) throw error;
+        this.show("waiting", this.stopping ? "" : `${sentence(error.message)}`);
+      } finally {
+        this.link?.close();
+        this.link = null;
+      }
+      if (!this.stopping) await this.rest();
+    }
+    this.show("stopped");
+  }
+
+  /** Leave in order: what is running is delivered if it takes no longer than a moment. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    this.wake?.();
+    const { work, link } = this;
+    if (work !== null && link !== null && this.shown.state === "computing") {
+      await Promise.race([work.drain(), sleep(LEAVE_MILLISECONDS)]);
+      try {
+        link.send({ tag: "leaving" });
+      } catch {
+        // the parent is gone, and knows
+      }
+    }
+    this.dropWork();
+    link?.close();
+  }
+
+  private show(state: State, note = "", retry = 0): void {
+    this.shown = { ...this.shown, state, note, retry };
+    this.around.changed(this.figures());
+  }
+
+  /** Pause before connecting again, counting down. */
+  private async rest(): Promise<void> {
+    const { note } = this.shown;
+    for (let left = Math.ceil(this.pause); left > 0 && !this.stopping; left--) {
+      this.show("waiting", note, left);
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+        setTimeout(resolve, 1000);
+      });
+    }
+    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_SECONDS);
+  }
+
+  /** One stay in the tree. Returns when the run is over; a lost parent is thrown. */
+  private async takePart(): Promise<void> {
+    const root = await this.open(this.options.url);
+    const { work } = this;
+    root.send(this.hello(work, { token: this.options.token }));
+    const assigned = await root.receive();
+    if (assigned.tag === "denied") throw new DeniedError(sentence(assigned.reason));
+    if (assigned.tag !== "assigned") throw new MalformedError("the root does not answer as one");
+    if (assigned.version !== VERSION) {
+      throw new DeniedError("The root speaks another version of the protocol: load this page again.");
+    }
+    if (work !== null && work.run !== assigned.run) {
+      this.dropWork();
+      throw new ChannelClosedError("another run has begun");
+    }
+    const ready = work ?? (await this.prepare(assigned, root));
+    root.send({ tag: "ready" });
+    this.show("joining");
+    await this.join(ready, root, assigned);
+  }
+
+  private async open(url: string): Promise<Link> {
+    const link = new Link(await this.around.connect(url));
+    this.link = link;
+    if (this.stopping) link.close();
+    return link;
+  }
+
+  private hello(work: Work | null, ticketOrToken: { token?: string; ticket?: string }): Outgoing {
+    return {
+      tag: "hello",
+      version: VERSION,
+      name: this.options.name,
+      workers: this.options.workers,
+      node: work?.node ?? new Uint8Array(0),
+      run: work?.run ?? "",
+      token: "",
+      ticket: "",
+      ...ticketOrToken,
+    };
+  }
+
+  private async prepare(assigned: Assigned, root: Link): Promise<Work> {
+    this.show("preparing");
+    const { name, workers } = this.options;
+    const events: WorkEvents = {
+      failed: (text) => {
+        this.shown.failure = text;
+      },
+      sandboxLost: () => {
+        this.dropWork();
+        this.link?.close();
+      },
+    };
+    try {
+      const work = new Work(assigned, name, workers, await this.around.openSandbox(), events);
+      this.work = work;
+      await work.loaded;
+      return work;
+    } catch (error) {
+      if (error instanceof RefusedError) {
+        root.send({ tag: "refused", reason: error.reason, traceback: error.traceback });
+      }
+      throw error;
+    }
+  }
+
+  /** Take the place that the root gives, there or below. */
+  private async join(work: Work, root: Link, assigned: Assigned): Promise<void> {
+    for (;;) {
+      const answer = await root.receive();
+      if (answer.tag === "welcome") return this.compute(work, root, answer.parent, assigned);
+      if (answer.tag === "ended") return;
+      if (answer.tag === "delegated") {
+        const found = await this.findParent(work, answer);
+        if (typeof found !== "string") {
+          root.send({ tag: "joined" });
+          root.close();
+          this.link = found.link;
+          return this.compute(work, found.link, found.parent, assigned);
+        }
+        root.send({ tag: "unreachable", reason: found });
+      }
+    }
+  }
+
+  /** Connect to a parent below the root; why that is impossible, if it is. */
+  private async findParent(
+    work: Work,
+    place: { addresses: string[]; ticket: string },
+  ): Promise<{ link: Link; parent: Uint8Array } | string> {
+    let why = "it has no address";
+    for (const address of place.addresses.slice(0, MAX_TRIED)) {
+      let channel: Channel | null = null;
+      try {
+        channel = await this.around.connect(`ws://${address}/node`);
+        const link = new Link(channel);
+        link.send(this.hello(work, { ticket: place.ticket }));
+        const answer = await soon(link.receive(), WELCOME_MILLISECONDS);
+        if (answer?.tag === "welcome") return { link, parent: answer.parent };
+        why = answer?.tag === "denied" ? answer.reason : "no welcome";
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+      }
+      channel?.close();
+    }
+    return why;
+  }
+
+  /** Be the child of whoever is at the other end, until the run is over. */
+  private async compute(work: Work, link: Link, parent: Uint8Array, assigned: Assigned): Promise<void> {
+    this.show("computing");
+    this.pause = FIRST_PAUSE_SECONDS;
+    link.beat(assigned.silence);
+    const send = (message: Outgoing): void => {
+      try {
+        link.send(message);
+      } catch {
+        link.close(); // whoever reads notices, too
+      }
+    };
+    work.answerTo(send);
+    send({ tag: "want", workers: this.options.workers });
+    const reporting = setInterval(
+      () => send({ tag: "status", nodes: [work.status(parent)] }),
+      assigned.reportingInterval * 1000,
+    );
+    try {
+      for (;;) {
+        if (this.handle(work, await link.receive(), send)) return;
+      }
+    } finally {
+      clearInterval(reporting);
+      work.answerTo(null);
+    }
+  }
+
+  /** A parent's message; whether the run is over. */
+  private handle(work: Work, message: Incoming, send: (message: Outgoing) => void): boolean {
+    switch (message.tag) {
+      case "lend":
+        work.lend(message.lease, message.items);
+        return false;
+      case "recall":
+        work.recall(message.lease);
+        return false;
+      case "join":
+        // A browser takes no children in.
+        send({ tag: "offer", origin: message.origin, parent: work.node });
+        return false;
+      case "ended":
+        return true;
+      default:
+        throw new MalformedError(`an unexpected message, ${message.tag}`);
+    }
+  }
+
+  private dropWork(): void {
+    const { work, before } = this;
+    if (work === null) return;
+    before.results += work.results;
+    before.failures += work.failures;
+    before.seconds += work.seconds;
+    this.work = null;
+    work.end();
+  }
+}
+
+function sentence(text: string): string {
+  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
+function sleep(milliseconds: number): Promise<null> {
+  return new Promise((resolve) => setTimeout(() => resolve(null), milliseconds));
+}
+
+function soon<T>(promise: Promise<T>, milliseconds: number): Promise<T | null> {
+  promise.catch(() => {}); // it may still fail when nobody waits any more
+  return Promise.race([promise, sleep(milliseconds)]);
+}

@@ -1,0 +1,304 @@
+/**
+ * Who of the tab's workers computes what: the parent's leases in, batches and answers out.
+ *
+ * No I/O and no clock of its own: a method is told what happened, and `take` gives what to do.
+ */
+
+import type { Failures, Outgoing } from "../messages";
+import { findElements, joinArray } from "../raw";
+
+/** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
+export const TARGET_SECONDS = 0.03;
+/** A batch is at most so many times larger than the worker's largest before. */
+export const GROWTH = 8;
+/** A second batch waits in a worker only where the first takes no longer than this. */
+export const QUEUED_SECONDS = 0.06;
+/** Weight of the newest results in a worker's mean time of an item. */
+const SMOOTHING = 0.5;
+
+/** Items for a worker, as one encoded array. */
+export interface Batch {
+  number: number;
+  items: Uint8Array<ArrayBuffer>;
+}
+
+export type Action =
+  | { do: "send"; message: Outgoing }
+  | { do: "compute"; worker: number; batch: Batch }
+  | { do: "replace"; worker: number };
+
+/** Results of consecutive items of a batch. */
+export interface PartOfBatch {
+  count: number;
+  values: Uint8Array;
+  failures: Failures;
+  seconds: number;
+}
+
+/** Consecutive items of a lease. `lease` is null where the parent that lent them is lost. */
+class Stretch {
+  constructor(
+    public lease: number | null,
+    readonly offset: number,
+    private readonly bytes: Uint8Array,
+    private readonly places: Uint32Array,
+    private readonly first: number,
+    readonly count: number,
+  ) {}
+
+  static of(lease: number, items: Uint8Array): Stretch {
+    const places = findElements(items);
+    return new Stretch(lease, 0, items, places, 0, places.length - 1);
+  }
+
+  /** The items from `from` on, at most `count` of them. */
+  slice(from: number, count: number): Stretch {
+    const kept = Math.min(count, this.count - from);
+    return new Stretch(this.lease, this.offset + from, this.bytes, this.places, this.first + from, kept);
+  }
+
+  encode(): Uint8Array<ArrayBuffer> {
+    const { bytes, places, first, count } = this;
+    return joinArray(count, [bytes.subarray(places[first], places[first + count])]);
+  }
+}
+
+/** A batch that a worker has, and how much of it is done. */
+interface Running {
+  number: number;
+  stretch: Stretch;
+  done: number;
+}
+
+interface Worker {
+  batches: Running[];
+  itemSeconds: number | null;
+  largest: number;
+  /** When the first of its batches began, or gave its last results. */
+  since: number;
+  ending: "" | "timeout";
+}
+
+export class Lending {
+  private readonly workers = new Map<number, Worker>();
+  private waiting: Stretch[] = [];
+  /** Items of batches whose worker was lost: one of them did it, so each goes alone. */
+  private suspects: Stretch[] = [];
+  private actions: Action[] = [];
+  private nextNumber = 1;
+  private paused = false;
+  results = 0;
+  seconds = 0;
+
+  /**
+   * @param now - the time, in seconds.
+   * @param timeout - seconds that an item may take, if there is a limit.
+   * @param device - what this node is called in failures.
+   */
+  constructor(
+    private readonly now: () => number,
+    private readonly timeout: number | null,
+    private readonly device: string,
+  ) {}
+
+  /** What is to be done now; each action is given once. */
+  take(): Action[] {
+    const actions = this.actions;
+    this.actions = [];
+    return actions;
+  }
+
+  get busy(): boolean {
+    return [...this.workers.values()].some((worker) => worker.batches.length > 0);
+  }
+
+  // ---- the parent ----
+
+  lend(lease: number, items: Uint8Array): void {
+    this.waiting.push(Stretch.of(lease, items));
+    if (this.paused) this.giveBack();
+    else this.pump();
+  }
+
+  /** The parent wants back what has not been started of a lease. */
+  recall(lease: number): void {
+    const wanted = (stretch: Stretch): boolean => stretch.lease === lease;
+    this.waiting.filter(wanted).forEach((stretch) => this.return(stretch));
+    this.waiting = this.waiting.filter((stretch) => !wanted(stretch));
+  }
+
+  /** Start nothing more, and give back what waits. */
+  pause(): void {
+    this.paused = true;
+    this.giveBack();
+  }
+
+  /** The parent is lost, and what it has lent is not this node's any more. */
+  forget(): void {
+    this.waiting = [];
+    this.suspects = [];
+    for (const { batches } of this.workers.values()) {
+      for (const { stretch } of batches) stretch.lease = null;
+    }
+    this.actions = this.actions.filter((action) => action.do !== "send");
+    this.paused = false;
+  }
+
+  // ---- the workers ----
+
+  addWorker(id: number): void {
+    this.workers.set(id, { batches: [], itemSeconds: null, largest: 0, since: this.now(), ending: "" });
+    this.pump();
+  }
+
+  /** A worker is gone. The item that it was running is blamed where it is known which it was. */
+  removeWorker(id: number, reason: string): void {
+    const worker = this.workers.get(id);
+    if (worker === undefined) return;
+    this.workers.delete(id);
+    const [current, ...queued] = worker.batches;
+    for (const { stretch } of queued) this.requeue(stretch);
+    if (current !== undefined) this.lose(current, reason, worker.ending === "timeout");
+    this.pump();
+  }
+
+  /** Results of a worker, those behind the ones it has given before. False where they make no sense. */
+  addResults(id: number, batch: number, part: PartOfBatch): boolean {
+    const worker = this.workers.get(id);
+    const current = worker?.batches[0];
+    if (worker === undefined || current === undefined || current.number !== batch) return false;
+    if (part.count < 1 || part.count > current.stretch.count - current.done) return false;
+    const { lease, offset } = current.stretch;
+    if (lease !== null) {
+      const { values, failures, seconds } = part;
+      const message = { lease, offset: offset + current.done, seconds, values, failures: this.signed(failures) };
+      this.actions.push({ do: "send", message: { tag: "results", ...message } });
+      this.results += part.count;
+      this.seconds += part.seconds;
+    }
+    current.done += part.count;
+    worker.since = this.now();
+    this.measure(worker, part);
+    return true;
+  }
+
+  /** A worker has ended a batch; what it has not done of it waits again. */
+  finish(id: number, batch: number): boolean {
+    const worker = this.workers.get(id);
+    const current = worker?.batches[0];
+    if (worker === undefined || current === undefined || current.number !== batch) return false;
+    worker.batches.shift();
+    worker.since = this.now();
+    const { stretch, done } = current;
+    if (done < stretch.count) this.requeue(stretch.slice(done, stretch.count));
+    this.pump();
+    return true;
+  }
+
+  /** End workers whose item takes too long. */
+  checkTime(): void {
+    if (this.timeout === null) return;
+    for (const [id, worker] of this.workers) {
+      const overdue = worker.batches.length > 0 && this.now() - worker.since > this.timeout;
+      if (overdue && worker.ending === "") {
+        worker.ending = "timeout";
+        this.actions.push({ do: "replace", worker: id });
+      }
+    }
+  }
+
+  // ---- inside ----
+
+  private signed(failures: Failures): Failures {
+    if (failures.size === 0) return failures;
+    return new Map([...failures].map(([place, why]) => [place, { ...why, device: this.device }]));
+  }
+
+  private measure(worker: Worker, part: PartOfBatch): void {
+    const itemSeconds = Math.max(part.seconds, 0) / part.count;
+    worker.itemSeconds ??= itemSeconds;
+    worker.itemSeconds += SMOOTHING * (itemSeconds - worker.itemSeconds);
+    worker.largest = Math.max(worker.largest, part.count);
+  }
+
+  private lose(lost: Running, reason: string, tooLong: boolean): void {
+    const rest = lost.stretch.slice(lost.done, lost.stretch.count);
+    const { lease, offset } = rest;
+    if (lease === null || rest.count === 0) return;
+    if (rest.count > 1) {
+      for (let i = 0; i < rest.count; i++) this.suspects.push(rest.slice(i, 1));
+    } else if (tooLong) {
+      const why = { type: "TimeoutError", reason: `it took longer than ${this.timeout} s`, traceback: "" };
+      const failures = new Map([[0, { ...why, device: this.device }]]);
+      const values = joinArray(1, [new Uint8Array([0xc0])]);
+      this.actions.push({
+        do: "send",
+        message: { tag: "results", lease, offset, seconds: this.timeout ?? 0, values, failures },
+      });
+    } else {
+      this.actions.push({ do: "send", message: { tag: "struck", lease, offset, reason } });
+    }
+    if (this.paused) this.giveBack();
+  }
+
+  private requeue(stretch: Stretch): void {
+    if (stretch.lease === null || stretch.count === 0) return;
+    this.waiting.unshift(stretch);
+    if (this.paused) this.giveBack();
+  }
+
+  private giveBack(): void {
+    for (const stretch of [...this.waiting, ...this.suspects]) this.return(stretch);
+    this.waiting = [];
+    this.suspects = [];
+  }
+
+  private return({ lease, offset, count }: Stretch): void {
+    if (lease === null) return;
+    this.actions.push({ do: "send", message: { tag: "returned", lease, offset, count } });
+  }
+
+  /** Hand out what waits: first to whoever has nothing, then a second batch where batches are short. */
+  private pump(): void {
+    if (this.paused) return;
+    for (const [id, worker] of this.workers) {
+      if (worker.batches.length > 0 || worker.ending !== "") continue;
+      const suspect = this.suspects.shift();
+      if (suspect !== undefined) this.start(id, worker, suspect);
+      else this.feed(id, worker);
+    }
+    if (this.suspects.length > 0) return;
+    for (const [id, worker] of this.workers) {
+      if (worker.batches.length === 1 && worker.ending === "" && this.mayQueue(worker)) this.feed(id, worker);
+    }
+  }
+
+  private mayQueue({ itemSeconds, batches }: Worker): boolean {
+    const count = batches[0]?.stretch.count ?? 0;
+    return itemSeconds !== null && itemSeconds * count <= QUEUED_SECONDS;
+  }
+
+  private feed(id: number, worker: Worker): void {
+    const next = this.waiting[0];
+    if (next === undefined) return;
+    const size = Math.min(this.batchSize(worker), next.count);
+    if (size === next.count) this.waiting.shift();
+    else this.waiting[0] = next.slice(size, next.count);
+    this.start(id, worker, next.slice(0, size));
+  }
+
+  private batchSize({ itemSeconds, largest }: Worker): number {
+    if (itemSeconds === null) return 1;
+    const waiting = this.waiting.reduce((sum, stretch) => sum + stretch.count, 0);
+    const share = Math.ceil(waiting / this.workers.size);
+    const wanted = Math.min(TARGET_SECONDS / Math.max(itemSeconds, 1e-9), largest * GROWTH);
+    return Math.max(1, Math.min(Math.floor(wanted), share));
+  }
+
+  private start(id: number, worker: Worker, stretch: Stretch): void {
+    const number = this.nextNumber++;
+    if (worker.batches.length === 0) worker.since = this.now();
+    worker.batches.push({ number, stretch, done: 0 });
+    this.actions.push({ do: "compute", worker: id, batch: { number, items: stretch.encode() } });
+  }
+}

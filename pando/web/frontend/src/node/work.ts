@@ -1,0 +1,188 @@
+/** What a tab has for one run: its workers and what they compute, which outlives a lost parent. */
+
+import { decode as unpack } from "@msgpack/msgpack";
+
+import type { FromWorker, Language } from "../compute/protocol";
+import type { Assigned, NodeStatus, Outgoing } from "../messages";
+import { split } from "../raw";
+import { ChannelClosedError } from "../tree/channel";
+import { Crew } from "./crew";
+import { Lending } from "./lending";
+
+/** How often it is looked whether an item takes too long, in milliseconds. */
+const WATCH_MILLISECONDS = 100;
+
+/** The function cannot be run in this tab, and why. */
+export class RefusedError extends Error {
+  override name = "RefusedError";
+
+  constructor(
+    readonly reason: string,
+    readonly traceback: string,
+  ) {
+    super(reason);
+  }
+}
+
+export interface WorkEvents {
+  /** An item has failed: what is shown of it. */
+  failed(text: string): void;
+  sandboxLost(): void;
+}
+
+export class Work {
+  readonly run: string;
+  readonly node: Uint8Array;
+  readonly name: string;
+  readonly language: Language;
+  failures = 0;
+  private readonly lending: Lending;
+  private readonly crew: Crew;
+  private readonly ready = new Set<number>();
+  private readonly watching: ReturnType<typeof setInterval>;
+  private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
+  private send: ((message: Outgoing) => void) | null = null;
+  private drained: (() => void) | null = null;
+  /** Settles when the function is loaded in a worker; rejects with `RefusedError`. */
+  readonly loaded: Promise<void>;
+
+  constructor(
+    assigned: Assigned,
+    private readonly device: string,
+    private readonly size: number,
+    control: MessagePort,
+    events: WorkEvents,
+  ) {
+    this.run = assigned.run;
+    this.node = assigned.node;
+    this.name = assigned.name;
+    this.language = languageOf(assigned.function);
+    this.lending = new Lending(() => performance.now() / 1000, assigned.timeout, device);
+    this.loaded = new Promise((resolve, reject) => {
+      this.settleLoaded = { resolve, reject };
+    });
+    this.loaded.catch(() => {}); // whoever waits for it hears of it
+    this.crew = new Crew(control, this.language, assigned.function, {
+      ready: (worker) => this.workerReady(worker),
+      said: (worker, message) => this.hear(worker, message, events),
+      lost: (worker, reason) => {
+        this.ready.delete(worker);
+        this.lending.removeWorker(worker, reason);
+        this.act();
+      },
+      refused: (reason, traceback) => {
+        this.crew.endAll();
+        this.settleLoaded?.reject(new RefusedError(reason, traceback));
+      },
+      sandboxLost: () => events.sandboxLost(),
+    });
+    this.watching = setInterval(() => {
+      this.lending.checkTime();
+      this.act();
+    }, WATCH_MILLISECONDS);
+    this.crew.resize(size);
+  }
+
+  get results(): number {
+    return this.lending.results;
+  }
+
+  get seconds(): number {
+    return this.lending.seconds;
+  }
+
+  get workers(): number {
+    return this.ready.size;
+  }
+
+  /** Answers go to this parent from now on; null where there is none. */
+  answerTo(send: ((message: Outgoing) => void) | null): void {
+    if (this.send !== null && send === null) this.lending.forget();
+    this.send = send;
+  }
+
+  lend(lease: number, items: Uint8Array): void {
+    this.lending.lend(lease, items);
+    this.act();
+  }
+
+  recall(lease: number): void {
+    this.lending.recall(lease);
+    this.act();
+  }
+
+  /** Give back what has not been started, and settle when what is running is delivered. */
+  drain(): Promise<void> {
+    this.lending.pause();
+    this.act();
+    return new Promise((resolve) => {
+      this.drained = resolve;
+      this.act();
+    });
+  }
+
+  /** End all workers at once. */
+  end(): void {
+    clearInterval(this.watching);
+    this.settleLoaded?.reject(new ChannelClosedError("stopped"));
+    this.crew.endAll();
+  }
+
+  status(parent: Uint8Array): NodeStatus {
+    const { node, device, size, results, seconds } = this;
+    return { node, parent, name: device, workers: size, children: 0, results, seconds };
+  }
+
+  private workerReady(worker: number): void {
+    this.ready.add(worker);
+    this.settleLoaded?.resolve();
+    this.lending.addWorker(worker);
+    this.act();
+  }
+
+  private hear(worker: number, message: FromWorker & { is: "results" | "done" }, events: WorkEvents): void {
+    if (message.is === "results") this.note(message, events);
+    const fits = message.is === "results" ? this.take(worker, message) : this.lending.finish(worker, message.batch);
+    if (!fits) this.crew.replace(worker, "the worker answers what it was not asked");
+    this.act();
+  }
+
+  private take(worker: number, message: FromWorker & { is: "results" }): boolean {
+    try {
+      if (split(message.values).length !== message.count) return false;
+    } catch {
+      return false;
+    }
+    return this.lending.addResults(worker, message.batch, message);
+  }
+
+  private note(message: FromWorker & { is: "results" }, events: WorkEvents): void {
+    this.failures += message.failures.size;
+    const last = [...message.failures.values()].at(-1);
+    if (last !== undefined) events.failed(last.traceback || `${last.type}: ${last.reason}`);
+  }
+
+  /** Do what the lending says. */
+  private act(): void {
+    for (const action of this.lending.take()) {
+      if (action.do === "send") {
+        this.send?.(action.message);
+      } else if (action.do === "compute") {
+        const { number, items } = action.batch;
+        this.crew.tell(action.worker, { do: "compute", batch: number, items }, [items.buffer]);
+      } else {
+        this.crew.replace(action.worker, "it took too long");
+      }
+    }
+    if (this.drained !== null && !this.lending.busy) {
+      this.drained();
+      this.drained = null;
+    }
+  }
+}
+
+function languageOf(packed: Uint8Array): Language {
+  const tag = unpack(split(packed)[0] ?? new Uint8Array([0xc0]));
+  if (tag === "python" || tag === "javascript") return tag;
+  throw new RefusedError("browsers do not run functions of this kind", "");
+}

@@ -1,0 +1,48 @@
+/** What this device is called, and how many workers suit it. */
+
+const KEY = "pando device name";
+
+export function guessName(agent: string): string {
+  const systems: [RegExp, string][] = [
+    [/iPhone/, "iPhone"],
+    [/iPad/, "iPad"],
+    [/Android/, /Mobile/.test(agent) ? "Android phone" : "Android tablet"],
+    [/CrOS/, "Chromebook"],
+    [/Mac OS X/, "Mac"],
+    [/Windows/, "Windows PC"],
+    [/Linux/, "Linux PC"],
+  ];
+  const browsers: [RegExp, string][] = [
+    [/Firefox\//, "Firefox"],
+    [/Edg\//, "Edge"],
+    [/Chrom(e|ium)\//, "Chrome"],
+    [/Safari\//, "Safari"],
+  ];
+  const find = (table: [RegExp, string][]): string | undefined => table.find(([form]) => form.test(agent))?.[1];
+  return `${find(browsers) ?? "Browser"} on ${find(systems) ?? "a device"}`;
+}
+
+export function rememberedName(): string | null {
+  try {
+    return localStorage.getItem(KEY);
+  } catch {
+    return null; // storage may be switched off
+  }
+}
+
+export function rememberName(name: string): void {
+  try {
+    localStorage.setItem(KEY, name);
+  } catch {
+    // then it is not remembered
+  }
+}
+
+export function isPhone(agent: string): boolean {
+  return /Mobi|Android|iPhone|iPad/.test(agent);
+}
+
+/** All cores; one less on phones, which should stay usable. */
+export function suitableWorkers(cores: number, agent: string): number {
+  return Math.max(1, isPhone(agent) ? cores - 1 : cores);
+}

@@ -1,0 +1,33 @@
+/** What stands behind the `#` of the link: the token, and what the page is to do. */
+
+export interface Invitation {
+  token: string;
+  /** Start without being asked. */
+  start: boolean;
+  device: string | null;
+}
+
+/** Such as `#TOKEN`, `#TOKEN;start;device=My%20phone` or, as in old links, `#device=My phone;`. */
+export function parseInvitation(fragment: string): Invitation {
+  const invitation: Invitation = { token: "", start: false, device: null };
+  for (const part of fragment.replace(/^#/, "").split(/[;&]/)) {
+    const [key, value] = splitOnce(part);
+    if (key === "start" && value !== "false") invitation.start = true;
+    else if (key === "device" && value) invitation.device = decode(value);
+    else if (key && value === null && !invitation.token) invitation.token = key;
+  }
+  return invitation;
+}
+
+function splitOnce(part: string): [string, string | null] {
+  const at = part.indexOf("=");
+  return at < 0 ? [part, null] : [part.slice(0, at), part.slice(at + 1)];
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

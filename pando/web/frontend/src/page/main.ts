@@ -1,0 +1,95 @@
+/** The volunteer's page: it starts the node in a worker of its own, and shows what it does. */
+
+import type { FromNode, ToNode } from "../node/main";
+import { maySleep, stayAwake } from "./awake";
+import { guessName, rememberedName, rememberName, suitableWorkers } from "./device-name";
+import { parseInvitation } from "./invitation";
+import { readRun } from "./run";
+import { Sandbox } from "./sandbox";
+import { controls, FiguresView, type Mode, showMode, showProblem, showRun } from "./view";
+
+const run = readRun();
+const invitation = parseInvitation(location.hash);
+const sandbox = new Sandbox(run);
+const view = new FiguresView();
+let node: Worker | null = null;
+let mode: Mode = "idle";
+
+function setMode(next: Mode): void {
+  mode = next;
+  showMode(mode);
+  if (mode === "running") void stayAwake();
+  else void maySleep();
+}
+
+function tell(message: ToNode, transfer: Transferable[] = []): void {
+  node?.postMessage(message, transfer);
+}
+
+function start(): void {
+  if (node !== null || run.problem) return;
+  const { name, workers } = controls;
+  const device = name.value.trim() || guessName(navigator.userAgent);
+  rememberName(device);
+  showProblem("");
+  setMode("running");
+  node = new Worker(new URL("../node/main.ts", import.meta.url), { type: "module", name: "node" });
+  node.onmessage = ({ data }: MessageEvent<FromNode>) => void hear(data);
+  node.onerror = ({ message }) => end(message || "The program of this page could not be started.");
+  const url = new URL("node", location.href.replace(/[?#].*$/, "").replace(/^http/, "ws")).href;
+  const count = Math.max(1, Math.min(64, Math.round(workers.valueAsNumber) || 1));
+  tell({ do: "start", options: { url, token: invitation.token, name: device, workers: count } });
+}
+
+async function hear(message: FromNode): Promise<void> {
+  switch (message.is) {
+    case "figures":
+      view.show(message.figures, mode === "stopping" ? "running" : mode);
+      break;
+    case "stopped":
+      end("");
+      break;
+    case "sandbox wanted":
+      try {
+        const control = await sandbox.open(run.network && controls.network.checked);
+        tell({ do: "sandbox", control }, [control]);
+      } catch (error) {
+        end(`What the function needs could not be loaded: ${String(error)}`);
+      }
+  }
+}
+
+let afterwards: Mode = "idle";
+
+/** Leave the run; the node says when it has. */
+function leave(next: Mode): void {
+  if (node === null) return;
+  afterwards = next;
+  setMode("stopping");
+  tell({ do: "stop" });
+}
+
+function end(problem: string): void {
+  node?.terminate();
+  node = null;
+  sandbox.close();
+  if (problem) showProblem(problem);
+  setMode(mode === "stopping" ? afterwards : "idle");
+  afterwards = "idle";
+  view.endStay(mode);
+}
+
+showRun(run);
+controls.name.value = invitation.device ?? rememberedName() ?? guessName(navigator.userAgent);
+controls.workers.value = String(suitableWorkers(navigator.hardwareConcurrency || 1, navigator.userAgent));
+controls.start.disabled = run.problem !== "";
+controls.form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  start();
+});
+controls.pause.addEventListener("click", () => leave("paused"));
+controls.stop.addEventListener("click", () => leave("idle"));
+addEventListener("pagehide", () => tell({ do: "stop" }));
+setMode("idle");
+sandbox.prefetch();
+if (invitation.start) start();

@@ -1,0 +1,68 @@
+/** The sandbox as the page has it: a frame without rights, and what it is given. */
+
+import type { ToSandboxPage } from "../sandbox/main";
+import type { RunInfo } from "./run";
+
+type PythonFiles = NonNullable<ToSandboxPage["python"]>;
+
+export class Sandbox {
+  private frame: HTMLIFrameElement | null = null;
+  private files: Promise<PythonFiles> | null = null;
+
+  constructor(private readonly run: RunInfo) {}
+
+  /** Fetch what Python needs already now. */
+  prefetch(): void {
+    if (this.run.python === null) return;
+    this.files = fetchPython(this.run.python);
+    this.files.catch(() => {
+      this.files = null; // it is tried again when it is needed
+    });
+  }
+
+  /** A new frame in the place of an earlier one, and the port on which it takes orders. */
+  async open(network: boolean): Promise<MessagePort> {
+    this.close();
+    const frame = document.createElement("iframe");
+    frame.sandbox.add("allow-scripts");
+    frame.title = "Where the function runs";
+    frame.src = network ? "./sandbox/online" : "./sandbox";
+    const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
+    this.frame = frame;
+    document.body.append(frame);
+    if (this.files === null) this.prefetch();
+    const files = await this.files;
+    await loaded;
+    const { port1, port2 } = new MessageChannel();
+    // The frame gets copies of what it may not change for the next one.
+    const message: ToSandboxPage = { control: port2, python: files && { ...files } };
+    frame.contentWindow?.postMessage(message, "*", [port2]);
+    return port1;
+  }
+
+  close(): void {
+    this.frame?.remove();
+    this.frame = null;
+  }
+}
+
+async function fetchPython(places: NonNullable<RunInfo["python"]>): Promise<PythonFiles> {
+  const [program, wasm, standardLibrary, ...packages] = await Promise.all(
+    [places.program, places.wasm, places.standardLibrary, ...places.packages].map(fetchFile),
+  );
+  return {
+    program: new TextDecoder().decode(program),
+    wasm: wasm!,
+    standardLibrary: standardLibrary!,
+    packages: packages.map((data, i) => ({
+      data,
+      format: places.packages[i]!.endsWith(".whl") ? "wheel" : "zip",
+    })),
+  };
+}
+
+async function fetchFile(place: string): Promise<ArrayBuffer> {
+  const response = await fetch(place);
+  if (!response.ok) throw new Error(`${place} could not be loaded (${response.status})`);
+  return response.arrayBuffer();
+}

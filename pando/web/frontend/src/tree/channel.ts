@@ -1,0 +1,65 @@
+/** A channel: two nodes' link, messages in order both ways, with an end that is noticed. */
+
+export class ChannelClosedError extends Error {
+  override name = "ChannelClosedError";
+}
+
+export interface Channel {
+  /** @throws ChannelClosedError the channel has ended. */
+  send(bytes: Uint8Array<ArrayBuffer>): void;
+  /** The next message; rejects with `ChannelClosedError` when there will be none. */
+  receive(): Promise<Uint8Array>;
+  close(): void;
+}
+
+/** What both kinds of channel need: messages that wait for a reader, and an end. */
+export class Inbox {
+  private readonly waiting: Uint8Array[] = [];
+  private reader: { resolve(bytes: Uint8Array): void; reject(error: Error): void } | null = null;
+  private ended: ChannelClosedError | null = null;
+
+  get end(): ChannelClosedError | null {
+    return this.ended;
+  }
+
+  put(bytes: Uint8Array): void {
+    if (this.reader === null) {
+      this.waiting.push(bytes);
+    } else {
+      this.reader.resolve(bytes);
+      this.reader = null;
+    }
+  }
+
+  close(reason: string): void {
+    this.ended ??= new ChannelClosedError(reason);
+    this.reader?.reject(this.ended);
+    this.reader = null;
+  }
+
+  take(): Promise<Uint8Array> {
+    const first = this.waiting.shift();
+    if (first !== undefined) return Promise.resolve(first);
+    if (this.ended !== null) return Promise.reject(this.ended);
+    return new Promise((resolve, reject) => {
+      this.reader = { resolve, reject };
+    });
+  }
+}
+
+/** Two ends of a channel inside a program, for tests. */
+export function memoryChannelPair(): [Channel, Channel] {
+  const [here, there] = [new Inbox(), new Inbox()];
+  const end = (own: Inbox, other: Inbox): Channel => ({
+    send(bytes) {
+      if (own.end !== null) throw own.end;
+      other.put(bytes.slice());
+    },
+    receive: () => own.take(),
+    close() {
+      own.close("this end is closed");
+      other.close("the other end is gone");
+    },
+  });
+  return [end(here, there), end(there, here)];
+}

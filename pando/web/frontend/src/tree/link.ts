@@ -1,0 +1,67 @@
+/** A link: a channel with signs of life, and messages instead of bytes. */
+
+import { decode, encode, type Incoming, type Outgoing } from "../messages";
+import { MalformedError } from "../raw";
+import type { Channel } from "./channel";
+
+/** Signs of life sent in the time after which a silent end counts as dead. */
+const BEATS = 3;
+
+export class Link {
+  private readonly unbundled: Incoming[] = [];
+  private heard = performance.now();
+  private sent = performance.now();
+  private beating: ReturnType<typeof setInterval> | null = null;
+
+  constructor(private readonly channel: Channel) {}
+
+  /**
+   * Send signs of life from now on, and end the channel when the other end gives none.
+   *
+   * @param silence - seconds after which a silent other end is dead.
+   */
+  beat(silence: number): void {
+    this.heard = performance.now();
+    const milliseconds = silence * 1000;
+    this.beating ??= setInterval(() => {
+      const now = performance.now();
+      if (now - this.heard > milliseconds) this.close();
+      else if (now - this.sent >= milliseconds / BEATS) this.sendQuietly({ tag: "heartbeat" });
+    }, milliseconds / BEATS);
+  }
+
+  send(message: Outgoing): void {
+    this.sent = performance.now();
+    this.channel.send(encode(message));
+  }
+
+  private sendQuietly(message: Outgoing): void {
+    try {
+      this.send(message);
+    } catch {
+      this.close();
+    }
+  }
+
+  /** The next message that is no sign of life. */
+  async receive(): Promise<Incoming> {
+    for (;;) {
+      const message = this.unbundled.shift() ?? decode(await this.channel.receive());
+      this.heard = performance.now();
+      if (message.tag === "bundle") {
+        for (const each of message.messages) {
+          const inner = decode(each);
+          if (inner.tag === "bundle") throw new MalformedError("a bundle inside a bundle");
+          this.unbundled.push(inner);
+        }
+      } else if (message.tag !== "heartbeat") {
+        return message;
+      }
+    }
+  }
+
+  close(): void {
+    if (this.beating !== null) clearInterval(this.beating);
+    this.channel.close();
+  }
+}

@@ -1,0 +1,72 @@
+"""What the volunteer page is told of a run."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from dataclasses import dataclass, field
+
+from . import frontend_files
+from .frontend_files import File
+
+RUN_DATA = '<script type="application/json" id="run">{}</script>'
+"""The place in the built page for what is particular to a run."""
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What the volunteer page says of a run.
+
+    Attributes:
+        function: the function's name.
+        language: ``python`` or ``javascript``.
+        asker: who asks for help.
+        network: whether the function may use the internet in browsers.
+        problem: why browsers cannot take part, if they cannot.
+        packages: wheels that the function needs, by file name.
+    """
+
+    function: str
+    language: str = "python"
+    asker: str = ""
+    network: bool = False
+    problem: str = ""
+    packages: dict[str, File] = field(default_factory=dict)
+
+    def render(self, link: str) -> str:
+        """The page, for people who found it at this link."""
+        python = None
+        if self.language == "python" and not self.problem:
+            parts = frontend_files.python_parts()
+            python = {
+                "program": parts.program,
+                "wasm": parts.wasm,
+                "standardLibrary": parts.standard_library,
+                "packages": [*parts.packages, *(f"wheels/{name}" for name in self.packages)],
+            }
+        data = json.dumps(
+            {
+                "function": self.function,
+                "language": self.language,
+                "asker": self.asker,
+                "network": self.network,
+                "problem": self.problem,
+                "python": python,
+                "command": f"pip install pando\npando-volunteer '{link}'",
+            }
+        )
+        # Nothing in it can end the element it stands in.
+        escaped = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+        page = frontend_files.read_text("index.html")
+        assert RUN_DATA in page
+        return page.replace(RUN_DATA, RUN_DATA.replace("{}", escaped))
+
+
+def default_asker() -> str:
+    """Who runs this, in words for volunteers."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return socket.gethostname()
+    return f"{user} on {socket.gethostname()}"

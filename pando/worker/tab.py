@@ -1,0 +1,134 @@
+"""What runs inside a browser's worker: the function, item after item, in Pyodide.
+
+`frontend/src/compute/python.ts` calls this module; values come and go as `pando.values` encodes
+them, and nothing is made of them in JavaScript.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from .. import values
+from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
+from ..functions.package import FunctionPackage
+from ..functions.restore import restore
+from .calling import describe_failure, is_coroutine_function, one_line, portable
+
+if TYPE_CHECKING:
+    from .speech import Failure
+
+FLUSH_SECONDS = 0.025
+"""How long a finished result may wait for the rest of its batch."""
+
+Flush = Callable[[int, Any, Any, float], None]
+"""Takes the count of results, the results and the failures, both encoded, and the time spent."""
+
+_function: Callable[[Any], Any] = lambda item: item  # noqa: E731 - until `load`
+
+
+def load(packed: Any) -> str | None:
+    """Take the function of a package. Where that fails, the reason and a traceback, as JSON.
+
+    Args:
+        packed: the package, a JavaScript buffer.
+    """
+    global _function
+    try:
+        _function = restore(FunctionPackage.from_bytes(packed.to_bytes()))
+    except FunctionError as error:
+        return json.dumps([portable(str(error)), ""])
+    except BaseException as error:
+        text = "".join(traceback.format_exception(error))
+        reason = f"the function cannot be loaded: {one_line(error)}"
+        return json.dumps([portable(reason), portable(text)])
+    return None
+
+
+def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
+    """Apply the function to each item; `flush` is given results as they come.
+
+    Args:
+        items: an encoded list, a JavaScript buffer.
+
+    Returns:
+        None when all is done; where the function is ``async def``, what to wait for.
+    """
+    results = _Results(flush)
+    try:
+        decoded = values.decode(items.to_bytes())
+    except MalformedValueError as error:
+        # Whoever has lent them decoded them, or passed them on as they were.
+        raise RuntimeError(f"items that cannot be decoded: {error}") from None
+    if is_coroutine_function(_function):
+        return _compute_coroutines(decoded, results)
+    function, due = _function, time.perf_counter() + FLUSH_SECONDS
+    clock, add = time.perf_counter, results.values.append
+    for item in decoded:
+        try:
+            add(function(item))
+        except BaseException as error:
+            results.fail(error)
+        if clock() >= due:
+            results.flush()
+            due = clock() + FLUSH_SECONDS
+    results.flush()
+    return None
+
+
+async def _compute_coroutines(items: list[Any], results: _Results) -> None:
+    for item in items:
+        try:
+            results.values.append(await _function(item))
+        except BaseException as error:
+            results.fail(error)
+        results.flush()
+
+
+class _Results:
+    """Results that have not been sent."""
+
+    def __init__(self, flush: Flush) -> None:
+        self.values: list[Any] = []
+        self._failures: dict[int, Failure] = {}
+        self._flush = flush
+        self._since = time.perf_counter()
+
+    def fail(self, error: BaseException) -> None:
+        """The next item has no result."""
+        self._failures[len(self.values)] = describe_failure(error)
+        self.values.append(None)
+
+    def flush(self) -> None:
+        """Send them."""
+        if not self.values:
+            return
+        now = time.perf_counter()
+        encoded = self._encode()
+        failures = msgpack.packb(self._failures)
+        self._flush(len(self.values), _to_js(encoded), _to_js(failures), now - self._since)
+        self.values.clear()
+        self._failures = {}
+        self._since = time.perf_counter()
+
+    def _encode(self) -> bytes:
+        try:
+            return values.encode(self.values)
+        except UnsupportedValueError:
+            for place, error in values.find_unsupported(self.values).items():
+                reason = portable(f"result: {error}")
+                self._failures[place] = ("UnsupportedValueError", reason, "")
+                self.values[place] = None
+            return values.encode(self.values)
+
+
+def _to_js(data: bytes) -> Any:
+    """A JavaScript buffer with a copy of the bytes."""
+    from pyodide.ffi import to_js
+
+    return to_js(data)
