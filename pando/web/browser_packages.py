@@ -14,8 +14,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ..errors import PandoError
 from ..cache import cache_folder
+from ..errors import PandoError
 from ..requirements import PYTHON
 from .frontend_files import TYPES, File
 
@@ -67,7 +67,8 @@ def find_packages(requirements: Iterable[str], folder: str | None = None) -> dic
     if not (cached / ".done").exists():
         _download(wanted, folder, cached)
     return {
-        wheel.name: File(wheel.read_bytes(), TYPES[".whl"]) for wheel in sorted(cached.glob("*.whl"))
+        wheel.name: File(wheel.read_bytes(), TYPES[".whl"])
+        for wheel in sorted(cached.glob("*.whl"))
     }
 
 

@@ -55,7 +55,10 @@ REFUSED = {
 
 
 def all_routes() -> set[tuple[str, str]]:
-    app = create_app(RunPage("name"), Guard(), dict, str)
+    async def describe() -> RunPage:
+        return RunPage("name")
+
+    app = create_app(describe, Guard(), dict, str)
     rules = app.url_map.iter_rules()
     return {(rule.rule, method) for rule in rules for method in rule.methods or ()} | {NODE}
 
