@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import trio
 from packaging.requirements import InvalidRequirement, Requirement
 
+from .cache import cache_folder
 from .errors import FunctionError
 from .worker.environment import Environment
 
@@ -120,7 +119,7 @@ async def prepare_environment(
 def _install(requirements: list[str], say: Callable[[str], None]) -> Environment:
     key = "\n".join([sys.version, sys.executable, *sorted(requirements)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder = _cache_folder() / "environments" / digest
+    folder = cache_folder() / "environments" / digest
     python = folder / "bin" / "python"
     done = folder / ".done"
     if not done.exists():
@@ -136,11 +135,6 @@ def _install(requirements: list[str], say: Callable[[str], None]) -> Environment
         done.touch()
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     return Environment(str(python), (str(site), *Environment().path))
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pando"
 
 
 def _check_call(command: list[str]) -> None:

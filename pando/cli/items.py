@@ -99,12 +99,12 @@ class LineSplitter:
         return self.feed(b"\n") if any(self._parts) else []
 
 
-def read_lines(file: int, parse: Parse) -> Iterator[Any]:
-    """Items from a file descriptor, one after the other."""
+def read_batches(file: int, parse: Parse) -> Iterator[list[Any]]:
+    """Items from a file descriptor, as they come."""
     splitter = LineSplitter()
     while chunk := os.read(file, CHUNK_SIZE):
-        yield from parse(splitter.feed(chunk))
-    yield from parse(splitter.end())
+        yield parse(splitter.feed(chunk))
+    yield parse(splitter.end())
 
 
 class LineSource:

@@ -1,14 +1,22 @@
-"""``--local``: items one by one in the command's own process, so that a debugger works."""
+"""``--local``: items one after the other in the command's own process.
+
+A debugger works in a Python function.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .. import values
 from ..errors import ItemError
 from ..scheduler import ResultRun
 from ..values import Unreadable
+
+if TYPE_CHECKING:
+    from ..functions.package import JavaScriptPackage
+    from ..worker.javascript import JavaScriptFunction
 
 
 def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
@@ -38,6 +46,49 @@ def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
     from ..worker.calling import describe_failure
 
     return ItemError(item, index, *describe_failure(error))
+
+
+def compute_javascript_locally(
+    package: JavaScriptPackage, batches: Iterable[list[Any]]
+) -> Iterator[ResultRun]:
+    """Runs of results of a JavaScript function, each of some milliseconds or of one item."""
+    from ..worker.javascript import JavaScriptFunction
+
+    function = JavaScriptFunction(package)
+    index = 0
+    for items in batches:
+        unsupported = values.find_unsupported(items)
+        start = 0
+        for place in [*unsupported, len(items)]:
+            yield from _compute_stretch(function, items[start:place], index + start)
+            start = place + 1
+            if place in unsupported:
+                failure = ("UnsupportedValueError", str(unsupported[place]))
+                error = ItemError(items[place], index + place, *failure)
+                yield ResultRun(index + place, [items[place]], [None], {0: error})
+        index += len(items)
+    function.close()
+
+
+def _compute_stretch(
+    function: JavaScriptFunction, items: list[Any], index: int
+) -> Iterator[ResultRun]:
+    from ..worker.computing import Batch
+    from ..worker.progress import Progress, create_file
+
+    batch = Batch(0, function.decode(values.encode(items)))
+    progress = Progress(create_file())
+    start = 0
+    while function.compute_some(batch, progress):
+        end = len(batch.results)
+        results = [values.decode(result) for result in batch.results[start:end]]
+        failures = {
+            place - start: ItemError(items[place], index + place, *batch.failures[place])
+            for place in range(start, end)
+            if place in batch.failures
+        }
+        yield ResultRun(index + start, items[start:end], results, failures)
+        start = end
 
 
 def free_standard_input() -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FunctionError, ItemError, PandoError, UsageError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ..run import ResultStream
     from ..scheduler import ResultRun
     from ..sources import Source
+    from .modules import Module
     from .output import Printout
     from .progress import Progress
 
@@ -51,16 +51,16 @@ def _run(arguments: list[str]) -> int:
         write_all(1, parsed.encode())
         return DONE
     settings, module, words, given = parsed
-    from ..functions.convention import find_function
+    from .modules import open_module
 
     with free_standard_output() as output:
-        function = find_function(module)
+        opened = open_module(module, as_text=not settings.json)
         _explain(given)
         if not settings.stdin and not words:
             say("there are no items, so nothing is done; name some behind MODULE, or use --stdin")
             return DONE
         port_given = "port" in given
-        return Command(settings, function, words, output, module, port_given=port_given).run()
+        return Command(settings, opened, words, output, port_given=port_given).run()
 
 
 def _explain(given: list[str]) -> None:
@@ -75,15 +75,14 @@ def _explain(given: list[str]) -> None:
 
 
 class Command:
-    """One use of the command: its settings, its function, its items, and where results go."""
+    """One use of the command: its settings, its module, its items, and where results go."""
 
     def __init__(
         self,
         settings: Settings,
-        function: Callable[[Any], Any],
+        module: Module,
         words: list[str],
         output: int,
-        module: str,
         *,
         port_given: bool,
     ) -> None:
@@ -91,12 +90,11 @@ class Command:
         from .output import choose_format
 
         self._settings = settings
-        self._function = function
+        self._module = module
         self._words = words
         self._parse = choose_parser(as_json=settings.json, strings=settings.strings)
         self._format = choose_format(as_json=settings.json)
         self._output = output
-        self._module = module
         self._port_given = port_given
         self._failed = False
         sys.set_int_max_str_digits(MAX_DIGITS)
@@ -118,14 +116,15 @@ class Command:
         return 0 if self._settings.start_idle else self._settings.workers
 
     def _run_locally(self) -> None:
-        from .items import read_lines
-        from .local import compute_locally, free_standard_input
+        from .items import read_batches
+        from .local import free_standard_input
         from .output import report_item_error
 
-        items: Iterator[Any] = iter(self._parse(self._words))
+        self._module.check(starts_idle=False)
+        batches: Iterable[list[Any]] = [self._parse(self._words)]
         if self._settings.stdin:
-            items = read_lines(free_standard_input(), self._parse)
-        for run in compute_locally(self._function, items):
+            batches = read_batches(free_standard_input(), self._parse)
+        for run in self._module.compute(batches):
             printout = self._print_form(run)
             write_all(self._output, printout.data)
             for error in printout.errors:
@@ -136,6 +135,7 @@ class Command:
     def _run_on_workers(self) -> None:
         import trio
 
+        self._module.check(starts_idle=self._workers == 0)
         try:
             trio.run(self._main, strict_exception_groups=True)
         except BaseExceptionGroup as group:
@@ -146,24 +146,24 @@ class Command:
     async def _main(self) -> None:
         import trio
 
-        from ..run import RunOptions, StreamOptions, open_packed_run, pack
+        from ..run import RunOptions, StreamOptions, open_packed_run
+        from .links import show_links
         from .progress import Progress
 
         settings = self._settings
         total = None if settings.stdin else len(self._words)
+        requirements = self._module.read_requirements()
         options = RunOptions(
             workers=self._workers,
             timeout=settings.timeout,
             batch_limit=settings.batch_size,
-            requires=tuple(self._read_requirements()),
+            requires=tuple(requirements),
             serve=settings.serve_options(port_given=self._port_given),
         )
-        packed = pack(self._function, options.requires)
-        name = Path(self._module).stem
-        async with open_packed_run(packed, name, options, say) as run:
+        packed = self._module.pack(requirements)
+        async with open_packed_run(packed, self._module.name, options, say) as run:
             if not settings.quiet:
-                for link in run.links:
-                    say(f"volunteers join at {link}")
+                show_links(run.links)
             progress = Progress(
                 shown=not settings.quiet, total=total, workers=lambda: run.statistics().workers
             )
@@ -179,15 +179,6 @@ class Command:
                     drawing.cancel()
         if error is not None:
             raise error
-
-    def _read_requirements(self) -> list[str]:
-        """What the module's script metadata says that it needs."""
-        source = Path(self._module).read_text("utf-8")
-        if "# /// script" not in source:
-            return []
-        from ..requirements import read_script_metadata
-
-        return read_script_metadata(source)
 
     def _open_source(self) -> Source:
         from ..sources import open_source

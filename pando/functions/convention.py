@@ -55,7 +55,7 @@ def find_function(path: str | Path) -> Callable[[Any], Any]:
     if not path.exists():
         raise FunctionError(f"there is no file {path}")
     if path.suffix != ".py":
-        raise FunctionError(f"{path} is not a Python file: its name should end in .py")
+        raise FunctionError(f"{path} is no module: its name should end in .py or .js")
     module = _import_file(path)
     found = _exported(module)
     if not found:

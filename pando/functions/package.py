@@ -145,7 +145,7 @@ class RegisteredType(Record):
 
 
 class FunctionPackage(Record, tag="python"):
-    """A function that can travel.
+    """A Python function that can travel.
 
     Attributes:
         name: what people call the function.
@@ -214,3 +214,40 @@ def language_of(packed: bytes) -> str:
     unpacker.read_array_header()
     language: str = unpacker.unpack()
     return language
+
+
+class JavaScriptPackage(Record, tag="javascript"):
+    """A JavaScript function that can travel: a module that requires nothing but Pando.
+
+    Attributes:
+        name: what people call the function.
+        source: a CommonJS script, the body of a function of `exports`, `require` and `module`.
+        filename: where it comes from, for stacks.
+        as_text: whether results are wanted as `String(result)`.
+        requirements: what has to be installed where no browser runs it, in the words of PEP 508.
+    """
+
+    name: str
+    source: str
+    filename: str
+    as_text: bool
+    requirements: list[str]
+
+    def to_bytes(self) -> bytes:
+        """The package as MessagePack."""
+        packed: bytes = msgpack.packb(self.to_list(), unicode_errors=TEXT_ERRORS)
+        return packed
+
+    @staticmethod
+    def from_bytes(data: bytes) -> JavaScriptPackage:
+        """The package that `to_bytes` was called on; some exception if it is none."""
+        tag, *fields = msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
+        assert tag == JavaScriptPackage.tag
+        return JavaScriptPackage(*fields)
+
+
+def read_package(data: bytes) -> FunctionPackage | JavaScriptPackage:
+    """The package that `to_bytes` was called on; some exception if it is none."""
+    if language_of(data) == JavaScriptPackage.tag:
+        return JavaScriptPackage.from_bytes(data)
+    return FunctionPackage.from_bytes(data)

@@ -22,35 +22,20 @@ from collections import deque
 from .. import values
 from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from . import framing, speech
-from .calling import describe_failure, make_synchronous, one_line, portable
+from .calling import one_line, portable
+from .computing import Batch, load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
-    from .calling import Function
+    from .computing import Computer
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
 EXIT_SECONDS = 0.5
 """How long the function may go on after the parent has hung up."""
-
-
-class Batch:
-    """The items of one lease on their way through the function.
-
-    `results` grows as the main thread works. `items` may be cut short by a recall at any time.
-    """
-
-    def __init__(self, lease: int, items: list[Any]) -> None:
-        self.lease = lease
-        self.items = items
-        self.size = len(items)
-        self.results: list[Any] = []
-        self.failures: dict[int, speech.Failure] = {}
-        self.sent = 0
-        self.since = 0.0
 
 
 class Child:
@@ -59,6 +44,7 @@ class Child:
     def __init__(self, link: socket, progress: Progress) -> None:
         self._link = link
         self._progress = progress
+        self._function: Computer
         self._waiting: deque[Batch] = deque()
         self._current: Batch | None = None
         self._state = threading.Condition()
@@ -78,22 +64,20 @@ class Child:
             if not data:
                 return
             received = reader.feed(data)
-        function = self._load(speech.read_load(received.pop(0)))
-        if function is None:
+        if not self._load(speech.read_load(received.pop(0))):
             return
         listen = functools.partial(self._listen_or_die, reader, received)
         threading.Thread(target=listen, daemon=True).start()
         self._send(speech.write("ready"))
         while (batch := self._next_batch()) is not None:
-            self._compute(batch, function)
+            self._compute(batch)
             self._finish(batch)
 
-    def _load(self, packed: bytes) -> Function | None:
-        from ..functions.package import FunctionPackage
-        from ..functions.restore import restore
-
+    def _load(self, packed: bytes) -> bool:
+        """Load the function; whether that was possible."""
         try:
-            return make_synchronous(restore(FunctionPackage.from_bytes(packed)))
+            self._function = load_function(packed)
+            return True
         except FunctionError as error:
             self._send(speech.write("refused", portable(str(error))))
         except BaseException as error:
@@ -102,7 +86,7 @@ class Child:
             text = "".join(traceback.format_exception(error))
             reason = f"the function cannot be loaded: {one_line(error)}"
             self._send(speech.write("refused", portable(reason), portable(text)))
-        return None
+        return False
 
     def _next_batch(self) -> Batch | None:
         with self._state:
@@ -115,24 +99,11 @@ class Child:
             self._progress.cells[LEASE] = batch.lease
             return batch
 
-    def _compute(self, batch: Batch, function: Function) -> None:
-        """Apply the function to each item. This loop is what an item costs in a worker.
-
-        The item's number goes into the shared memory in the same step that takes the item out
-        of the list, with no chance for the other thread in between: `_recall` relies on it.
-        """
-        cells = self._progress.cells
-        append = batch.results.append
-        for cells[OFFSET], item in enumerate(batch.items):
-            try:
-                result = function(item)
-            except BaseException as error:
-                batch.failures[len(batch.results)] = describe_failure(error)
-                result = None
-            append(result)
+    def _compute(self, batch: Batch) -> None:
+        self._function.compute(batch, self._progress)
         if self._forked:
             os._exit(0)
-        cells[OFFSET] = NOTHING
+        self._progress.cells[OFFSET] = NOTHING
 
     def _finish(self, batch: Batch) -> None:
         with self._state:
@@ -178,7 +149,7 @@ class Child:
     def _handle(self, tag: str, lease: int, encoded: memoryview) -> None:
         if tag == "lend":
             try:
-                batch = Batch(lease, values.decode(encoded))
+                batch = Batch(lease, self._function.decode(encoded))
             except MalformedValueError:
                 self._return_malformed(lease, encoded)
                 return
@@ -204,10 +175,7 @@ class Child:
         with self._state:
             batch = self._current
             if batch is not None and batch.lease == lease:
-                kept = max(self._progress.cells[OFFSET] + 1, len(batch.results))
-                del batch.items[kept:]
-                # The main thread may have taken more items before they were cut off.
-                kept = max(kept, self._progress.cells[OFFSET] + 1, len(batch.results))
+                kept = self._function.cut(batch, self._progress)
             else:
                 batch = next((b for b in self._waiting if b.lease == lease), None)
                 if batch is None:
@@ -239,12 +207,12 @@ class Child:
             results = batch.results[start:end]
             failures = {i - start: f for i, f in batch.failures.items() if start <= i < end}
             try:
-                encoded = values.encode(results)
+                encoded = self._function.encode(results)
             except UnsupportedValueError:
                 for place, error in values.find_unsupported(results).items():
                     failures[place] = ("UnsupportedValueError", f"result: {error}", "")
                     results[place] = None
-                encoded = values.encode(results)
+                encoded = self._function.encode(results)
             seconds = now - batch.since
             message = speech.write_results(batch.lease, start, seconds, encoded, failures)
             try:

@@ -63,12 +63,12 @@ def receive() -> None:
 
 def _receive_case(case: dict[str, Any]) -> list[str]:
     from pando import values
-    from pando.functions.package import FunctionPackage
+    from pando.functions.package import read_package
     from pando.functions.restore import restore
 
     if "refused" in case:
         return [case["refused"]]
-    function = restore(FunctionPackage.from_bytes(bytes.fromhex(case["package"])))
+    function = restore(read_package(bytes.fromhex(case["package"])))
     return [outcome(function, values.decode(bytes.fromhex(item))) for item in case["items"]]
 
 

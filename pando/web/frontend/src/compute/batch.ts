@@ -45,7 +45,8 @@ export async function computeBatch(
   collected.flush();
 }
 
-class Collected {
+/** Results that have not been sent. */
+export class Collected {
   private values: unknown[] = [];
   private failures = new Map<number, { type: string; reason: string; traceback: string; device: string }>();
   private since = performance.now();

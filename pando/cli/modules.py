@@ -1,0 +1,116 @@
+"""The module that the command is given: Python or JavaScript, by the end of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import UsageError
+from ..scheduler import ResultRun
+from .output import say
+
+
+class Module(Protocol):
+    """What the command does with a module."""
+
+    name: str
+
+    def read_requirements(self) -> list[str]:
+        """What has to be installed for it, in the words of PEP 508."""
+
+    def check(self, *, starts_idle: bool) -> None:
+        """See whether it can run here, unless only volunteers compute.
+
+        Raises:
+            UsageError: it cannot.
+            FunctionError: it exports no function.
+        """
+
+    def pack(self, requirements: list[str]) -> bytes:
+        """Its function as workers are sent it; FunctionError where it cannot travel."""
+
+    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+        """``--local``: the results of items in this process, a few at a time."""
+
+
+def open_module(path: str, *, as_text: bool) -> Module:
+    """The module in a file.
+
+    Args:
+        path: the file.
+        as_text: whether results are wanted as their language prints them.
+
+    Raises:
+        FunctionError: it cannot be read; the message is one sentence.
+    """
+    from ..functions.javascript import SUFFIXES
+
+    if Path(path).suffix in SUFFIXES:
+        return JavaScriptModule(path, as_text=as_text)
+    return PythonModule(path)
+
+
+class PythonModule:
+    """A Python file."""
+
+    def __init__(self, path: str) -> None:
+        from ..functions.convention import find_function
+
+        self.name = Path(path).stem
+        self._path = path
+        self._function = find_function(path)
+
+    def read_requirements(self) -> list[str]:
+        source = Path(self._path).read_text("utf-8")
+        if "# /// script" not in source:
+            return []
+        from ..requirements import read_script_metadata
+
+        return read_script_metadata(source)
+
+    def check(self, *, starts_idle: bool) -> None:
+        """It has been imported, so it can run here."""
+
+    def pack(self, requirements: list[str]) -> bytes:
+        from ..run import pack
+
+        return pack(self._function, requirements)
+
+    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+        from .local import compute_locally
+
+        return compute_locally(self._function, chain.from_iterable(batches))
+
+
+class JavaScriptModule:
+    """A JavaScript file."""
+
+    def __init__(self, path: str, *, as_text: bool) -> None:
+        from ..functions.javascript import read_module
+
+        self.name = Path(path).stem
+        self._package = read_module(path, as_text=as_text, say=say)
+
+    def read_requirements(self) -> list[str]:
+        return self._package.requirements
+
+    def check(self, *, starts_idle: bool) -> None:
+        from ..worker import v8
+
+        if not v8.is_installed():
+            if not starts_idle:
+                raise UsageError(f"{v8.HOW_TO_INSTALL}; --start-idle leaves it to volunteers")
+        elif starts_idle:  # else the workers do
+            from ..worker.javascript import JavaScriptFunction
+
+            JavaScriptFunction(self._package).close()
+
+    def pack(self, requirements: list[str]) -> bytes:
+        return self._package.to_bytes()
+
+    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+        from .local import compute_javascript_locally
+
+        return compute_javascript_locally(self._package, batches)

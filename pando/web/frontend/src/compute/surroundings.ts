@@ -1,0 +1,79 @@
+/**
+ * What modules expect around them and V8 alone does not have: a console, timers, encoders of text.
+ *
+ * It must be imported first: others look for these while they are loaded.
+ */
+
+import "./global";
+
+import "fast-text-encoding";
+
+/** What the host of V8 gives: it prints a text. */
+export interface Surroundings {
+  print(text: string): void;
+  /** Told of an error that is thrown out of a timer. */
+  failed(error: unknown): void;
+}
+
+export const surroundings: Surroundings = { print: () => {}, failed: () => {} };
+
+type Timer = (...given: unknown[]) => void;
+
+const scope = globalThis as unknown as Record<string, unknown>;
+const startTimer = globalThis.setTimeout as unknown as (run: () => void, delay: number) => unknown;
+const running = new Set<number>();
+let timers = 0;
+
+function start(run: Timer, delay: unknown, given: unknown[], repeat: boolean): number {
+  const id = ++timers;
+  const milliseconds = Math.max(1, Number(delay) || 0);
+  const expire = (): void => {
+    if (!running.has(id)) return;
+    if (repeat) startTimer(expire, milliseconds);
+    else running.delete(id);
+    try {
+      run(...given);
+    } catch (error) {
+      surroundings.failed(error);
+    }
+  };
+  running.add(id);
+  startTimer(expire, milliseconds);
+  return id;
+}
+
+function stop(id: unknown): void {
+  running.delete(Number(id));
+}
+
+function write(...values: unknown[]): void {
+  surroundings.print(`${values.map(show).join(" ")}\n`);
+}
+
+/** A value as people want to see it. */
+function show(value: unknown): string {
+  if (value instanceof Error) return value.stack ?? String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    return JSON.stringify(value, (_, each: unknown) => (typeof each === "bigint" ? `${each}n` : each));
+  } catch {
+    return String(value);
+  }
+}
+
+/** As the real one, which the smaller encoder of text lacks. */
+function encodeInto(this: TextEncoder, text: string, target: Uint8Array): TextEncoderEncodeIntoResult {
+  const bytes = this.encode(text);
+  target.set(bytes);
+  return { read: text.length, written: bytes.length };
+}
+
+TextEncoder.prototype.encodeInto ??= encodeInto;
+scope["self"] ??= globalThis;
+scope["performance"] ??= { now: Date.now };
+scope["console"] = { log: write, info: write, debug: write, warn: write, error: write, trace: write };
+scope["setTimeout"] = (run: Timer, delay?: unknown, ...given: unknown[]) => start(run, delay, given, false);
+scope["setInterval"] = (run: Timer, delay?: unknown, ...given: unknown[]) => start(run, delay, given, true);
+scope["setImmediate"] = (run: Timer, ...given: unknown[]) => start(run, 0, given, false);
+scope["queueMicrotask"] ??= (run: () => void) => void Promise.resolve().then(run);
+for (const name of ["clearTimeout", "clearInterval", "clearImmediate"]) scope[name] = stop;

@@ -1,0 +1,166 @@
+/**
+ * What runs inside V8 where no browser is around it: see `pando/worker/javascript.py`, its host.
+ *
+ * Bytes go in and out through memory that both see, and so does the number of the running item.
+ */
+
+import { surroundings } from "./surroundings";
+
+import { joinArray } from "../raw";
+import { decode, encode } from "../values";
+import { Collected, type Part } from "./batch";
+import { describe, isPromise, load, readPackage } from "./javascript";
+
+/**
+ * Places in the shared memory: the item that runs, how many may be started, and how many bytes
+ * have been printed and read, over and over from the beginning of `printed`.
+ */
+const RUNNING = 0;
+const LIMIT = 1;
+const WRITTEN = 2;
+const READ = 3;
+const PRINTED_SIZE = 64 * 1024;
+/** How long to wait for somebody to read what has been printed, in milliseconds. */
+const PRINT_MILLISECONDS = 200;
+/** The name under which this file's own functions stand in stacks, given by the host. */
+const OWN_NAME = "pando:v8";
+const ARRAY_OF_ONE = 0x91;
+const NO_ITEMS = new Uint8Array([0x90]);
+
+const shared = new Int32Array(new SharedArrayBuffer(16));
+const printed = new Uint8Array(new SharedArrayBuffer(PRINTED_SIZE));
+let input = new Uint8Array(0);
+let call: (item: unknown) => unknown;
+
+/** Takes the package that stands in the input; what is wrong with it, as JSON, or nothing. */
+function open(size: number): string {
+  try {
+    call = load(readPackage(input.subarray(0, size)));
+    return "";
+  } catch (error) {
+    return JSON.stringify(explain(error));
+  }
+}
+
+/**
+ * Compute the items that stand in the input, in order, for about so many milliseconds.
+ *
+ * Gives the results of the first of them, at least of one, and why some have none; or, when the
+ * items cannot be decoded together, nothing.
+ */
+function run(size: number, milliseconds: number): Uint8Array | null | Promise<Uint8Array> {
+  const encoded = input.subarray(0, size);
+  const chunk = new Chunk(milliseconds);
+  let items: unknown[];
+  try {
+    items = decode(encoded) as unknown[];
+  } catch (error) {
+    if (encoded[0] !== ARRAY_OF_ONE) return null;
+    chunk.fail(error);
+    return chunk.finish();
+  }
+  return compute(items, 0, chunk);
+}
+
+function compute(items: unknown[], first: number, chunk: Chunk): Uint8Array | Promise<Uint8Array> {
+  for (let place = first; place < items.length; place++) {
+    Atomics.store(shared, RUNNING, place);
+    if (place >= Atomics.load(shared, LIMIT) || chunk.isOver()) break;
+    try {
+      const result = call(items[place]);
+      if (isPromise(result)) {
+        return chunk.addLater(result).then(() => compute(items, place + 1, chunk));
+      }
+      chunk.add(result);
+    } catch (error) {
+      chunk.fail(error);
+    }
+  }
+  return chunk.finish();
+}
+
+/** Results of some items, on their way out. */
+class Chunk {
+  private readonly end: number;
+  private count = 0;
+  private part: Part | null = null;
+  private readonly collected = new Collected((part) => (this.part = part));
+
+  constructor(milliseconds: number) {
+    this.end = Date.now() + milliseconds;
+  }
+
+  isOver(): boolean {
+    return this.count > 0 && Date.now() >= this.end;
+  }
+
+  add(result: unknown): void {
+    this.count++;
+    this.collected.add(result);
+  }
+
+  fail(error: unknown): void {
+    this.count++;
+    this.collected.fail(error);
+  }
+
+  addLater(result: PromiseLike<unknown>): Promise<void> {
+    return new Promise<unknown>((resolve, reject) => {
+      surroundings.failed = reject;
+      result.then(resolve, reject);
+    }).then(
+      (value) => this.add(value),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  finish(): Uint8Array {
+    this.collected.flush();
+    const failures = [...(this.part?.failures ?? [])].map(([place, { type, reason, traceback }]) => [
+      place,
+      type,
+      reason,
+      withoutOwnFrames(traceback),
+    ]);
+    return joinArray(2, [this.part?.values ?? NO_ITEMS, encode(failures)]);
+  }
+}
+
+surroundings.print = (text) => {
+  const end = Date.now() + PRINT_MILLISECONDS;
+  for (const byte of new TextEncoder().encode(text)) {
+    const written = Atomics.load(shared, WRITTEN);
+    while (((written - Atomics.load(shared, READ)) | 0) >= PRINTED_SIZE) {
+      if (Date.now() > end) return; // nobody reads, so it is lost
+    }
+    printed[(written >>> 0) % PRINTED_SIZE] = byte;
+    Atomics.store(shared, WRITTEN, written + 1); // which wraps around
+  }
+};
+
+function explain(error: unknown): unknown {
+  const { type, reason, traceback } = describe(error);
+  return { type, reason, traceback: withoutOwnFrames(traceback) };
+}
+
+/** A stack as far as it is the user's. */
+function withoutOwnFrames(stack: string): string {
+  const lines = stack.split("\n");
+  const own = lines.findIndex((line) => line.includes(OWN_NAME));
+  return (own > 0 ? lines.slice(0, own) : lines).join("\n");
+}
+
+/** All that the host calls, where sloppy code does not overwrite it. */
+Object.defineProperty(globalThis, "__pando__", {
+  value: {
+    shared: shared.buffer,
+    open,
+    run,
+    printed: printed.buffer,
+    /** Make room for so many bytes; the memory to write them to. */
+    reserve(size: number): ArrayBufferLike {
+      input = new Uint8Array(size);
+      return input.buffer;
+    },
+  },
+});

@@ -1,0 +1,101 @@
+"""The function as a worker has it, loaded, and the batches that go through it."""
+
+from __future__ import annotations
+
+from .. import values
+from .calling import describe_failure, make_synchronous
+from .progress import OFFSET, Progress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from .calling import Function
+    from .speech import Failure
+
+    class Computer(Protocol):
+        """The function, loaded; it knows how items and results stand in its batches."""
+
+        def decode(self, items: memoryview, /) -> list[Any]:
+            """The items of a lease."""
+
+        def encode(self, results: list[Any], /) -> bytes:
+            """Results as they travel."""
+
+        def compute(self, batch: Batch, progress: Progress) -> None:
+            """Apply the function to each item of a batch, and tell which one is running."""
+
+        def cut(self, batch: Batch, progress: Progress) -> int:
+            """Take what has not been started off a batch that is being computed; what remains.
+
+            It may be called by another thread than `compute`.
+            """
+
+
+class Batch:
+    """The items of one lease on their way through the function.
+
+    `results` grows as the main thread works. `items` may be cut short by a recall at any time.
+    """
+
+    def __init__(self, lease: int, items: list[Any]) -> None:
+        self.lease = lease
+        self.items = items
+        self.size = len(items)
+        self.results: list[Any] = []
+        self.failures: dict[int, Failure] = {}
+        self.sent = 0
+        self.since = 0.0
+
+
+def load_function(packed: bytes) -> Computer:
+    """The function of a package, ready to compute.
+
+    Raises:
+        FunctionError: something that it needs is missing here, or it is not as it should be.
+        Exception: whatever the user's own code raises when it is loaded.
+    """
+    from ..functions.package import JavaScriptPackage, read_package
+
+    package = read_package(packed)
+    if isinstance(package, JavaScriptPackage):
+        from .javascript import JavaScriptFunction
+
+        return JavaScriptFunction(package)
+    from ..functions.restore import restore
+
+    return PythonFunction(restore(package))
+
+
+class PythonFunction:
+    """A Python function, which takes values and gives values."""
+
+    decode = staticmethod(values.decode)
+    encode = staticmethod(values.encode)
+
+    def __init__(self, function: Function) -> None:
+        self._function = make_synchronous(function)
+
+    def compute(self, batch: Batch, progress: Progress) -> None:
+        """Apply the function to each item. This loop is what an item costs in a worker.
+
+        The item's number goes into the shared memory in the same step that takes the item out
+        of the list, with no chance for the other thread in between: `cut` relies on it.
+        """
+        function = self._function
+        cells = progress.cells
+        append = batch.results.append
+        for cells[OFFSET], item in enumerate(batch.items):
+            try:
+                result = function(item)
+            except BaseException as error:
+                batch.failures[len(batch.results)] = describe_failure(error)
+                result = None
+            append(result)
+
+    def cut(self, batch: Batch, progress: Progress) -> int:
+        """Take what has not been started off the batch; what remains."""
+        kept = max(progress.cells[OFFSET] + 1, len(batch.results))
+        del batch.items[kept:]
+        # The main thread may have taken more items before they were cut off.
+        return max(kept, progress.cells[OFFSET] + 1, len(batch.results))
