@@ -108,7 +108,16 @@ class Child:
     def _finish(self, batch: Batch) -> None:
         with self._state:
             self._current = None
+        self._send_report()
         self._flush(batch)
+
+    def _send_report(self) -> None:
+        """Send what the function has reported; before its results, so that it is there with them."""
+        # Not imported here: it is there where the function reports anything.
+        reporting = sys.modules.get("pando.reporting.report")
+        figures = reporting.tally.take() if reporting else None
+        if figures:
+            self._send(speech.write("reported", *figures))
 
     # ---- the listening thread ----
 

@@ -32,7 +32,7 @@ MAX_CHUNK = 16_384
 MAX_GROWTH = 4
 FIRST_ROOM = 64 * 1024
 """Bytes that can be handed over without asking for room first."""
-RUNNING, LIMIT, WRITTEN, READ = range(4)
+RUNNING, LIMIT, WRITTEN, READ, REPORTED = range(5)
 """Places in the shared memory; see `v8.ts`."""
 WRAP = 2**32
 
@@ -112,6 +112,10 @@ class JavaScriptFunction:
     async def _compute(self, batch: Batch, progress: Progress) -> None:
         while await self._compute_some(batch, progress):
             pass
+        if self._shared[REPORTED]:
+            from ..reporting.report import tally
+
+            tally.add(msgspec.json.decode(self._engine.evaluate("__pando__.takeReport()")))
 
     async def _compute_some(self, batch: Batch, progress: Progress) -> bool:
         while chunk := self._choose_chunk(batch):

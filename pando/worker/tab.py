@@ -7,6 +7,7 @@ them, and nothing is made of them in JavaScript.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -79,6 +80,13 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
             due = clock() + FLUSH_SECONDS
     results.flush()
     return None
+
+
+def take_report() -> str | None:
+    """What the function has reported since the last time, as JSON, if it has."""
+    reporting = sys.modules.get("pando.reporting.report")
+    figures = reporting.tally.take() if reporting else None
+    return json.dumps(figures) if figures else None
 
 
 async def _compute_coroutines(items: list[Any], results: _Results) -> None:

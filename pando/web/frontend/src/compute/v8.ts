@@ -10,15 +10,18 @@ import { joinArray } from "../raw";
 import { decode, encode } from "../values";
 import { Collected, type Part } from "./batch";
 import { describe, isPromise, load, readPackage } from "./javascript";
+import { Tally } from "./report";
 
 /**
  * Places in the shared memory: the item that runs, how many may be started, and how many bytes
- * have been printed and read, over and over from the beginning of `printed`.
+ * have been printed and read, over and over from the beginning of `printed`; then whether the
+ * function has reported anything.
  */
 const RUNNING = 0;
 const LIMIT = 1;
 const WRITTEN = 2;
 const READ = 3;
+const REPORTED = 4;
 const PRINTED_SIZE = 64 * 1024;
 /** How long to wait for somebody to read what has been printed, in milliseconds. */
 const PRINT_MILLISECONDS = 200;
@@ -27,15 +30,28 @@ const OWN_NAME = "pando:v8";
 const ARRAY_OF_ONE = 0x91;
 const NO_ITEMS = new Uint8Array([0x90]);
 
-const shared = new Int32Array(new SharedArrayBuffer(16));
+const shared = new Int32Array(new SharedArrayBuffer(20));
 const printed = new Uint8Array(new SharedArrayBuffer(PRINTED_SIZE));
 let input = new Uint8Array(0);
 let call: (item: unknown) => unknown;
+const tally = new Tally();
+
+function report(info: unknown): void {
+  tally.report(info);
+  Atomics.store(shared, REPORTED, 1);
+}
+
+/** What the function has reported, as `pando.reporting.report.Figures` in JSON. */
+function takeReport(): string {
+  Atomics.store(shared, REPORTED, 0);
+  const { items, units, cpuSeconds, transferSeconds } = tally.take()!;
+  return JSON.stringify([items, units, cpuSeconds, transferSeconds]);
+}
 
 /** Takes the package that stands in the input; what is wrong with it, as JSON, or nothing. */
 function open(size: number): string {
   try {
-    call = load(readPackage(input.subarray(0, size)));
+    call = load(readPackage(input.subarray(0, size)), report);
     return "";
   } catch (error) {
     return JSON.stringify(explain(error));
@@ -156,6 +172,7 @@ Object.defineProperty(globalThis, "__pando__", {
     shared: shared.buffer,
     open,
     run,
+    takeReport,
     printed: printed.buffer,
     /** Make room for so many bytes; the memory to write them to. */
     reserve(size: number): ArrayBufferLike {
