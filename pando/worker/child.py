@@ -112,7 +112,7 @@ class Child:
         self._flush(batch)
 
     def _send_report(self) -> None:
-        """Send what the function has reported; before its results, so that it is there with them."""
+        """Send what the function has reported; before its results, to be there with them."""
         # Not imported here: it is there where the function reports anything.
         reporting = sys.modules.get("pando.reporting.report")
         figures = reporting.tally.take() if reporting else None
