@@ -40,10 +40,12 @@ def pando(x):
 class Root:
     """A root process, fed and read by threads."""
 
-    def __init__(self, folder: Path, module: str, *options: str, items: int) -> None:
+    def __init__(
+        self, folder: Path, module: str, *options: str, items: int, name: str = "module.py"
+    ) -> None:
         self.port = free_port()
         self.count = items
-        path = folder / "module.py"
+        path = folder / name
         path.write_text(module)
         self.output = folder / "output"
         self.errors = folder / "errors"

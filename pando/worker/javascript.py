@@ -53,13 +53,17 @@ class JavaScriptFunction:
         self._first = 0
         self._choosing = threading.Lock()
         self._runner = asyncio.Runner()
-        self._engine: Engine
-        self._runner.run(self._open())
+        self._engine = Engine()
+        try:
+            self._runner.run(self._open())
+        except BaseException:
+            self.close()
+            raise
 
     # ---- loading ----
 
     async def _open(self) -> None:
-        engine = self._engine = await Engine().__aenter__()
+        engine = await self._engine.__aenter__()
         try:
             runtime = RUNTIME.read_text("utf-8")
         except OSError:
@@ -151,6 +155,7 @@ class JavaScriptFunction:
         """
         running = self._shared[RUNNING]
         await self._engine.__aexit__()
+        self._engine = Engine()
         await self._open()
         if running > 0:
             self._count = running
