@@ -102,8 +102,16 @@ class Party:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.roots: list[Root] = []
 
-    def root(self, *options: str, items: int, seconds: float = 0.005, module: str = "") -> Root:
-        root = Root(self.folder, module or SQUARE.format(seconds=seconds), *options, items=items)
+    def root(
+        self,
+        *options: str,
+        items: int,
+        seconds: float = 0.005,
+        module: str = "",
+        name: str = "module.py",
+    ) -> Root:
+        module = module or SQUARE.format(seconds=seconds)
+        root = Root(self.folder, module, *options, items=items, name=name)
         self.roots.append(root)
         self.processes.append(root.process)
         return root
