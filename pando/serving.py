@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import resource
 import secrets
@@ -9,7 +10,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -24,6 +25,10 @@ from .tree.overlay import Overlay
 from .web.door import Door, PageStream
 from .web.guard import Guard
 from .web.network import is_loopback, listen, own_addresses
+
+if TYPE_CHECKING:
+    from .web.frontend_files import File
+    from .web.run_page import RunPage
 
 END_SECONDS = 1.0
 """How long telling the volunteers that the run is over may take."""
@@ -61,7 +66,11 @@ class Server:
         self.links: list[str] = []
         self.counters: Counter[str] = Counter()
         self._node = node
-        self._function = function
+        self._language = language_of(function)
+        self._requirements = requirements
+        self._packages: dict[str, File] = {}
+        self._packages_found = trio.Event()
+        self._problem = ""
         self._options = options
         self._say = say
         self._token = "" if options.open else secrets.token_urlsafe(12)
@@ -123,6 +132,7 @@ class Server:
     async def run(self) -> None:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._find_browser_packages)
             nursery.start_soon(self.door.run, self._listeners)
             nursery.start_soon(self.membership.expire_forever)
 
@@ -167,19 +177,37 @@ class Server:
             self._pages = await trio.to_thread.run_sync(self._load_pages)
         await self._pages.serve(stream)
 
+    async def _find_browser_packages(self) -> None:
+        """Have what the function needs in browsers ready before the first page is asked for."""
+        if self._requirements and self._language == "python":
+            from .web.browser_packages import NotInBrowsersError, find_packages
+
+            find = functools.partial(find_packages, self._requirements, self._options.wheels)
+            try:
+                self._packages = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
+            except NotInBrowsersError as error:
+                self._problem = f"Browsers cannot take part: {error}."
+                self._say(f"browsers cannot take part: {error}")
+        self._packages_found.set()
+
     def _load_pages(self) -> Any:
         from .web.app import Pages
 
-        return Pages(self._describe_run(), self._guard, self.monitoring, self._link_beginning)
+        return Pages(self._describe_run, self._guard, self.monitoring, self._link_beginning)
 
-    def _describe_run(self) -> Any:
+    async def _describe_run(self) -> RunPage:
+        """What the volunteer page says, as soon as it is known what the function needs there."""
         from .web.run_page import RunPage, default_asker
+
+        await self._packages_found.wait()
 
         return RunPage(
             self.name,
-            language_of(self._function),
+            self._language,
             default_asker() if self._options.asker is None else self._options.asker,
             self._options.network,
+            self._problem,
+            self._packages,
         )
 
     def monitoring(self) -> dict[str, Any]:

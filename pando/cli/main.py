@@ -147,6 +147,7 @@ class Command:
         import trio
 
         from ..run import RunOptions, StreamOptions, open_packed_run
+        from .links import show_links
         from .progress import Progress
 
         settings = self._settings
@@ -162,8 +163,7 @@ class Command:
         packed = self._module.pack(requirements)
         async with open_packed_run(packed, self._module.name, options, say) as run:
             if not settings.quiet:
-                for link in run.links:
-                    say(f"volunteers join at {link}")
+                show_links(run.links)
             progress = Progress(
                 shown=not settings.quiet, total=total, workers=lambda: run.statistics().workers
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ class Invitation:
     Attributes:
         address: ``HOST:PORT`` of the root.
         tls: whether the connection is encrypted.
-        token: what stands behind the ``#``.
+        token: what stands behind the ``#``, before anything that is meant for a page.
     """
 
     address: str
@@ -26,6 +27,8 @@ class Invitation:
     @staticmethod
     def parse(link: str) -> Invitation:
         """The invitation of a link such as ``http://192.168.1.7:5000/#token``.
+
+        Behind the token, links may have words for pages, such as ``;start;device=NAME``.
 
         Raises:
             UsageError: it is no such link.
@@ -39,4 +42,6 @@ class Invitation:
         if parts.scheme not in ("http", "https") or not host:
             raise mistake
         tls = parts.scheme == "https"
-        return Invitation(join_address(host, port or (443 if tls else 80)), tls, parts.fragment)
+        words = re.split("[;&]", parts.fragment)
+        token = next((w for w in words if w and "=" not in w and w != "start"), "")
+        return Invitation(join_address(host, port or (443 if tls else 80)), tls, token)

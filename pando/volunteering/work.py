@@ -117,7 +117,8 @@ class Work:
             return  # then nobody can be sent here, which the parent sees by the missing port
         self.addresses = [join_address(host, self.port) for host in own_addresses()]
         self.membership.set_addresses([*self.addresses, join_address("127.0.0.1", self.port)])
-        nursery.start_soon(Door(Guard(), self.membership.welcome).run, listeners)
+        guard = Guard(nodes_of_pages=True)
+        nursery.start_soon(Door(guard, self.membership.welcome).run, listeners)
 
     async def _serve_worker(self, channel: Channel, name: str) -> None:
         self._loaded.set()

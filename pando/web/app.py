@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hypercorn.config import Config
@@ -47,6 +47,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+Describe = Callable[[], Awaitable[RunPage]]
 FOR_EVER = "public, max-age=31536000, immutable"
 SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script>{script}</script>'
 
@@ -55,7 +56,7 @@ class Pages:
     """Serves the pages of a run. A `pando.web.door.Pages`.
 
     Args:
-        run: what the volunteer page says of the run.
+        describe: gives what the volunteer page says of the run, as soon as that is known.
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
         link: gives the link to this page, for the host in a request.
@@ -63,12 +64,12 @@ class Pages:
 
     def __init__(
         self,
-        run: RunPage,
+        describe: Describe,
         guard: Guard,
         monitoring: Callable[[], dict[str, Any]],
         link: Callable[[str], str],
     ) -> None:
-        self.app = create_app(run, guard, monitoring, link)
+        self.app = create_app(describe, guard, monitoring, link)
         config = Config()
         config.h11_max_incomplete_size = 16 * 1024
         config.include_server_header = False
@@ -90,7 +91,7 @@ class Pages:
 
 
 def create_app(
-    run: RunPage,
+    describe: Describe,
     guard: Guard,
     monitoring: Callable[[], dict[str, Any]],
     link: Callable[[str], str],
@@ -121,6 +122,7 @@ def create_app(
 
     @app.get("/")
     async def volunteer_page() -> Response:
+        run = await describe()
         return Response(run.render(link(request.host)), content_type=TYPES[".html"])
 
     @app.get("/assets/<name>")
@@ -134,7 +136,7 @@ def create_app(
 
     @app.get("/wheels/<name>")
     async def wheel(name: str) -> Response:
-        return _keep(run.packages.get(name))
+        return _keep((await describe()).packages.get(name))
 
     @app.get("/sandbox")
     async def sandbox() -> Response:
@@ -142,7 +144,7 @@ def create_app(
 
     @app.get("/sandbox/online")
     async def sandbox_online() -> Response:
-        if not run.network:
+        if not (await describe()).network:
             return Response("This run's function may not use the internet.\n", 403)
         return _sandbox(network=True)
 

@@ -81,9 +81,12 @@ class Guard:
     Args:
         names: host names under which this server is reached besides its addresses, such as that
             of a proxy in front of it.
+        nodes_of_pages: whether nodes that live in pages of others may connect, as browsers do
+            that the root has sent here: they show a ticket, and no page can guess one.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), *, nodes_of_pages: bool = False) -> None:
+        self._nodes_of_pages = nodes_of_pages
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}
 
@@ -92,16 +95,17 @@ class Guard:
         name = _host_name(head.host)
         if name is None or not (name in self._names or _is_address(name)):
             return Refusal(421, "This server does not answer to that name.")
-        if head.origin is not None and not self._same_origin(head.origin, head.host):
+        may_be_foreign = head.is_node and self._nodes_of_pages
+        if not (head.origin is None or may_be_foreign or _is_same(head.origin, head.host)):
             return Refusal(403, "Pages of other servers may not connect here.")
         if head.upgrade and not head.is_node:
             return Refusal(400, f"Only nodes speak another protocol here, at {websocket.PATH}.")
         return None
 
-    @staticmethod
-    def _same_origin(origin: str, host: str) -> bool:
-        scheme, _, rest = origin.lower().partition("://")
-        return scheme in ("http", "https") and rest == host.lower()
+
+def _is_same(origin: str, host: str) -> bool:
+    scheme, _, rest = origin.lower().partition("://")
+    return scheme in ("http", "https") and rest == host.lower()
 
 
 def _host_name(host: str) -> str | None:

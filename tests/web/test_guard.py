@@ -10,20 +10,28 @@ import trio
 from pando.tree import websocket
 from pando.web.app import create_app
 from pando.web.guard import MAX_HEAD_BYTES, Guard, Head, parse_head
+from pando.web.run_page import RunPage
 
 from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
 
 NODE = (websocket.PATH, "GET")
+PAGES = {
+    "/": 200,
+    "/assets/<name>": 404,
+    "/licences": 200,
+    "/monitoring": 200,
+    "/python/<name>": 404,
+    "/sandbox": 200,
+    "/sandbox/online": 403,
+    "/wheels/<name>": 404,
+}
+"""Each page, and the status that who belongs here gets. There are no files of these names."""
 ROUTES = {
-    ("/", "GET"): 200,
-    ("/", "HEAD"): 200,
-    ("/", "OPTIONS"): 200,
-    ("/monitoring", "GET"): 200,
-    ("/monitoring", "HEAD"): 200,
-    ("/monitoring", "OPTIONS"): 200,
+    **{(path, method): status for path, status in PAGES.items() for method in ("GET", "HEAD")},
+    **{(path, "OPTIONS"): 200 for path in PAGES},
     NODE: 101,
 }
-"""Each route and method, and the status that who belongs here gets."""
+"""The same for each method."""
 NOT_ROUTES = {("/", "POST"): 405, ("/nothing", "GET"): 404, ("/monitoring", "DELETE"): 405}
 
 REFUSED = {
@@ -47,13 +55,28 @@ REFUSED = {
 
 
 def all_routes() -> set[tuple[str, str]]:
-    app = create_app("name", Guard(), dict, str)
+    async def describe() -> RunPage:
+        return RunPage("name")
+
+    app = create_app(describe, Guard(), dict, str)
     rules = app.url_map.iter_rules()
     return {(rule.rule, method) for rule in rules for method in rule.methods or ()} | {NODE}
 
 
 def test_every_route_has_its_row() -> None:
     assert all_routes() == set(ROUTES)
+
+
+def test_nodes_in_pages_of_others_are_let_in_only_where_that_is_said() -> None:
+    foreign = UPGRADE | {"Origin": "http://192.168.1.7:5000"}
+    to_node = parse_head(head("GET", websocket.PATH, **foreign))
+    to_page = parse_head(head("GET", "/", Origin="http://192.168.1.7:5000"))
+    rebound = parse_head(head("GET", websocket.PATH, **(foreign | {"Host": "evil.example"})))
+    guard = Guard(nodes_of_pages=True)
+    assert Guard().judge(to_node) is not None
+    assert guard.judge(to_node) is None
+    assert guard.judge(to_page) is not None
+    assert guard.judge(rebound) is not None
 
 
 def judge(method: str, path: str, headers: dict[str, str]) -> int | None:

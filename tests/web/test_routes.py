@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import html
+import base64
+import hashlib
+import io
 import json
+import re
 import shlex
+import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .clients import client_of, serving
+from pando import values
+from pando.web import frontend_files
+from pando.web.run_page import default_asker
+
+from .clients import client_of, head, serving
 
 pytestmark = pytest.mark.socket
 ODD_NAME = "<script>alert('x')</script>\"&{}%s"
 
 
+def run_data(page: str) -> dict[str, Any]:
+    """What a page is told of the run."""
+    return dict(json.loads(page.partition('id="run">')[2].partition("</script>")[0]))
+
+
 async def test_the_page_escapes_the_name_of_the_function() -> None:
     async with serving(name=ODD_NAME) as server, client_of(server) as client:
         page = (await client.request("GET", "/")).body
-    assert "<script" not in page
-    assert page.count(html.escape(ODD_NAME)) == 2
+    assert "alert('x')</script>" not in page
+    assert run_data(page)["function"] == ODD_NAME
 
 
 @pytest.mark.parametrize(
@@ -34,21 +49,90 @@ async def test_the_page_names_the_link_without_its_token(
 ) -> None:
     async with serving(**options) as server, client_of(server) as client:
         page = (await client.request("GET", "/", Host=host)).body
-        command = html.unescape(page.partition("<br>")[2].partition("</code>")[0])
+        command = run_data(page)["command"].splitlines()[-1]
         assert shlex.split(command) == ["pando-volunteer", link]
         assert server.links[0].partition("#")[2] not in page
         assert server.links[0].startswith(link) or not options
 
 
-async def test_pages_may_load_and_be_framed_by_nothing() -> None:
+async def test_who_asks_is_said_and_may_be_chosen() -> None:
+    for asker in ("Ada", "", None):
+        async with serving(asker=asker) as server, client_of(server) as client:
+            told = run_data((await client.request("GET", "/")).body)["asker"]
+            assert told == (default_asker() if asker is None else asker)
+
+
+async def test_pages_may_be_framed_by_nothing_and_load_only_their_own() -> None:
     async with serving() as server, client_of(server) as client:
-        for path in ("/", "/monitoring", "/nothing"):
+        for path in ("/", "/monitoring", "/nothing", "/licences"):
             headers = (await client.request("GET", path)).headers
-            assert headers["content-security-policy"].startswith("default-src 'none'")
-            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            policy = headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
             assert headers["x-content-type-options"] == "nosniff"
             assert "access-control-allow-origin" not in headers
             assert "server" not in headers
+
+
+async def test_the_sandbox_has_no_origin_and_no_network() -> None:
+    async with serving() as server, client_of(server) as client:
+        reply = await client.request("GET", "/sandbox")
+        policy = reply.headers["content-security-policy"]
+        assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+        assert "connect-src blob: data:;" in policy
+        assert "frame-ancestors 'self'" in policy
+        script = reply.body.partition("<script>")[2].rpartition("</script>")[0]
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+        assert "</script" not in script
+
+
+async def test_the_network_is_for_functions_that_were_given_it() -> None:
+    async with serving() as server, client_of(server) as client:
+        assert (await client.request("GET", "/sandbox/online")).status == 403
+    async with serving(network=True) as server, client_of(server) as client:
+        policy = (await client.request("GET", "/sandbox/online")).headers["content-security-policy"]
+        assert "connect-src blob: data: https: http:;" in policy
+
+
+@pytest.mark.parametrize("path", ["/assets/..%2findex.html", "/assets/.hidden", "/assets/x.js"])
+async def test_no_other_files_are_served(path: str) -> None:
+    async with serving() as server, client_of(server) as client:
+        assert (await client.request("GET", path)).status == 404
+
+
+async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> None:
+    async with serving() as server, client_of(server) as client:
+        page = (await client.request("GET", "/")).body
+        name = re.search(r"assets/[^\"]+\.css", page)
+        assert name
+        plain = await client.request("GET", f"/{name[0]}")
+        assert "immutable" in plain.headers["cache-control"]
+        assert "content-encoding" not in plain.headers
+        assert "body" in plain.body
+    async with serving() as server, client_of(server) as client:
+        await client.send(head("GET", f"/{name[0]}", Accept_Encoding="gzip"))
+        while b"\r\n\r\n" not in client.unread:
+            client.unread += await client.stream.receive_some()
+        assert b"content-encoding: gzip" in client.unread
+
+
+def test_the_modules_in_browsers_are_those_of_this_installation() -> None:
+    _, file = frontend_files.own_modules()
+    with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+        assert archive.read("pando/values.py") == Path(values.__file__).read_bytes()
+        assert "pando/worker/tab.py" in archive.namelist()
+
+
+async def test_the_page_knows_where_those_modules_are() -> None:
+    name, file = frontend_files.own_modules()
+    async with serving() as server, client_of(server) as client:
+        told = run_data((await client.request("GET", "/")).body)["python"]["packages"]
+        assert told[-1] == f"python/{name}"
+    async with serving() as server, client_of(server) as client:
+        reply = await client.request("HEAD", f"/python/{name}")
+        assert int(reply.headers["content-length"]) == len(file.data)
 
 
 async def test_monitoring_is_json_and_tells_no_secret() -> None:

@@ -1,0 +1,68 @@
+"""The links that the command shows, and their code for phones."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from pando.cli import links
+from pando.volunteering import Invitation
+
+LINK = "http://192.168.1.7:5000/#wo-T9S3Y1ggTvM1E"
+
+
+class Terminal:
+    """Standard error of a person."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_code_where_nobody_could_scan_it(capsys: pytest.CaptureFixture[str]) -> None:
+    links.show_links([LINK])
+    assert capsys.readouterr().err == f"pando: volunteers join at {LINK}\n"
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(40, True), (12, False)])
+def test_one_code_on_a_terminal_that_has_room(
+    lines: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("LINES", str(lines))
+    monkeypatch.setenv("COLUMNS", "80")
+    links.show_links([LINK, "http://[fd00::2]:5000/#wo-T9S3Y1ggTvM1E"])
+    assert ("█" in terminal.text) is shown
+    assert terminal.text.count("volunteers join at") == 2
+    assert not shown or links.make_code(LINK) in terminal.text
+
+
+def test_nothing_where_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    links.show_links([])
+    assert not terminal.text
+
+
+@pytest.mark.parametrize(
+    ("fragment", "token"),
+    [
+        ("abc", "abc"),
+        ("abc;start", "abc"),
+        ("start;abc;device=My%20phone", "abc"),
+        ("abc&start&device=x", "abc"),
+        ("device=x;", ""),
+        ("", ""),
+    ],
+)
+def test_words_for_pages_are_no_part_of_the_token(fragment: str, token: str) -> None:
+    assert Invitation.parse(f"http://192.168.1.7:5000/#{fragment}").token == token
