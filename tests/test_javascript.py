@@ -336,3 +336,14 @@ def test_items_that_cannot_be_decoded_fail_alone(load):
         function.compute(batch, progress())
         assert list(batch.failures) == [count]
         assert len(batch.results) == 2 * count + 1
+
+
+def test_random_numbers_never_run_out(load):
+    source = """\
+module.exports = function (size) {
+  var bytes = crypto.getRandomValues(new Uint8Array(size))
+  return [new Set(bytes).size, bytes.slice(0, 8), bytes.slice(-8)]
+}"""
+    results = results_of(load(source), [200_000, 65_536, 65_536, 1000])
+    assert all(kinds == 256 for kinds, *_ in results[:3])
+    assert len({bytes(end) for _, *ends in results for end in ends}) == 8
