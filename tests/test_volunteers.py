@@ -40,10 +40,12 @@ def pando(x):
 class Root:
     """A root process, fed and read by threads."""
 
-    def __init__(self, folder: Path, module: str, *options: str, items: int) -> None:
+    def __init__(
+        self, folder: Path, module: str, *options: str, items: int, name: str = "module.py"
+    ) -> None:
         self.port = free_port()
         self.count = items
-        path = folder / "module.py"
+        path = folder / name
         path.write_text(module)
         self.output = folder / "output"
         self.errors = folder / "errors"
@@ -100,8 +102,16 @@ class Party:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.roots: list[Root] = []
 
-    def root(self, *options: str, items: int, seconds: float = 0.005, module: str = "") -> Root:
-        root = Root(self.folder, module or SQUARE.format(seconds=seconds), *options, items=items)
+    def root(
+        self,
+        *options: str,
+        items: int,
+        seconds: float = 0.005,
+        module: str = "",
+        name: str = "module.py",
+    ) -> Root:
+        module = module or SQUARE.format(seconds=seconds)
+        root = Root(self.folder, module, *options, items=items, name=name)
         self.roots.append(root)
         self.processes.append(root.process)
         return root
