@@ -6,7 +6,7 @@
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
 import type { Report } from "./compute/report";
-import { joinArray, MalformedError, split } from "./raw";
+import { joinArray, joinMap, MalformedError, split } from "./raw";
 
 export const VERSION = 1;
 export const ID_BYTES = 8;
@@ -153,18 +153,7 @@ function encodeFailures(failures: Failures): Uint8Array {
     pack(place),
     pack([cut(type), cut(reason), cut(traceback), cut(device)]),
   ]);
-  const header =
-    failures.size < 16
-      ? [0x80 | failures.size]
-      : [0xdf, ...new Uint8Array(new Uint32Array([failures.size]).buffer).reverse()];
-  const parts = [new Uint8Array(header), ...fields];
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return joinMap(failures.size, fields);
 }
 
 /**

@@ -92,11 +92,19 @@ export function split(bytes: Uint8Array): Uint8Array[] {
 
 /** An array of `count` elements that are encoded already, one behind the other, in `parts`. */
 export function joinArray(count: number, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const header = arrayHeader(count);
-  const size = parts.reduce((sum, part) => sum + part.length, header.length);
+  return join(header(count, 0x90, 0xdc), parts);
+}
+
+/** A map of `count` keys and values that are encoded already, each key before its value. */
+export function joinMap(count: number, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return join(header(count, 0x80, 0xde), parts);
+}
+
+function join(head: number[], parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const size = parts.reduce((sum, part) => sum + part.length, head.length);
   const joined = new Uint8Array(size);
-  joined.set(header);
-  let at = header.length;
+  joined.set(head);
+  let at = head.length;
   for (const part of parts) {
     joined.set(part, at);
     at += part.length;
@@ -104,8 +112,9 @@ export function joinArray(count: number, parts: readonly Uint8Array[]): Uint8Arr
   return joined;
 }
 
-function arrayHeader(count: number): number[] {
-  if (count < 16) return [0x90 | count];
-  if (count < 65536) return [0xdc, count >> 8, count & 0xff];
-  return [0xdd, count >>> 24, (count >> 16) & 0xff, (count >> 8) & 0xff, count & 0xff];
+/** A container's first bytes: `small` is the tag of short ones, `large` of those with 16 bits of length. */
+function header(count: number, small: number, large: number): number[] {
+  if (count < 16) return [small | count];
+  if (count < 65536) return [large, count >> 8, count & 0xff];
+  return [large + 1, count >>> 24, (count >> 16) & 0xff, (count >> 8) & 0xff, count & 0xff];
 }

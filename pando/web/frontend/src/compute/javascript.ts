@@ -113,16 +113,19 @@ function then<T>(value: unknown, next: (value: unknown) => T): T | PromiseLike<T
 export function describe(error: unknown): { type: string; reason: string; traceback: string } {
   if (error instanceof Error || (typeof error === "object" && error !== null && "message" in error)) {
     const { name, message, stack } = error as Error;
-    return { type: String(name ?? "Error"), reason: String(message), traceback: ownFrames(stack) };
+    return { type: safeString(name ?? "Error"), reason: safeString(message), traceback: ownFrames(stack) };
   }
   return { type: "Error", reason: safeString(error), traceback: "" };
 }
+
+/** Where this program stands, as stacks name it. */
+const OWN_SCRIPT = /((?:\w+:|\/)\S*?):\d+:\d+/.exec(new Error().stack ?? "")?.[1];
 
 /** The stack without the frames of what called the function, which are none of the user's business. */
 function ownFrames(stack: unknown): string {
   if (typeof stack !== "string") return "";
   const lines = stack.split("\n");
-  const ours = lines.findIndex((line) => line.includes("computeBatch") || line.includes("withCallback"));
+  const ours = OWN_SCRIPT === undefined ? -1 : lines.findIndex((line) => line.includes(OWN_SCRIPT));
   return (ours > 0 ? lines.slice(0, ours) : lines).join("\n");
 }
 

@@ -52,10 +52,10 @@ export class Crew {
     this.resize(this.size);
   }
 
-  endAll(): void {
+  endAll(reason: string): void {
     clearInterval(this.pinging);
     this.size = 0;
-    for (const worker of [...this.ports.keys()]) this.end(worker, "stopped");
+    for (const worker of [...this.ports.keys()]) this.end(worker, reason);
   }
 
   private order(order: ToSandbox, transfer: Transferable[] = []): void {
@@ -118,7 +118,7 @@ export class Crew {
     if (now - this.heard > SANDBOX_MILLISECONDS + 2 * PING_MILLISECONDS) {
       this.heard = now;
     } else if (now - this.heard > SANDBOX_MILLISECONDS) {
-      this.endAll();
+      this.endAll("the browser ended what ran it");
       this.events.sandboxLost();
       return;
     }

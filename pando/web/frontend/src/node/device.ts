@@ -63,12 +63,19 @@ export class Device {
   private pause = FIRST_PAUSE_SECONDS;
   private before = { results: 0, failures: 0, seconds: 0, busy: 0 };
   private wake: (() => void) | null = null;
+  private abandon: () => void = () => {};
+  /** Rejects when this device has been stopped: whatever else it waits for is of no use then. */
+  private readonly stopped = new Promise<never>((_, reject) => {
+    this.abandon = () => reject(new ChannelClosedError("stopped"));
+  });
   private shown = { state: "connecting" as State, note: "", retry: 0, failure: "" };
 
   constructor(
     private readonly options: DeviceOptions,
     private readonly around: Surroundings,
-  ) {}
+  ) {
+    this.stopped.catch(() => {}); // it may be stopped while nobody waits
+  }
 
   figures(): Figures {
     const { work, before } = this;
@@ -89,7 +96,7 @@ export class Device {
     while (!this.stopping) {
       try {
         this.show("connecting");
-        await this.takePart();
+        await Promise.race([this.takePart(), this.stopped]);
         this.dropWork();
         this.show("waiting", "The run is over. Waiting for the next one.");
       } catch (error) {
@@ -107,6 +114,7 @@ export class Device {
       }
       if (!this.stopping) await this.rest();
     }
+    this.dropWork();
     this.show("stopped");
   }
 
@@ -125,6 +133,7 @@ export class Device {
     }
     this.dropWork();
     link?.close();
+    this.abandon();
   }
 
   private show(state: State, note = "", retry = 0): void {
@@ -167,10 +176,14 @@ export class Device {
   }
 
   private async open(url: string): Promise<Link> {
-    const link = new Link(await this.around.connect(url));
-    this.link = link;
-    if (this.stopping) link.close();
-    return link;
+    this.link = new Link(await this.connect(url));
+    return this.link;
+  }
+
+  private async connect(url: string): Promise<Channel> {
+    const channel = await this.around.connect(url);
+    if (this.stopping) channel.close();
+    return channel;
   }
 
   private hello(work: Work | null, ticketOrToken: { token?: string; ticket?: string }): Outgoing {
@@ -200,7 +213,9 @@ export class Device {
       },
     };
     try {
-      const work = new Work(assigned, name, workers, await this.around.openSandbox(), events);
+      const sandbox = await this.around.openSandbox();
+      if (this.stopping) throw new ChannelClosedError("stopped");
+      const work = new Work(assigned, name, workers, sandbox, events);
       this.work = work;
       await work.loaded;
       return work;
@@ -240,7 +255,7 @@ export class Device {
     for (const address of place.addresses.slice(0, MAX_TRIED)) {
       let channel: Channel | null = null;
       try {
-        channel = await this.around.connect(`ws://${address}/node`);
+        channel = await this.connect(`ws://${address}/node`);
         const link = new Link(channel);
         link.send(this.hello(work, { ticket: place.ticket }));
         const answer = await soon(link.receive(), WELCOME_MILLISECONDS);

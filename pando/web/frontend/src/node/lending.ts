@@ -125,7 +125,8 @@ export class Lending {
   // ---- the parent ----
 
   lend(lease: number, items: Uint8Array): void {
-    this.waiting.push(Stretch.of(lease, items));
+    const stretch = Stretch.of(lease, items);
+    if (stretch.count > 0) this.waiting.push(stretch);
     if (this.paused) this.giveBack();
     else this.pump();
   }
@@ -193,11 +194,12 @@ export class Lending {
     return true;
   }
 
-  /** A worker has ended a batch; what it has not done of it waits again. */
+  /** A worker has ended a batch. False where that makes no sense, as when results of it are missing. */
   finish(id: number, batch: number): boolean {
     const worker = this.workers.get(id);
     const current = worker?.batches[0];
     if (worker === undefined || current === undefined || current.number !== batch) return false;
+    if (current.done === 0) return false;
     worker.batches.shift();
     worker.since = this.now();
     if (worker.batches.length === 0) this.busyBefore += worker.since - worker.busySince;
@@ -254,7 +256,7 @@ export class Lending {
   }
 
   private requeue(stretch: Stretch): void {
-    if (stretch.lease === null || stretch.count === 0) return;
+    if (stretch.lease === null) return;
     this.waiting.unshift(stretch);
     if (this.paused) this.giveBack();
   }

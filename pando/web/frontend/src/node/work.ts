@@ -73,7 +73,7 @@ export class Work {
         this.act();
       },
       refused: (reason, traceback) => {
-        this.crew.endAll();
+        this.crew.endAll("the function cannot be loaded");
         this.settleLoaded?.reject(new RefusedError(reason, traceback));
       },
       sandboxLost: () => events.sandboxLost(),
@@ -132,11 +132,12 @@ export class Work {
     });
   }
 
-  /** End all workers at once. */
+  /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
+    this.send = null;
     clearInterval(this.watching);
     this.settleLoaded?.reject(new ChannelClosedError("stopped"));
-    this.crew.endAll();
+    this.crew.endAll("stopped");
   }
 
   status(parent: Uint8Array): NodeStatus {

@@ -1,0 +1,216 @@
+import { encode as pack } from "@msgpack/msgpack";
+import { describe, expect, test } from "vitest";
+
+import { computeBatch, FLUSH_MILLISECONDS, type Part } from "../src/compute/batch";
+import { describe as describeError, FunctionError, load, readPackage } from "../src/compute/javascript";
+import { decode, encode } from "../src/values";
+
+interface Outcome {
+  values: unknown[];
+  failures: Map<number, { type: string; reason: string; traceback: string }>;
+  parts: Part[];
+}
+
+/** What comes of items given to the function of a module. */
+async function apply(source: string, items: unknown[], asText = false): Promise<Outcome> {
+  return applyFunction(load({ name: "f", source, filename: "module.js", asText }), items);
+}
+
+async function applyFunction(call: (item: unknown) => unknown, items: unknown[]): Promise<Outcome> {
+  const outcome: Outcome = { values: [], failures: new Map(), parts: [] };
+  await computeBatch(call, encode(items), (part) => {
+    for (const [place, why] of part.failures) outcome.failures.set(outcome.values.length + place, why);
+    outcome.values.push(...(decode(part.values) as unknown[]));
+    outcome.parts.push(part);
+  });
+  return outcome;
+}
+
+const exported = (body: string): string => `module.exports['/pando/1.0.0'] = ${body};`;
+
+describe("results", () => {
+  test.each([
+    ["returned", "(x) => x * 2"],
+    ["called back at once", "(x, cb) => cb(null, x * 2)"],
+    ["called back later", "(x, cb) => setTimeout(() => cb(null, x * 2), 1)"],
+    ["called back later, others first", "(x, cb) => setTimeout(() => cb(null, x * 2), 5 - x)"],
+    ["called back twice", "(x, cb) => { cb(null, x * 2); cb(null, 'twice'); cb(new Error('thrice')) }"],
+    ["called back twice, later", "(x, cb) => setTimeout(() => { cb(undefined, x * 2); cb(null, 'twice') })"],
+    ["called back at once and later", "(x, cb) => { cb(null, x * 2); setTimeout(() => cb(null, 'late')) }"],
+    ["of a promise", "(x) => Promise.resolve(x * 2)"],
+    ["of an async function", "async (x) => { await null; return x * 2 }"],
+    ["of an async function with a callback", "async function (x, cb) { await null; cb(null, x * 2) }"],
+    ["of something with a `then`", "(x) => ({ then(done) { done(x * 2) } })"],
+  ])("%s", async (_, body) => {
+    const { values, failures } = await apply(exported(body), [1, 2, 3]);
+    expect(values).toEqual([2, 4, 6]);
+    expect(failures.size).toBe(0);
+  });
+  test.each([
+    ["module.exports = (x) => x + 1"],
+    ["exports.default = (x) => x + 1"],
+    ["exports.default = { '/pando/1.0.0': (x) => x + 1 }"],
+    ["this['/pando/1.0.0'] = (x) => x + 1"],
+    ["exports['/pando/1.0.0'] = (x) => x + 1; exports.other = () => 'other'"],
+  ])("of %s", async (source) => {
+    expect((await apply(source, [1])).values).toEqual([2]);
+  });
+  test.each([
+    ["undefined", "undefined"],
+    ["null", "null"],
+    ["[1, [2, 3]]", "1,2,3"],
+    ["({})", "[object Object]"],
+    ["1e21", "1e+21"],
+    ["-0", "0"],
+    ["0.1 + 0.2", "0.30000000000000004"],
+    ["2n ** 70n", "1180591620717411303424"],
+    ["''", ""],
+    ["Promise.resolve(5)", "5"],
+    ["Symbol('s')", "Symbol(s)"],
+    ["(() => 1)", "() => 1"],
+    ["new Date(0).toISOString()", "1970-01-01T00:00:00.000Z"],
+  ])("%s as text", async (expression, text) => {
+    expect((await apply(exported(`() => ${expression}`), [0], true)).values).toEqual([text]);
+  });
+  test("a result without text fails alone", async () => {
+    const { values, failures } = await apply(exported("(x) => x ? Object.create(null) : 1"), [0, 1, 0], true);
+    expect(values).toEqual(["1", null, "1"]);
+    expect(failures.get(1)?.type).toBe("TypeError");
+  });
+  test("values that cannot travel fail alone", async () => {
+    const { values, failures } = await apply(exported("(x) => (x === 2 ? () => 1 : x)"), [1, 2, 3]);
+    expect(values).toEqual([1, null, 3]);
+    expect([...failures.keys()]).toEqual([1]);
+    expect(failures.get(1)?.type).toBe("UnsupportedValueError");
+  });
+});
+
+describe("failures", () => {
+  test.each([
+    ["thrown", "(x) => { throw new RangeError('no') }", "RangeError"],
+    ["thrown behind an await", "async (x) => { await null; throw new RangeError('no') }", "RangeError"],
+    ["thrown by an async function with a callback", "async (x, cb) => { throw new RangeError('no') }", "RangeError"],
+    ["called back", "(x, cb) => cb(new RangeError('no'))", "RangeError"],
+    ["called back later", "(x, cb) => setTimeout(() => cb(new RangeError('no')))", "RangeError"],
+    ["thrown before calling back", "(x, cb) => { throw new RangeError('no'); cb() }", "RangeError"],
+    ["called back as a text", "(x, cb) => cb('no')", "Error"],
+    ["thrown as a text", "() => { throw 'no' }", "Error"],
+    ["like an error", "() => { throw { name: 'Odd', message: 'no' } }", "Odd"],
+  ])("%s", async (_, body, type) => {
+    const { values, failures } = await apply(exported(body), [1, 2]);
+    expect(values).toEqual([null, null]);
+    expect([...failures.values()].map((why) => [why.type, why.reason])).toEqual([[type, "no"], [type, "no"]]);
+  });
+  test("are at their places among results", async () => {
+    const { values, failures } = await apply(exported("(x) => { if (x % 2) throw new Error(x); return x }"), [0, 1, 2, 3]);
+    expect(values).toEqual([0, null, 2, null]);
+    expect([...failures].map(([place, why]) => [place, why.reason])).toEqual([[1, "1"], [3, "3"]]);
+  });
+  test.each([[undefined], [null], [0], [Symbol("s")], [Object.create(null)], [{ message: Object.create(null) }]])(
+    "whatever is thrown has a text: %o",
+    (thrown) => {
+      for (const text of Object.values(describeError(thrown))) expect(text).toBeTypeOf("string");
+    },
+  );
+});
+
+describe("stacks", () => {
+  const source = ["var first = 1;", "", "function inner() {", "  throw new Error('here');", "}", exported("(x) => inner()")];
+  test("name the user's file and lines, and nobody else's", async () => {
+    const { failures } = await apply(source.join("\n"), [1]);
+    const stack = failures.get(0)!.traceback.split("\n");
+    expect(stack[0]).toBe("Error: here");
+    expect(stack[1]).toMatch(/inner.*module\.js:4:9/);
+    expect(stack[2]).toMatch(/module\.js:6:/);
+    expect(stack.length).toBe(3);
+  });
+  test("the first line is the first", async () => {
+    const { failures } = await apply("exports.default = () => { throw new Error('at once') }", [1]);
+    expect(failures.get(0)?.traceback).toMatch(/module\.js:1:/);
+  });
+  test("are there behind an await, too", async () => {
+    const { failures } = await apply("exports.default = async () => {\nawait null;\nthrow new Error('x') }", [1]);
+    expect(failures.get(0)?.traceback).toMatch(/module\.js:3:/);
+  });
+});
+
+describe("modules", () => {
+  const run = (source: string, filename = "module.js"): unknown =>
+    load({ name: "f", source, filename, asText: false })(5);
+  test("are sloppy, as those of the original are", () => {
+    expect(run("undeclared = 7; exports.default = function (x) { return undeclared + x + (this === globalThis) }")).toBe(13);
+    delete (globalThis as Record<string, unknown>)["undeclared"];
+  });
+  test("may be strict", () => {
+    expect(() => run("'use strict'; undeclared = 7; exports.default = (x) => x")).toThrow(ReferenceError);
+  });
+  test("see none of this program's variables", () => {
+    expect(run("exports.default = () => [typeof packaged, typeof wrapper, typeof split, typeof FunctionError].join()")).toBe(
+      "undefined,undefined,undefined,undefined",
+    );
+  });
+  test("are told their file and folder", () => {
+    expect(run("exports.default = () => [__filename, __dirname]", "/home/me/my module.js")).toEqual([
+      "/home/me/my module.js",
+      "/home/me",
+    ]);
+  });
+  test("may end with a comment", () => {
+    expect(run("exports.default = (x) => x // the end")).toBe(5);
+  });
+  test("may report", () => {
+    const reports: unknown[] = [];
+    const source = "const { report } = require('pando-computing'); exports.default = (x) => report({ nbItems: x })";
+    load({ name: "f", source, filename: "f.js", asText: false }, (info) => reports.push(info))(3);
+    expect(reports).toEqual([{ nbItems: 3 }]);
+  });
+  test.each([
+    ["exports.default = 5"],
+    ["module.exports = null"],
+    ["module.exports = undefined"],
+    [""],
+    ["require('fs')"],
+  ])("%s is refused with a sentence", (source) => {
+    expect(() => run(source)).toThrow(FunctionError);
+  });
+  test("what the module throws is thrown", () => {
+    expect(() => run("throw new RangeError('at once')")).toThrow(RangeError);
+    expect(() => run("this is no JavaScript")).toThrow(SyntaxError);
+  });
+  test("packages are read as they are written", () => {
+    const packed = pack(["javascript", "square", "exports.default = 1", "square.js", true]);
+    expect(readPackage(packed)).toEqual({
+      name: "square", source: "exports.default = 1", filename: "square.js", asText: true,
+    });
+    expect(() => readPackage(pack(["python", 1]))).toThrow(FunctionError);
+  });
+});
+
+describe("batches", () => {
+  test("items are started one after the other", async () => {
+    const running: number[] = [];
+    let most = 0;
+    const call = async (item: unknown): Promise<unknown> => {
+      running.push(item as number);
+      most = Math.max(most, running.length);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      running.pop();
+      return item;
+    };
+    expect((await applyFunction(call, [1, 2, 3, 4])).values).toEqual([1, 2, 3, 4]);
+    expect(most).toBe(1);
+  });
+  test("short items come together, long ones as they are done", async () => {
+    const busy = (milliseconds: number) => (): void => {
+      const end = performance.now() + milliseconds;
+      while (performance.now() < end);
+    };
+    expect((await applyFunction(busy(0), Array(100).fill(0))).parts.length).toBeLessThan(3);
+    const { parts } = await applyFunction(busy(FLUSH_MILLISECONDS + 5), [1, 2, 3]);
+    expect(parts.map(({ count }) => count)).toEqual([1, 1, 1]);
+    for (const { seconds } of parts) expect(seconds).toBeGreaterThanOrEqual(FLUSH_MILLISECONDS / 1000);
+  });
+  test("no items are no parts", async () => {
+    expect((await applyFunction((x) => x, [])).parts).toEqual([]);
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest";
+import { decode as unpack, encode as pack } from "@msgpack/msgpack";
+
+import { cut, decode, encode, type Incoming, MAX_TEXT, type Outgoing } from "../src/messages";
+import { MalformedError } from "../src/raw";
+import vectors from "../../../../tests/vectors/messages.json";
+import { bytesOf, hexOf, randomNumbers } from "./bytes";
+
+type Fields = { tag: string } & Record<string, unknown>;
+
+/** The fields of a vector as a message has them: bytes, names and failures as here. */
+function revive(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(revive);
+  if (typeof value !== "object" || value === null) return value;
+  if ("bytes" in value) return bytesOf(value.bytes as string);
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [
+      key.replace(/_./, (pair) => pair.charAt(1).toUpperCase()),
+      key === "failures" ? reviveFailures(each as object) : revive(each),
+    ]),
+  );
+}
+
+const reviveFailures = (failures: object): Map<number, unknown> =>
+  new Map(Object.entries(failures).map(([place, why]) => [Number(place), revive(why)]));
+
+const { fromBrowsers, toBrowsers } = vectors as Record<string, { hex: string; fields: Fields }[]> & typeof vectors;
+const named = (list: { hex: string; fields: { tag: string } }[]): [string, string, Fields][] =>
+  list.map(({ hex, fields }) => [fields.tag, hex, revive(fields) as Fields]);
+
+/** Every kind there is: the compiler sees to it. */
+const OUTGOING: Record<Outgoing["tag"], true> = {
+  hello: true, ready: true, refused: true, joined: true, unreachable: true, want: true, results: true,
+  returned: true, struck: true, offer: true, status: true, leaving: true, heartbeat: true,
+};
+const INCOMING: Record<Incoming["tag"], true> = {
+  denied: true, assigned: true, welcome: true, delegated: true, lend: true, recall: true, join: true,
+  bundle: true, ended: true, heartbeat: true,
+};
+
+describe("as Python has them", () => {
+  test("there are vectors for each kind", () => {
+    expect(new Set(fromBrowsers.map(({ fields }) => fields.tag))).toEqual(new Set(Object.keys(OUTGOING)));
+    expect(new Set(toBrowsers.map(({ fields }) => fields.tag))).toEqual(new Set(Object.keys(INCOMING)));
+  });
+  test.each(named(fromBrowsers))("%s is sent in the same bytes", (_, hex, fields) => {
+    expect(hexOf(encode(fields as unknown as Outgoing))).toBe(hex);
+  });
+  test.each(named(toBrowsers))("%s is read", (_, hex, fields) => {
+    const read = decode(bytesOf(hex));
+    expect(read.tag).toBe(fields.tag);
+    expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
+  });
+  test("fields that a later version adds are ignored", () => {
+    expect(decode(pack(["recall", 5, "more"]))).toEqual({ tag: "recall", lease: 5 });
+  });
+});
+
+describe("nonsense", () => {
+  test.each([
+    ["nothing", new Uint8Array(0)],
+    ["no array", pack({ tag: "ended" })],
+    ["an empty array", pack([])],
+    ["an unknown kind", pack(["surprise"])],
+    ["what only nodes above say", pack(["hello", 1])],
+    ["a missing field", pack(["recall"])],
+    ["a text for a number", pack(["recall", "5"])],
+    ["a negative number", pack(["recall", -5])],
+    ["half a number", pack(["recall", 1.5])],
+    ["a number that is not exact", pack(["recall", 2n ** 60n], { useBigInt64: true })],
+    ["an identifier that is too short", pack(["welcome", new Uint8Array(7)])],
+    ["an identifier that is a text", pack(["welcome", "12345678"])],
+    ["texts that are numbers", pack(["delegated", [1], ""])],
+    ["more behind the array", new Uint8Array([...pack(["ended"]), 0])],
+    ["a text that is not UTF-8, as tag", new Uint8Array([0x91, 0xa1, 0xff])],
+    ["a bundle of nothing", pack(["bundle", 5])],
+    ["an extension", new Uint8Array([0x92, ...pack("recall"), 0xd4, 1, 1])],
+  ])("%s is malformed", (_, bytes) => {
+    expect(() => decode(bytes)).toThrow(MalformedError);
+  });
+  test("any damaged message is a message or malformed", () => {
+    const random = randomNumbers(1);
+    for (let round = 0; round < 5000; round++) {
+      const vector = toBrowsers[Math.floor(random() * toBrowsers.length)]!;
+      let bytes = bytesOf(vector.hex);
+      for (let i = 0; i < 1 + random() * 3; i++) bytes[Math.floor(random() * bytes.length)] = random() * 256;
+      if (random() < 0.3) bytes = bytes.subarray(0, random() * bytes.length);
+      try {
+        decode(bytes);
+      } catch (error) {
+        expect(error).toBeInstanceOf(MalformedError);
+      }
+    }
+  });
+});
+
+describe("texts", () => {
+  test("short ones are not cut", () => {
+    expect(cut("x".repeat(MAX_TEXT))).toBe("x".repeat(MAX_TEXT));
+  });
+  test("long ones lose their middle", () => {
+    const shortened = cut(`begin${"x".repeat(3 * MAX_TEXT)}end`);
+    expect(shortened.length).toBeLessThanOrEqual(MAX_TEXT);
+    expect(shortened.length).toBeGreaterThan(MAX_TEXT - 20);
+    expect(shortened).toMatch(/^begin.*\n \[…\] \n.*end$/s);
+  });
+  test("what is cut in two is not sent as half a character", () => {
+    const sent = encode({ tag: "unreachable", reason: "😀".repeat(MAX_TEXT) });
+    const [, reason] = unpack(sent) as string[];
+    expect(reason).toBe(reason!.toWellFormed());
+    expect([...reason!].length).toBeLessThanOrEqual(MAX_TEXT);
+  });
+  test("lone surrogates are replaced", () => {
+    const sent = encode({ tag: "refused", reason: "\ud800", traceback: "a\udfff" });
+    expect(unpack(sent)).toEqual(["refused", "\ufffd", "a\ufffd"]);
+  });
+});
