@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import gc
 import os
 import select
 import sys
@@ -354,4 +355,6 @@ def main() -> None:
     os.close(progress_file)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    # The collector need not look at what is here before the function is, least of all at the end.
+    gc.freeze()
     Child(link, progress).run()
