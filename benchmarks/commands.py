@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from workloads import WORKERS, square
+from functions import square
+from workloads import WORKERS
 
 HERE = Path(__file__).resolve().parent
 LINES = str(HERE / "lines.py")

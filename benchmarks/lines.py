@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from workloads import square
+from functions import square
 
 
 def main() -> None:

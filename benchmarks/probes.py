@@ -20,8 +20,9 @@ from statistics import mean
 from typing import Any
 
 import psutil
+from functions import square
 from table import explain
-from workloads import WORKERS, count_up, square
+from workloads import WORKERS, count_up
 
 Figures = dict[str, float]
 

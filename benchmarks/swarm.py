@@ -17,9 +17,9 @@ from typing import Any
 
 import psutil
 import trio
+from functions import square
 from light import raise_file_limit
 from probes import Figures, run_as_probe
-from workloads import square
 
 import pando
 from pando.serve_options import ServeOptions

@@ -1,45 +1,17 @@
-"""What is computed: functions that every contender can import, and the items they are given."""
+"""What is computed: a function that every contender can import, and the items it is given."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from functions import echo, spin_1ms, spin_50ms, square
 
 WORKERS = 2
 """Processes that compute, for every contender."""
 
 Function = Callable[[Any], Any]
-
-
-def square(number: int) -> int:
-    """As good as no work: what is measured is the way there and back."""
-    return number * number
-
-
-def spin_1ms(item: int) -> int:
-    """Keep a core busy for one millisecond of processor time."""
-    return _spin(item, 0.001)
-
-
-def spin_50ms(item: int) -> int:
-    """Keep a core busy for 50 milliseconds of processor time."""
-    return _spin(item, 0.050)
-
-
-def _spin(item: int, seconds: float) -> int:
-    # Processor time, not time on the wall: a worker that is pushed off its core by whoever hands
-    # out the items has not worked meanwhile, and the measurement must show that.
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-    return item
-
-
-def echo(payload: bytes) -> bytes:
-    """No work, but the whole payload travels both ways."""
-    return payload
 
 
 def count_up() -> Iterator[int]:

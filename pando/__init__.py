@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .functions.convention import function
     from .mapping import Results, map  # noqa: A004
+    from .reporting.report import report
     from .run import ResultStream, Run, RunStatistics, open_run
     from .serve_options import ServeOptions
     from .values import register_type
@@ -42,6 +43,7 @@ _HOMES = {
     "function": "functions.convention",
     "Results": "mapping",
     "map": "mapping",
+    "report": "reporting.report",
     "ResultStream": "run",
     "Run": "run",
     "RunStatistics": "run",
@@ -68,6 +70,7 @@ __all__ = [
     "map",
     "open_run",
     "register_type",
+    "report",
     "volunteer",
 ]
 

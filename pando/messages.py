@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from .errors import MAX_TEXT, PandoError
+from .reporting.report import MAX_UNITS
 
 VERSION = 1
 """The protocol's version, in the first message each way."""
@@ -85,6 +86,15 @@ class Struck(msgspec.Struct, array_like=True, tag="struck"):
     lease: int
     offset: int
     reason: Text
+
+
+class Reported(msgspec.Struct, array_like=True, tag="reported", frozen=True):
+    """From a worker: what the function has reported of its work. Times are in seconds."""
+
+    items: Seconds
+    units: Annotated[str, msgspec.Meta(max_length=MAX_UNITS)]
+    cpu_seconds: Seconds
+    transfer_seconds: Seconds
 
 
 class Want(msgspec.Struct, array_like=True, tag="want"):
@@ -221,7 +231,10 @@ class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
 
 
 class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
-    """A node's figures, since it joined. Times are in seconds."""
+    """A node's figures, since it joined. Times are in seconds.
+
+    `reported` is what the function has reported there, if it has.
+    """
 
     node: NodeId
     parent: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)]
@@ -230,6 +243,7 @@ class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
     children: Count
     results: Count
     seconds: Seconds
+    reported: Reported | None = None
 
 
 class Status(msgspec.Struct, array_like=True, tag="status"):
@@ -239,7 +253,7 @@ class Status(msgspec.Struct, array_like=True, tag="status"):
 
 
 ToBorrower = Load | Lend | Recall
-FromBorrower = Ready | Refused | Results | Returned | Struck | Want
+FromBorrower = Ready | Refused | Results | Returned | Struck | Reported | Want
 Joining = Hello | Denied | Assigned | Welcome | Delegated | Joined | Unreachable
 Membership = Join | Offer | Leaving | Ended | Heartbeat | Bundle | Status
 Message = ToBorrower | FromBorrower | Joining | Membership

@@ -85,6 +85,7 @@ class RunStatistics:
         volunteers: other nodes connected to this one.
         stream: the figures of the stream that is open, if one is.
         counters: what was refused, cut off or ignored of what came from the network, by kind.
+        reported: what the function has told with `pando.report` on this machine's workers.
     """
 
     workers: int
@@ -92,6 +93,7 @@ class RunStatistics:
     volunteers: int
     stream: LenderStatistics | None
     counters: dict[str, int]
+    reported: messages.Reported | None
 
 
 class ValueCodec:
@@ -176,6 +178,7 @@ class Run(Generic[Item, Result]):
             len(server.membership.children) if server else 0,
             self._node.statistics(),
             dict(server.all_counters()) if server else {},
+            self._node.figures_reported(),
         )
 
     @property

@@ -17,6 +17,7 @@ import trio
 from . import messages
 from .errors import UsageError
 from .functions.package import language_of
+from .reporting.report import DEFAULT_UNITS
 from .serve_options import ServeOptions
 from .tree.lending import Borrower
 from .tree.membership import Child, Membership, join_address, tidy_name
@@ -228,8 +229,7 @@ class Server:
                     "deviceName": tidy_name(status.name),
                     "workers": status.workers,
                     "children": status.children,
-                    "nbItems": status.results,
-                    "cpuTime": round(status.seconds * 1000),
+                    **_figures(status.reported, status.results, status.seconds),
                 }
                 for status in self.membership.status_below()
             },
@@ -263,6 +263,19 @@ def _allow_files(connections: int) -> None:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+
+
+def _figures(reported: messages.Reported | None, results: int, seconds: float) -> dict[str, Any]:
+    """A node's figures under the original tool's names, as the function reports them if it does."""
+    if reported is None:
+        reported = messages.Reported(float(results), DEFAULT_UNITS, seconds, 0.0)
+    items = reported.items
+    return {
+        "nbItems": int(items) if items.is_integer() else items,
+        "units": reported.units,
+        "cpuTime": round(reported.cpu_seconds * 1000),
+        "dataTransferTime": round(reported.transfer_seconds * 1000),
+    }
 
 
 def _plain(statistics: Any) -> dict[str, int] | None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,11 +43,11 @@ class Root:
         *options: str,
         items: int | Iterable[str],
         port: int = 0,
-        file: str = "module.py",
+        name: str = "module.py",
     ) -> None:
         self.port = port or free_port()
         self.items = list(map(str, range(items))) if isinstance(items, int) else list(items)
-        path = folder / file
+        path = folder / name
         path.write_text(module)
         self.output = folder / "output"
         self.errors = folder / "errors"
@@ -65,11 +66,8 @@ class Root:
 
     def _feed(self) -> None:
         assert self.process.stdin
-        try:
-            self.process.stdin.write("".join(f"{item}\n" for item in self.items).encode())
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
+        with suppress(BrokenPipeError), self.process.stdin as stdin:
+            stdin.write("".join(f"{item}\n" for item in self.items).encode())
 
     @property
     def link(self) -> str:
@@ -99,6 +97,7 @@ class Root:
         """Kill it, and wait until its port is free."""
         self.process.kill()
         self.process.wait()
+        self._feeder.join()
 
 
 class Party:
@@ -107,6 +106,7 @@ class Party:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.roots: list[Root] = []
 
     def __enter__(self) -> Party:
         return self
@@ -122,6 +122,8 @@ class Party:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
+        for root in self.roots:
+            root.end()
 
     def root(
         self,
@@ -130,10 +132,11 @@ class Party:
         seconds: float = 0.005,
         module: str = "",
         port: int = 0,
-        file: str = "module.py",
+        name: str = "module.py",
     ) -> Root:
         module = module or SQUARE.format(seconds=seconds)
-        root = Root(self.folder, module, *options, items=items, port=port, file=file)
+        root = Root(self.folder, module, *options, items=items, port=port, name=name)
+        self.roots.append(root)
         self.processes.append(root.process)
         return root
 

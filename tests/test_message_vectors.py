@@ -19,6 +19,7 @@ PATH = Path(__file__).parent / "vectors" / "messages.json"
 NODE, PARENT = bytes(range(8)), bytes(range(248, 256))
 ITEMS = msgspec.Raw(values.encode([1, "é", (2**70, None)]))
 FAILURE = messages.Failure("ValueError", "é < ü", "Traceback …\n", "my phone")
+REPORTED = messages.Reported(2.5, "BigNums", 1.25, 0.5)
 FROM_BROWSERS: list[messages.Message] = [
     messages.Hello(1, "my phone", 4, b"", "", "a-token"),
     messages.Hello(1, "", 1, NODE, "a-run", "", "a-ticket"),
@@ -40,6 +41,7 @@ FROM_BROWSERS: list[messages.Message] = [
     messages.Struck(1, 2, "it took too long"),
     messages.Offer(NODE, PARENT, []),
     messages.Status([messages.NodeStatus(NODE, PARENT, "my phone", 4, 0, 2**33, 1.5)]),
+    messages.Status([messages.NodeStatus(NODE, PARENT, "", 1, 0, 1, 0.5, REPORTED)]),
     messages.Leaving(),
     messages.Heartbeat(),
 ]

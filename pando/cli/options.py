@@ -22,8 +22,8 @@ from ..settings import (
 )
 
 INTRODUCTION = """\
-Apply the function of a Python file to each item, on all cores, and print the
-results in the order of the items, one a line."""
+Apply the function of a Python or JavaScript file to each item, on all cores,
+and print the results in the order of the items, one a line."""
 
 EXAMPLES = """\
 Examples:
@@ -32,8 +32,10 @@ Examples:
   pando mine.py --local 42                 a breakpoint in the function works
 
 MODULE exports its function as `def pando(x)`, marks it with @pando.function,
-or sets exports = {"/pando/1.0.0": function}. ITEMs that are numbers become
-numbers, all others stay strings. Items that begin with a dash go behind `--`.
+or sets exports = {"/pando/1.0.0": function}; in JavaScript it sets
+module.exports['/pando/1.0.0'] = function (x, cb) {…}. ITEMs that are numbers
+become numbers, all others stay strings. Items that begin with a dash go
+behind `--`.
 
 $HOME/.pando/config.json may hold defaults, such as {"workers": 2}.
 Exit status: 0 all done, 1 an item failed, 2 wrong use, 130 interrupted."""

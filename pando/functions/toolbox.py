@@ -92,7 +92,10 @@ def _install(
             "install Node.js, or bundle the module into one file yourself"
         )
     say(f"installing {what}, once")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FunctionError(f"{folder.parent} cannot be made: {error.strerror}") from None
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()

@@ -16,6 +16,7 @@ import msgspec
 
 from .. import messages
 from ..errors import MalformedValueError, PandoError, UnsupportedValueError, cut
+from ..reporting.report import Tally
 from ..scheduler import (
     LONG_SECONDS,
     MAX_BATCH_BYTES,
@@ -131,6 +132,12 @@ class Lending:
         self.results = 0
         self.seconds = 0.0
         self.violations: Counter[str] = Counter()
+        self.reported = Tally()
+
+    def figures_reported(self) -> messages.Reported | None:
+        """What the function has reported on this node's own workers, if it has."""
+        figures = self.reported.read()
+        return messages.Reported(*figures) if figures else None
 
     # ---- streams ----
 
@@ -227,6 +234,9 @@ class Lending:
             self._workers -= borrower.credit.workers
             borrower.credit.ask(message.workers)
             self._workers += borrower.credit.workers
+        if isinstance(message, messages.Reported):
+            self.reported.add(msgspec.structs.astuple(message))
+            return
         stream = self.stream
         if stream is None:
             return

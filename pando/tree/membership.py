@@ -389,6 +389,8 @@ class Membership:
                 asked.answered.set()
             case messages.Status(nodes):
                 child.status = nodes[:MAX_STATUS_NODES]
+            case messages.Reported():
+                raise messages.MalformedMessageError("a node's reports stand in its status")
             case _:
                 return False
         return True

@@ -193,6 +193,7 @@ class Work:
             len(self.membership.children),
             self.node.results,
             self.node.seconds,
+            self.node.figures_reported(),
         )
         return messages.Status([own, *self.membership.status_below()])
 

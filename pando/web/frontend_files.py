@@ -34,6 +34,7 @@ MODULES_IN_BROWSERS = (
     "errors.py",
     "values.py",
     "functions",
+    "reporting",
     "worker/__init__.py",
     "worker/calling.py",
     "worker/speech.py",

@@ -7,7 +7,6 @@ results while a long batch goes on. This module imports neither Trio nor the web
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import functools
 import gc
@@ -67,8 +66,8 @@ class Child:
         if not self._load(speech.read_load(received.pop(0))):
             return
         listen = functools.partial(self._listen_or_die, reader, received)
-        threading.Thread(target=listen, daemon=True).start()
         self._send(speech.write("ready"))
+        threading.Thread(target=listen, daemon=True).start()
         while (batch := self._next_batch()) is not None:
             self._compute(batch)
             self._finish(batch)
@@ -108,7 +107,16 @@ class Child:
     def _finish(self, batch: Batch) -> None:
         with self._state:
             self._current = None
+        self._send_report()
         self._flush(batch)
+
+    def _send_report(self) -> None:
+        """Send what the function has reported; before its results, to be there with them."""
+        # Not imported here: it is there where the function reports anything.
+        reporting = sys.modules.get("pando.reporting.report")
+        figures = reporting.tally.take() if reporting else None
+        if figures:
+            self._send(speech.write("reported", *figures))
 
     # ---- the listening thread ----
 
@@ -227,9 +235,10 @@ class Child:
             self._write(message)
 
     def _write(self, message: bytes) -> None:
-        # The listening thread notices that the parent is gone.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
             self._link.sendall(framing.frame(message))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the listening thread notices that the parent is gone
 
     def _die_without_link(self, batch: Batch) -> NoReturn:
         """The function has closed the link: end, so that an item of its batch is blamed."""

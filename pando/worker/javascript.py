@@ -9,6 +9,7 @@ may still be started.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 import threading
@@ -32,7 +33,7 @@ MAX_CHUNK = 16_384
 MAX_GROWTH = 4
 FIRST_ROOM = 64 * 1024
 """Bytes that can be handed over without asking for room first."""
-RUNNING, LIMIT, WRITTEN, READ = range(4)
+RUNNING, LIMIT, WRITTEN, READ, GIVEN, TAKEN, REPORTED = range(7)
 """Places in the shared memory; see `v8.ts`."""
 WRAP = 2**32
 
@@ -53,13 +54,17 @@ class JavaScriptFunction:
         self._first = 0
         self._choosing = threading.Lock()
         self._runner = asyncio.Runner()
-        self._engine: Engine
-        self._runner.run(self._open())
+        self._engine = Engine()
+        try:
+            self._runner.run(self._open())
+        except BaseException:
+            self.close()
+            raise
 
     # ---- loading ----
 
     async def _open(self) -> None:
-        engine = self._engine = await Engine().__aenter__()
+        engine = await self._engine.__aenter__()
         try:
             runtime = RUNTIME.read_text("utf-8")
         except OSError:
@@ -68,10 +73,12 @@ class JavaScriptFunction:
         engine.evaluate(f"{runtime}\n//# sourceURL=pando:v8\n;undefined")
         self._shared = engine.evaluate("__pando__.shared").cast("i")
         self._printed = engine.evaluate("__pando__.printed")
+        self._random = engine.evaluate("__pando__.random")
+        self._serve()
         self._make_room(FIRST_ROOM)
         size = self._hand_over(self._package.to_bytes())
-        problem = await engine.run(f"__pando__.open({size})", self._show_printed)
-        self._show_printed()
+        problem = await engine.run(f"__pando__.open({size})", self._serve)
+        self._serve()
         if problem:
             self._refuse(**msgspec.json.decode(problem))
 
@@ -112,6 +119,10 @@ class JavaScriptFunction:
     async def _compute(self, batch: Batch, progress: Progress) -> None:
         while await self._compute_some(batch, progress):
             pass
+        if self._shared[REPORTED]:
+            from ..reporting.report import tally
+
+            tally.add(msgspec.json.decode(self._engine.evaluate("__pando__.takeReport()")))
 
     async def _compute_some(self, batch: Batch, progress: Progress) -> bool:
         while chunk := self._choose_chunk(batch):
@@ -133,14 +144,14 @@ class JavaScriptFunction:
     async def _run(self, items: bytes, progress: Progress) -> memoryview | None:
         def tick() -> None:
             progress.cells[OFFSET] = self._first + self._shared[RUNNING]
-            self._show_printed()
+            self._serve()
 
         size = self._hand_over(items)
         script = f"__pando__.run({size}, {CHUNK_SECONDS * 1000})"
         try:
             answer: memoryview | None = await self._engine.run(script, tick)
         finally:
-            self._show_printed()
+            self._serve()
         return answer
 
     async def _recover(self, batch: Batch) -> None:
@@ -151,6 +162,7 @@ class JavaScriptFunction:
         """
         running = self._shared[RUNNING]
         await self._engine.__aexit__()
+        self._engine = Engine()
         await self._open()
         if running > 0:
             self._count = running
@@ -216,14 +228,32 @@ class JavaScriptFunction:
     def _make_room(self, size: int) -> None:
         self._room = self._engine.evaluate(f"__pando__.reserve({size})")
 
+    def _serve(self) -> None:
+        """Do what the script needs meanwhile: show what it prints, give random numbers."""
+        self._show_printed()
+        self._give_random()
+
     def _show_printed(self) -> None:
-        """Print what the function has printed since the last time."""
         read, written = self._shared[READ], self._shared[WRITTEN]
         if read == written:
             return
         size = len(self._printed)
-        start, end = read % size, read % size + (written - read) % WRAP
+        start = read % size
+        end = start + (written - read) % WRAP
         text = bytes(self._printed[start:end]) + bytes(self._printed[: max(0, end - size)])
         self._shared[READ] = written
         sys.stdout.buffer.write(text)
         sys.stdout.flush()
+
+    def _give_random(self) -> None:
+        size = len(self._random)
+        given, taken = self._shared[GIVEN], self._shared[TAKEN]
+        wanted = size - (given - taken) % WRAP
+        if not wanted:
+            return
+        fresh = os.urandom(wanted)
+        start = given % size
+        before_end = min(wanted, size - start)
+        self._random[start : start + before_end] = fresh[:before_end]
+        self._random[: wanted - before_end] = fresh[before_end:]
+        self._shared[GIVEN] = (given + wanted + WRAP // 2) % WRAP - WRAP // 2

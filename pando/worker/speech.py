@@ -49,7 +49,7 @@ def split(encoded: memoryview) -> list[memoryview]:
     return members
 
 
-def write(*fields: str | int) -> bytes:
+def write(*fields: str | float) -> bytes:
     """A message of a tag and fields."""
     message: bytes = msgpack.packb(fields)
     return message

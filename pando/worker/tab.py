@@ -7,6 +7,7 @@ them, and nothing is made of them in JavaScript.
 from __future__ import annotations
 
 import json
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
+LONGEST_SECONDS = 0.25
+"""How long a batch may take before what is left of it goes back: other workers may be idle."""
 
 Flush = Callable[[int, Any, Any, float], None]
 """Takes the count of results, the results and the failures, both encoded, and the time spent."""
@@ -51,7 +54,7 @@ def load(packed: Any) -> str | None:
 
 
 def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
-    """Apply the function to each item; `flush` is given results as they come.
+    """Apply the function to each item, as long as a batch may take; `flush` is given the results.
 
     Args:
         items: an encoded list, a JavaScript buffer.
@@ -67,8 +70,9 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
         raise RuntimeError(f"items that cannot be decoded: {error}") from None
     if is_coroutine_function(_function):
         return _compute_coroutines(decoded, results)
-    function, due = _function, time.perf_counter() + FLUSH_SECONDS
-    clock, add = time.perf_counter, results.values.append
+    function, clock, add = _function, time.perf_counter, results.values.append
+    due = clock() + FLUSH_SECONDS
+    end = clock() + LONGEST_SECONDS
     for item in decoded:
         try:
             add(function(item))
@@ -77,17 +81,29 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
         if clock() >= due:
             results.flush()
             due = clock() + FLUSH_SECONDS
+            if clock() >= end:
+                break
     results.flush()
     return None
 
 
+def take_report() -> str | None:
+    """What the function has reported since the last time, as JSON, if it has."""
+    reporting = sys.modules.get("pando.reporting.report")
+    figures = reporting.tally.take() if reporting else None
+    return json.dumps(figures) if figures else None
+
+
 async def _compute_coroutines(items: list[Any], results: _Results) -> None:
+    end = time.perf_counter() + LONGEST_SECONDS
     for item in items:
         try:
             results.values.append(await _function(item))
         except BaseException as error:
             results.fail(error)
         results.flush()
+        if time.perf_counter() >= end:
+            break
 
 
 class _Results:

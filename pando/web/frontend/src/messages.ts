@@ -5,6 +5,7 @@
 
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
+import type { Report } from "./compute/report";
 import { joinArray, joinMap, MalformedError, split } from "./raw";
 
 export const VERSION = 1;
@@ -52,6 +53,8 @@ export interface NodeStatus {
   children: number;
   results: number;
   seconds: number;
+  /** What the function has reported, if it has. */
+  reported: Report | null;
 }
 
 export interface Results {
@@ -133,8 +136,15 @@ export function encode(message: Outgoing): Bytes {
 }
 
 function statusFields(status: NodeStatus): unknown[] {
-  const { node, parent, name, workers, children, results, seconds } = status;
-  return [node, parent, name, workers, children, results, seconds];
+  const { node, parent, name, workers, children, results, seconds, reported } = status;
+  const figures = reported && [
+    "reported",
+    reported.items,
+    reported.units,
+    reported.cpuSeconds,
+    reported.transferSeconds,
+  ];
+  return [node, parent, name, workers, children, results, seconds, figures];
 }
 
 /** A map with numbers for keys, which the library's encoder has no object for. */

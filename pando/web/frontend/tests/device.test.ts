@@ -159,7 +159,7 @@ describe("the tree", () => {
     expect(results(parent)).toEqual([[1, 0, 2], [1, 1, 4]]);
     await pass(3.1);
     const status = parent.heard.find(([tag]) => tag === "status");
-    expect(status).toEqual(["status", [[NODE, PARENT, "phone", 1, 0, 2, 0.02]]]);
+    expect(status).toEqual(["status", [[NODE, PARENT, "phone", 1, 0, 2, 0.02, null]]]);
   });
   test("what cannot be reached is said, and the root's next answer counts", async () => {
     network.refuse = (url) => url.includes("192.168");

@@ -8,6 +8,12 @@ import { describe, isPromise } from "./javascript";
 /** How long a finished result may wait for the rest of its batch, in milliseconds. */
 export const FLUSH_MILLISECONDS = 25;
 
+/**
+ * How long a batch may take before what is left of it goes back, in milliseconds: other workers
+ * may be idle, and these items longer than those before.
+ */
+export const LONGEST_MILLISECONDS = 250;
+
 /** Results of consecutive items: the values, encoded as one array, and why some have none. */
 export interface Part {
   count: number;
@@ -19,7 +25,7 @@ export interface Part {
 const NIL = new Uint8Array([0xc0]);
 
 /**
- * Apply a function to each item of an encoded array, in order.
+ * Apply a function to each item of an encoded array, in order, for as long as a batch may take.
  *
  * @param flush - given results as they come: those of `FLUSH_MILLISECONDS`, and the rest at the end.
  * @param started - told the place of each item before it runs.
@@ -32,7 +38,9 @@ export async function computeBatch(
 ): Promise<void> {
   const decoded = decode(items) as unknown[];
   const collected = new Collected(flush);
+  const end = performance.now() + LONGEST_MILLISECONDS;
   for (let place = 0; place < decoded.length; place++) {
+    if (place > 0 && performance.now() >= end) break;
     started(place);
     try {
       const result = call(decoded[place]);

@@ -2,12 +2,15 @@
 
 import { computeBatch, type Part } from "./batch";
 import { describe, load, readPackage } from "./javascript";
+import { type Report, Tally } from "./report";
 
 export interface Engine {
   /** Take a packed function; throws `Refusal` where it cannot be loaded. */
   load(packed: Uint8Array): Promise<void>;
   /** Apply it to each item; `flush` is given results as they come. */
   compute(items: Uint8Array, flush: (part: Part) => void): Promise<void>;
+  /** What the function has reported since the last time. */
+  takeReport(): Report | null;
 }
 
 /** The function cannot be loaded here, and why. */
@@ -22,10 +25,11 @@ export class Refusal extends Error {
 
 export class JavaScriptEngine implements Engine {
   private call: (item: unknown) => unknown = () => undefined;
+  private readonly tally = new Tally();
 
   async load(packed: Uint8Array): Promise<void> {
     try {
-      this.call = load(readPackage(packed));
+      this.call = load(readPackage(packed), this.tally.report);
     } catch (error) {
       const { type, reason, traceback } = describe(error);
       throw new Refusal(`the function cannot be loaded: ${type}: ${reason}`, traceback);
@@ -34,5 +38,9 @@ export class JavaScriptEngine implements Engine {
 
   compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
     return computeBatch(this.call, items, flush);
+  }
+
+  takeReport(): Report | null {
+    return this.tally.take();
   }
 }

@@ -1,6 +1,7 @@
 /** What the node and the workers that run the function say to each other, and how it is checked. */
 
 import type { Failure, Failures } from "../messages";
+import { MAX_UNITS, type Report } from "./report";
 
 /** What starts Python in a worker. Bytes, since a sandboxed worker fetches nothing itself. */
 export interface PythonAssets {
@@ -28,6 +29,7 @@ export type FromWorker =
   | { is: "ready" }
   | { is: "refused"; reason: string; traceback: string }
   | { is: "results"; batch: number; count: number; values: Uint8Array; failures: Failures; seconds: number }
+  | { is: "reported"; report: Report }
   | { is: "done"; batch: number };
 
 /** From the node to the sandbox. */
@@ -39,6 +41,7 @@ export type ToSandbox =
 export type FromSandbox = { is: "failed"; worker: number; reason: string } | { is: "pong" };
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isFigure = (value: unknown): value is number => Number.isFinite(value) && Number(value) >= 0;
 const isText = (value: unknown): value is string => typeof value === "string";
 
 /**
@@ -54,6 +57,10 @@ export function checkFromWorker(message: unknown): FromWorker | null {
     case "refused": {
       const { reason, traceback } = said;
       return isText(reason) && isText(traceback) ? { is: "refused", reason, traceback } : null;
+    }
+    case "reported": {
+      const report = checkReport(said["report"]);
+      return report && { is: "reported", report };
     }
     case "done":
       return isCount(said["batch"]) ? { is: "done", batch: said["batch"] } : null;
@@ -79,6 +86,12 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
     checked.set(place, { type, reason, traceback, device: "" });
   }
   return checked;
+}
+
+function checkReport(report: unknown): Report | null {
+  const { items, units, cpuSeconds, transferSeconds } = (report ?? {}) as Record<string, unknown>;
+  if (!isFigure(items) || !isFigure(cpuSeconds) || !isFigure(transferSeconds) || !isText(units)) return null;
+  return { items, units: units.slice(0, MAX_UNITS).toWellFormed(), cpuSeconds, transferSeconds };
 }
 
 export function checkFromSandbox(message: unknown): FromSandbox | null {

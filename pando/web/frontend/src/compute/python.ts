@@ -7,6 +7,7 @@ import type { Failure } from "../messages";
 import type { Part } from "./batch";
 import { type Engine, Refusal } from "./engine";
 import type { PythonAssets } from "./protocol";
+import type { Report } from "./report";
 
 /** Where Pyodide believes that it is served; nothing is asked there. */
 const NOWHERE = "https://pando.invalid/";
@@ -16,6 +17,7 @@ const STANDARD_LIBRARY = `${NOWHERE}python_stdlib.zip`;
 interface Tab {
   load(packed: Uint8Array): string | undefined;
   compute(items: Uint8Array, flush: Flush): Promise<void> | undefined;
+  take_report(): string | undefined;
 }
 
 type Flush = (count: number, values: Uint8Array, failures: Uint8Array, seconds: number) => void;
@@ -43,6 +45,13 @@ export class PythonEngine implements Engine {
     await this.tab.compute(items, (count, values, failures, seconds) => {
       flush({ count, values: values as Uint8Array<ArrayBuffer>, failures: readFailures(failures), seconds });
     });
+  }
+
+  takeReport(): Report | null {
+    const report = this.tab.take_report();
+    if (report === undefined) return null;
+    const [items, units, cpuSeconds, transferSeconds] = JSON.parse(report) as [number, string, number, number];
+    return { items, units, cpuSeconds, transferSeconds };
   }
 }
 

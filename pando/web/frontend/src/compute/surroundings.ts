@@ -1,5 +1,6 @@
 /**
- * What modules expect around them and V8 alone does not have: a console, timers, encoders of text.
+ * What modules expect around them and V8 alone does not have: a console, timers, encoders of text,
+ * random numbers.
  *
  * It must be imported first: others look for these while they are loaded.
  */
@@ -8,14 +9,19 @@ import "./global";
 
 import "fast-text-encoding";
 
-/** What the host of V8 gives: it prints a text. */
+/** What stands behind them. */
 export interface Surroundings {
   print(text: string): void;
+  fillRandomly(bytes: Uint8Array): void;
   /** Told of an error that is thrown out of a timer. */
   failed(error: unknown): void;
 }
 
-export const surroundings: Surroundings = { print: () => {}, failed: () => {} };
+export const surroundings: Surroundings = {
+  print: () => {},
+  fillRandomly: () => {},
+  failed: () => {},
+};
 
 type Timer = (...given: unknown[]) => void;
 
@@ -68,8 +74,14 @@ function encodeInto(this: TextEncoder, text: string, target: Uint8Array): TextEn
   return { read: text.length, written: bytes.length };
 }
 
+function getRandomValues(array: ArrayBufferView): ArrayBufferView {
+  surroundings.fillRandomly(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return array;
+}
+
 TextEncoder.prototype.encodeInto ??= encodeInto;
 scope["self"] ??= globalThis;
+scope["crypto"] ??= { getRandomValues };
 scope["performance"] ??= { now: Date.now };
 scope["console"] = { log: write, info: write, debug: write, warn: write, error: write, trace: write };
 scope["setTimeout"] = (run: Timer, delay?: unknown, ...given: unknown[]) => start(run, delay, given, false);

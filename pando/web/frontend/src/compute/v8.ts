@@ -10,32 +10,51 @@ import { joinArray } from "../raw";
 import { decode, encode } from "../values";
 import { Collected, type Part } from "./batch";
 import { describe, isPromise, load, readPackage } from "./javascript";
+import { Tally } from "./report";
 
 /**
- * Places in the shared memory: the item that runs, how many may be started, and how many bytes
- * have been printed and read, over and over from the beginning of `printed`.
+ * Places in the shared memory: the item that runs, how many may be started, how many bytes have
+ * been printed and read, how many random ones have been given and taken, and whether the function
+ * has reported anything. What is printed and what is random stands in rings.
  */
 const RUNNING = 0;
 const LIMIT = 1;
 const WRITTEN = 2;
 const READ = 3;
-const PRINTED_SIZE = 64 * 1024;
-/** How long to wait for somebody to read what has been printed, in milliseconds. */
-const PRINT_MILLISECONDS = 200;
+const GIVEN = 4;
+const TAKEN = 5;
+const REPORTED = 6;
+const RING_SIZE = 64 * 1024;
+/** How long to wait for the host to read or to write a ring, in milliseconds. */
+const RING_MILLISECONDS = 200;
 /** The name under which this file's own functions stand in stacks, given by the host. */
 const OWN_NAME = "pando:v8";
 const ARRAY_OF_ONE = 0x91;
 const NO_ITEMS = new Uint8Array([0x90]);
 
-const shared = new Int32Array(new SharedArrayBuffer(16));
-const printed = new Uint8Array(new SharedArrayBuffer(PRINTED_SIZE));
+const shared = new Int32Array(new SharedArrayBuffer(28));
+const printed = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
+const random = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
 let input = new Uint8Array(0);
 let call: (item: unknown) => unknown;
+const tally = new Tally();
+
+function report(info: unknown): void {
+  tally.report(info);
+  Atomics.store(shared, REPORTED, 1);
+}
+
+/** What the function has reported, as `pando.reporting.report.Figures` in JSON. */
+function takeReport(): string {
+  Atomics.store(shared, REPORTED, 0);
+  const { items, units, cpuSeconds, transferSeconds } = tally.take()!;
+  return JSON.stringify([items, units, cpuSeconds, transferSeconds]);
+}
 
 /** Takes the package that stands in the input; what is wrong with it, as JSON, or nothing. */
 function open(size: number): string {
   try {
-    call = load(readPackage(input.subarray(0, size)));
+    call = load(readPackage(input.subarray(0, size)), report);
     return "";
   } catch (error) {
     return JSON.stringify(explain(error));
@@ -127,14 +146,26 @@ class Chunk {
 }
 
 surroundings.print = (text) => {
-  const end = Date.now() + PRINT_MILLISECONDS;
+  const end = Date.now() + RING_MILLISECONDS;
   for (const byte of new TextEncoder().encode(text)) {
     const written = Atomics.load(shared, WRITTEN);
-    while (((written - Atomics.load(shared, READ)) | 0) >= PRINTED_SIZE) {
+    while (((written - Atomics.load(shared, READ)) | 0) >= RING_SIZE) {
       if (Date.now() > end) return; // nobody reads, so it is lost
     }
-    printed[(written >>> 0) % PRINTED_SIZE] = byte;
+    printed[(written >>> 0) % RING_SIZE] = byte;
     Atomics.store(shared, WRITTEN, written + 1); // which wraps around
+  }
+};
+
+surroundings.fillRandomly = (bytes) => {
+  const end = Date.now() + RING_MILLISECONDS;
+  for (let i = 0; i < bytes.length; i++) {
+    const taken = Atomics.load(shared, TAKEN);
+    while (Atomics.load(shared, GIVEN) === taken) {
+      if (Date.now() > end) throw new Error("there are no random numbers");
+    }
+    bytes[i] = random[(taken >>> 0) % RING_SIZE]!;
+    Atomics.store(shared, TAKEN, taken + 1);
   }
 };
 
@@ -156,7 +187,9 @@ Object.defineProperty(globalThis, "__pando__", {
     shared: shared.buffer,
     open,
     run,
+    takeReport,
     printed: printed.buffer,
+    random: random.buffer,
     /** Make room for so many bytes; the memory to write them to. */
     reserve(size: number): ArrayBufferLike {
       input = new Uint8Array(size);

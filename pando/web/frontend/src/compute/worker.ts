@@ -1,5 +1,7 @@
 /** The program of a worker that runs the function, inside the sandbox. */
 
+import "./global";
+
 import { type Engine, JavaScriptEngine, Refusal } from "./engine";
 import type { FromWorker, Opening, ToWorker } from "./protocol";
 import { PythonEngine } from "./python";
@@ -52,6 +54,8 @@ async function handle(port: MessagePort, engine: Engine, message: ToWorker): Pro
   await engine.compute(message.items, ({ values, ...part }) =>
     say(port, { is: "results", batch, values, ...part }, [values.buffer]),
   );
+  const report = engine.takeReport();
+  if (report !== null) say(port, { is: "reported", report });
   say(port, { is: "done", batch });
 }
 

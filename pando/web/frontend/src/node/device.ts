@@ -1,5 +1,6 @@
 /** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
 
+import type { Report } from "../compute/report";
 import { type Assigned, type Incoming, type Outgoing, VERSION } from "../messages";
 import { MalformedError } from "../raw";
 import { type Channel, ChannelClosedError } from "../tree/channel";
@@ -28,8 +29,11 @@ export interface Figures {
   workers: number;
   results: number;
   failures: number;
-  /** Seconds of the workers' time. */
+  /** Seconds of the workers' time spent computing, and with anything to do at all. */
   computing: number;
+  busy: number;
+  /** What the function reports of its work in this run, if it does. */
+  reported: Report | null;
   /** The text of the last item that failed. */
   failure: string;
 }
@@ -57,7 +61,7 @@ export class Device {
   private link: Link | null = null;
   private stopping = false;
   private pause = FIRST_PAUSE_SECONDS;
-  private before = { results: 0, failures: 0, seconds: 0 };
+  private before = { results: 0, failures: 0, seconds: 0, busy: 0 };
   private wake: (() => void) | null = null;
   private abandon: () => void = () => {};
   /** Rejects when this device has been stopped: whatever else it waits for is of no use then. */
@@ -82,6 +86,8 @@ export class Device {
       results: before.results + (work?.results ?? 0),
       failures: before.failures + (work?.failures ?? 0),
       computing: before.seconds + (work?.seconds ?? 0),
+      reported: work?.reported ?? null,
+      busy: before.busy + (work?.busySeconds ?? 0),
     };
   }
 
@@ -317,6 +323,7 @@ export class Device {
     before.results += work.results;
     before.failures += work.failures;
     before.seconds += work.seconds;
+    before.busy += work.busySeconds;
     this.work = null;
     work.end();
   }

@@ -76,6 +76,8 @@ interface Worker {
   largest: number;
   /** When the first of its batches began, or gave its last results. */
   since: number;
+  /** When it was last without a batch, while it has one. */
+  busySince: number;
   ending: "" | "timeout";
 }
 
@@ -87,7 +89,9 @@ export class Lending {
   private actions: Action[] = [];
   private nextNumber = 1;
   private paused = false;
+  private busyBefore = 0;
   results = 0;
+  /** Seconds that the workers have spent computing. */
   seconds = 0;
 
   /**
@@ -106,6 +110,12 @@ export class Lending {
     const actions = this.actions;
     this.actions = [];
     return actions;
+  }
+
+  /** Seconds in which workers had something to do: what is not computing is bringing it there and back. */
+  get busySeconds(): number {
+    const running = [...this.workers.values()].filter((worker) => worker.batches.length > 0);
+    return running.reduce((sum, worker) => sum + this.now() - worker.busySince, this.busyBefore);
   }
 
   get busy(): boolean {
@@ -148,7 +158,7 @@ export class Lending {
   // ---- the workers ----
 
   addWorker(id: number): void {
-    this.workers.set(id, { batches: [], itemSeconds: null, largest: 0, since: this.now(), ending: "" });
+    this.workers.set(id, { batches: [], itemSeconds: null, largest: 0, since: 0, busySince: 0, ending: "" });
     this.pump();
   }
 
@@ -157,6 +167,7 @@ export class Lending {
     const worker = this.workers.get(id);
     if (worker === undefined) return;
     this.workers.delete(id);
+    if (worker.batches.length > 0) this.busyBefore += this.now() - worker.busySince;
     const [current, ...queued] = worker.batches;
     for (const { stretch } of queued) this.requeue(stretch);
     if (current !== undefined) this.lose(current, reason, worker.ending === "timeout");
@@ -188,9 +199,12 @@ export class Lending {
     const worker = this.workers.get(id);
     const current = worker?.batches[0];
     if (worker === undefined || current === undefined || current.number !== batch) return false;
-    if (current.done < current.stretch.count) return false;
+    if (current.done === 0) return false;
     worker.batches.shift();
     worker.since = this.now();
+    if (worker.batches.length === 0) this.busyBefore += worker.since - worker.busySince;
+    const { stretch, done } = current;
+    if (done < stretch.count) this.requeue(stretch.slice(done, stretch.count));
     this.pump();
     return true;
   }
@@ -297,7 +311,7 @@ export class Lending {
 
   private start(id: number, worker: Worker, stretch: Stretch): void {
     const number = this.nextNumber++;
-    if (worker.batches.length === 0) worker.since = this.now();
+    if (worker.batches.length === 0) worker.since = worker.busySince = this.now();
     worker.batches.push({ number, stretch, done: 0 });
     this.actions.push({ do: "compute", worker: id, batch: { number, items: stretch.encode() } });
   }

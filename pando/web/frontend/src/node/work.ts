@@ -3,6 +3,7 @@
 import { decode as unpack } from "@msgpack/msgpack";
 
 import type { FromWorker, Language } from "../compute/protocol";
+import { type Report, Tally } from "../compute/report";
 import type { Assigned, NodeStatus, Outgoing } from "../messages";
 import { split } from "../raw";
 import { ChannelClosedError } from "../tree/channel";
@@ -39,6 +40,7 @@ export class Work {
   private readonly lending: Lending;
   private readonly crew: Crew;
   private readonly ready = new Set<number>();
+  private readonly tally = new Tally();
   private readonly watching: ReturnType<typeof setInterval>;
   private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
   private send: ((message: Outgoing) => void) | null = null;
@@ -91,6 +93,15 @@ export class Work {
     return this.lending.seconds;
   }
 
+  get busySeconds(): number {
+    return this.lending.busySeconds;
+  }
+
+  /** What the function has reported of its work here. */
+  get reported(): Report | null {
+    return this.tally.read();
+  }
+
   get workers(): number {
     return this.ready.size;
   }
@@ -130,8 +141,8 @@ export class Work {
   }
 
   status(parent: Uint8Array): NodeStatus {
-    const { node, device, size, results, seconds } = this;
-    return { node, parent, name: device, workers: size, children: 0, results, seconds };
+    const { node, device, size, results, seconds, reported } = this;
+    return { node, parent, name: device, workers: size, children: 0, results, seconds, reported };
   }
 
   private workerReady(worker: number): void {
@@ -141,7 +152,15 @@ export class Work {
     this.act();
   }
 
-  private hear(worker: number, message: FromWorker & { is: "results" | "done" }, events: WorkEvents): void {
+  private hear(
+    worker: number,
+    message: FromWorker & { is: "results" | "done" | "reported" },
+    events: WorkEvents,
+  ): void {
+    if (message.is === "reported") {
+      this.tally.add(message.report);
+      return;
+    }
     if (message.is === "results") this.note(message, events);
     const fits = message.is === "results" ? this.take(worker, message) : this.lending.finish(worker, message.batch);
     if (!fits) this.crew.replace(worker, "the worker answers what it was not asked");

@@ -6,6 +6,7 @@ import "uplot/dist/uPlot.min.css";
 /** What it shows, in seconds. */
 const SPAN = 180;
 const HEIGHT = 120;
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact" });
 
 export class Plot {
   private readonly times: number[] = [];
@@ -33,7 +34,7 @@ export class Plot {
         scales: { x: { time: false }, y: { range: (_, __, max) => [0, Math.max(max, 1) * 1.15] } },
         axes: [
           { ...axis, size: 24, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "now" : `${tick} s`)) },
-          { ...axis, size: 48 },
+          { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => COMPACT.format(tick)) },
         ],
         series: [{}, { stroke: resolve("--green"), width: 2, points: { show: false } }],
       },

@@ -76,19 +76,20 @@ const WORDS: Record<Figures["state"], string> = {
 
 export class FiguresView {
   private plot: Plot | null = null;
-  private history: { time: number; results: number; computing: number }[] = [];
+  private history: { time: number; results: number; computing: number; busy: number }[] = [];
   private last: Figures | null = null;
-  private earlier = { results: 0, failures: 0, computing: 0 };
+  private earlier = { results: 0, failures: 0, computing: 0, busy: 0 };
 
   /** The figures of this stay in the run; those of earlier stays are added. */
   show(stay: Figures, mode: Mode): void {
-    const { results, failures, computing } = this.earlier;
+    const { results, failures, computing, busy } = this.earlier;
     this.draw(
       {
         ...stay,
         results: results + stay.results,
         failures: failures + stay.failures,
         computing: computing + stay.computing,
+        busy: busy + stay.busy,
       },
       mode,
     );
@@ -97,8 +98,8 @@ export class FiguresView {
   /** This stay is over. */
   endStay(mode: Mode): void {
     if (this.last === null) return;
-    const { results, failures, computing, state } = this.last;
-    this.earlier = { results, failures, computing };
+    const { results, failures, computing, busy, state } = this.last;
+    this.earlier = { results, failures, computing, busy };
     this.draw({ ...this.last, workers: 0, retry: 0, state: state === "refused" ? state : "stopped" }, mode);
   }
 
@@ -108,6 +109,7 @@ export class FiguresView {
     this.plot ??= new Plot(element("plot"));
     this.showState(figures, mode);
     this.showNumbers(figures);
+    this.showReported(figures);
     element("failure-box").hidden = figures.failures === 0;
     setText("failure-count", `${figures.failures.toLocaleString()} item${figures.failures === 1 ? "" : "s"} failed`);
     setText("failure", figures.failure);
@@ -122,20 +124,36 @@ export class FiguresView {
     setText("state", words.join(" "));
   }
 
-  private showNumbers({ results, computing, workers }: Figures): void {
+  private showNumbers({ results, computing, busy, workers }: Figures): void {
     const time = performance.now() / 1000;
-    this.history.push({ time, results, computing });
+    this.history.push({ time, results, computing, busy });
     while (this.history.length > 2 && time - this.history[0]!.time > RATE_SECONDS) this.history.shift();
-    const [first] = this.history;
-    const span = Math.max(time - first!.time, 0.25);
-    const rate = (results - first!.results) / span;
-    const busy = workers === 0 ? 0 : Math.min(1, (computing - first!.computing) / span / workers);
+    const first = this.history[0]!;
+    const span = Math.max(time - first.time, 0.25);
+    const rate = (results - first.results) / span;
+    const share = (seconds: number): number => (workers === 0 ? 0 : clamp(seconds / span / workers));
+    const [computes, transfers] = [share(computing - first.computing), share(busy - first.busy)];
     setText("results", results.toLocaleString());
     setText("rate", rate >= 10 || rate === 0 ? Math.round(rate).toLocaleString() : rate.toPrecision(2));
-    setText("computing", `${Math.round(100 * busy)} %`);
-    setText("transferring", workers === 0 ? "0 %" : `${Math.round(100 * (1 - busy))} %`);
+    setText("computing", percent(computes));
+    setText("transferring", percent(Math.max(0, transfers - computes)));
     this.plot?.add(time, rate);
   }
+
+  private showReported({ reported }: Figures): void {
+    element("reported-box").hidden = reported === null;
+    if (reported === null) return;
+    setText("units", reported.units);
+    setText("reported", reported.items.toLocaleString(undefined, { maximumFractionDigits: 1 }));
+  }
+}
+
+function clamp(share: number): number {
+  return Math.min(1, Math.max(0, share));
+}
+
+function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
 }
 
 /** Only what has changed, so that a screen reader does not say it again. */

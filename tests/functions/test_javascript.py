@@ -1,0 +1,228 @@
+"""JavaScript modules: what they need is found, and bundled behind them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from pando.errors import FunctionError
+from pando.functions import javascript, toolbox
+from pando.functions.javascript import find_needs, read_module
+from pando.functions.package import (
+    FunctionPackage,
+    JavaScriptPackage,
+    language_of,
+    read_package,
+)
+
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
+
+
+@pytest.fixture
+def module(tmp_path):
+    """Write a file and return its path."""
+
+    def write(text, name="work.js"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def read(path):
+    return read_module(path, as_text=True, say=lambda text: None)
+
+
+def refusal(path):
+    with pytest.raises(FunctionError) as refused:
+        read(path)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+# ---- the package ----
+
+
+def test_a_package_comes_out_of_its_bytes_as_it_went_in():
+    package = JavaScriptPackage("work", "a\ud800", "work.js", True, ["x>1"])
+    packed = package.to_bytes()
+    assert language_of(packed) == "javascript"
+    unpacked = read_package(packed)
+    assert isinstance(unpacked, JavaScriptPackage)
+    assert vars(unpacked) == vars(package)
+
+
+def test_packages_are_told_apart_by_their_language():
+    package = FunctionPackage("f", "3.11", 0, [], [], {}, [], [], [])
+    assert isinstance(read_package(package.to_bytes()), FunctionPackage)
+
+
+# ---- what a script needs ----
+
+REQUIRE = {
+    "var a = require('a')": {"a": 1},
+    '\n\nconst {x} = require ( "./b" )': {"./b": 3},
+    "require('a'); require('b')\nrequire('a')": {"a": 1, "b": 1},
+    "require('pando-computing')": {},
+    "// require('a')": {},
+    "/* require('a')\n require('b') */ require('c')": {"c": 2},
+    """var s = "require('a')" """: {},
+    "var s = 'it\\'s', t = require('t')": {"t": 1},
+    "var s = `require('a')\n` + require('b')": {"b": 2},
+    "var url = 'http://x'; require('a')": {"a": 1},
+    "my.require('a'); $require('b')": {},
+    "require(name)": {},
+}
+
+
+@pytest.mark.parametrize("source", REQUIRE)
+def test_what_is_required_is_found(source):
+    assert find_needs(source).required == REQUIRE[source]
+
+
+@pytest.mark.parametrize(
+    ("source", "built_in"),
+    {
+        "Buffer.from('a')": ["Buffer"],
+        "new Buffer(3)": ["Buffer"],
+        "process.nextTick(f); process.env.X; Buffer.alloc(3)": ["process", "Buffer"],
+        "function process(x) {}; process(3)": [],
+        "work.Buffer.from; var buffer": [],
+    }.items(),
+)
+def test_node_s_global_variables_are_found(source, built_in):
+    assert find_needs(source).built_in == built_in
+
+
+@pytest.mark.parametrize(
+    ("source", "is_es_module"),
+    {
+        "export default x => x": True,
+        "import a from 'a'": True,
+        "import {a} from 'a'": True,
+        "import * as a from 'a'": True,
+        "import 'a'": True,
+        "  export { x }": True,
+        "export async function f() {}": True,
+        "exports.x = 3": False,
+        "import('a').then(f)": False,
+        "var importance = 3\nvar s = 'export default x'": False,
+        "// export default x": False,
+    }.items(),
+)
+def test_es_modules_are_found(source, is_es_module):
+    assert find_needs(source).is_es_module == is_es_module
+
+
+# ---- reading ----
+
+
+def test_a_module_that_requires_nothing_stays_as_it_is(module, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    source = "module.exports['/pando/1.0.0'] = function (x, cb) { cb(null, x) }\n"
+    package = read(module(source))
+    assert (package.name, package.source, package.as_text) == ("work", source, True)
+    assert package.filename.endswith("work.js")
+    assert package.requirements == [javascript.ENGINE]
+
+
+def test_a_hash_bang_and_a_byte_order_mark_are_no_javascript(module):
+    assert read(module("#!/usr/bin/env node\nx")).source == "//#!/usr/bin/env node\nx"
+    assert read(module("\ufeffx")).source == "x"
+
+
+def test_files_that_cannot_be_read(module, tmp_path):
+    assert refusal(tmp_path / "none.js") == f"there is no file {tmp_path / 'none.js'}"
+    assert refusal(tmp_path) == f"{tmp_path} is a folder, not a JavaScript file"
+    path = module("")
+    path.write_bytes(b"\xff\xfe")
+    assert refusal(path) == f"{path} is not in UTF-8"
+
+
+@pytest.mark.process
+def test_without_npm_and_esbuild_there_is_a_sentence(module, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = module("require('a')")
+    assert "needs esbuild, and there is no npm to install it with" in refusal(path)
+
+
+@pytest.mark.process
+def test_esbuild_is_looked_for_beside_the_module_and_above_it(module, tmp_path):
+    program = tmp_path / "node_modules" / ".bin" / "esbuild"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho bundled by this one\n")
+    program.chmod(0o755)
+    assert "bundled by this one" in read(module("require('a')", "deep/below/work.js")).source
+
+
+@pytest.mark.process
+def test_an_installation_that_fails_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho begin >&2; echo 'npm error: no network' >&2; exit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said = []
+    with pytest.raises(FunctionError, match="cannot be installed: npm error: no network"):
+        toolbox.find_built_ins(said.append)
+    assert said == ["installing what stands for Node's own modules, once"]
+    assert list((tmp_path / "cache" / "pando" / "npm").iterdir()) == []
+
+
+# ---- bundling, by the real esbuild ----
+
+
+def install(folder, name, text, **manifest):
+    """A package of npm's, in a folder's node_modules."""
+    package = folder / "node_modules" / name
+    package.mkdir(parents=True)
+    (package / "index.js").write_text(text)
+    (package / "package.json").write_text(json.dumps({"name": name, **manifest}))
+
+
+@needs_npm
+@pytest.mark.process
+def test_the_module_s_own_lines_stay_where_they_are(module, tmp_path):
+    install(tmp_path, "triple", "module.exports = x => 3 * x")
+    text = "var triple = require('triple')\n\nmodule.exports = x => triple(x)"
+    source = read(module(text)).source
+    assert source.splitlines()[0].endswith("var triple = require('triple')")
+    assert source.splitlines()[2] == "module.exports = x => triple(x)"
+    assert "3 * x" in source
+
+
+@needs_npm
+@pytest.mark.process
+def test_what_cannot_be_resolved_is_named_with_its_line(module):
+    path = module("\nrequire('left-pad')")
+    assert refusal(path).startswith(
+        f"{path}, line 2: it requires 'left-pad', which is not installed beside the module"
+    )
+    path = module("require('./none')")
+    assert refusal(path) == f"{path}, line 1: it requires './none', and there is no such file"
+    path = module("\n\nrequire('node:fs')")
+    assert refusal(path) == f"{path}, line 3: it requires 'node:fs', which only Node has"
+    path = module("\nimport x from 'left-pad'\nexport default x", "work.mjs")
+    assert refusal(path).startswith(f"{path}, line 2: it requires 'left-pad', which is not")
+
+
+@needs_npm
+@pytest.mark.process
+def test_a_syntax_error_in_what_is_required_is_told_with_its_place(module, tmp_path):
+    helper = module("var a = 3\nvar b = = 4\n", "helper.js")
+    assert refusal(module("require('./helper')")).startswith(f"{helper}, line 2: ")
+
+
+@needs_npm
+@pytest.mark.process
+def test_node_s_own_modules_come_only_where_they_are_used(module):
+    path = read(module("module.exports = x => require('path').join('a', x)")).source
+    assert "base64" not in path
+    buffer = read(module("module.exports = x => Buffer.from(x)")).source
+    assert "base64" in buffer
+    assert len(path) < len(buffer) / 2
