@@ -25,7 +25,7 @@ from pando.serving import Server
 from pando.tree import link, websocket
 from pando.tree.link import Link
 
-from .web.clients import UPGRADE, Client, comes_true, head
+from .web.clients import NO_FUNCTION, UPGRADE, Client, comes_true, head
 
 pytestmark = pytest.mark.socket
 
@@ -80,7 +80,7 @@ async def siege(**options: Any) -> AsyncIterator[Siege]:
     serve = ServeOptions(port=0, listen=HOME, **options)
     before = memory()
     async with (
-        open_packed_run(b"function", "square", RunOptions(0, serve=serve)) as run,
+        open_packed_run(NO_FUNCTION, "square", RunOptions(0, serve=serve)) as run,
         trio.open_nursery() as nursery,
     ):
         assert run._server is not None

@@ -90,7 +90,7 @@ REFUSED = {
     "module.exports['/pando/1.0.0'] = 'x'": "folder/work.js exports no function",
     "\nfoo.bar()": "folder/work.js, line 2 fails to load: ReferenceError: foo is not defined",
     "throw 'text'": "folder/work.js fails to load: Error: text",
-    "require('a' + 'b')": "it requires ab, which was not bundled",
+    "require('a' + 'b')": "folder/work.js: it requires ab, which was not bundled",
 }
 
 
@@ -242,6 +242,18 @@ module.exports = function (x) {
     assert results_of(load(source), [1]) == [["at once", "before", "tick", "tick", "tick"]]
 
 
+def test_an_error_in_a_timer_is_that_of_the_item_that_has_set_it(load, capfd):
+    source = callback(
+        "if (x === 0) {"
+        "  setTimeout(function () { setTimeout(function () { throw new Error('stray') }, 1) }, 1);"
+        "  return cb(null, x)"
+        "}"
+        "setTimeout(cb, 50, null, x)"
+    )
+    assert results_of(load(source), [0, 1, 2]) == [0, 1, 2]
+    assert capfd.readouterr().out.startswith("behind its item's result: Error: stray\n    at ")
+
+
 def test_which_item_runs_is_told_while_it_runs(load):
     function = load(
         "module.exports = function (x) { var end = Date.now() + x; while (Date.now() < end); }"
@@ -263,14 +275,14 @@ def test_what_has_not_been_started_is_cut_off(load):
         "module.exports = function (x) { var end = Date.now() + x; while (Date.now() < end); }"
     )
     results_of(function, [0] * 1000)
-    batch = batch_of(function, [0] * 20 + [300] + [0] * 1000)
+    batch = batch_of(function, [0] * 20 + [2000] + [0] * 1000)
     shared = progress()
     thread = threading.Thread(target=lambda: function.compute(batch, shared))
     thread.start()
     assert wait_until(lambda: shared.cells[OFFSET] == 20)
     since = time.monotonic()
     assert function.cut(batch, shared) == 21
-    assert time.monotonic() - since < 0.2
+    assert time.monotonic() - since < 1
     thread.join()
     assert len(batch.results) == len(batch.items) == 21
 
@@ -291,7 +303,7 @@ def test_cutting_at_any_moment_loses_and_doubles_nothing(load):
 
 
 def test_an_item_that_takes_too_much_memory_fails_alone(load, monkeypatch):
-    monkeypatch.setattr(v8, "MEMORY_LIMIT", 100 * 1024 * 1024)
+    monkeypatch.setattr(v8, "MEMORY_SHARE", 0.05)
     source = """\
 function fill() { for (var all = []; ;) all.push(new Array(1000).fill(0)) }
 module.exports = function (x) {
@@ -308,7 +320,7 @@ def test_what_is_printed_is_shown_while_the_item_runs(load, capfd):
         "console.log('loaded', {a: 1n}, [2])\n"
         "module.exports = function (x) {\n"
         "  for (var i = 0; i < 10000; i++) console.log('line ü', i)\n"
-        "  var end = Date.now() + 500; while (Date.now() < end);\n"
+        "  var end = Date.now() + 1000; while (Date.now() < end);\n"
         "}"
     )
     assert capfd.readouterr().out == 'loaded {"a":"1n"} [2]\n'

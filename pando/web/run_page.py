@@ -53,7 +53,7 @@ class RunPage:
                 "network": self.network,
                 "problem": self.problem,
                 "python": python,
-                "command": f"pip install pando\npando-volunteer '{link}'",
+                "link": link,
             }
         )
         # Nothing in it can end the element it stands in.

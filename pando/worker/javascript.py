@@ -9,6 +9,7 @@ may still be started.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import sys
@@ -80,7 +81,7 @@ class JavaScriptFunction:
         problem = await engine.run(f"__pando__.open({size})", self._serve)
         self._serve()
         if problem:
-            self._refuse(**msgspec.json.decode(problem))
+            self._refuse(**json.loads(problem))
 
     def _check_syntax(self) -> None:
         try:
@@ -92,9 +93,9 @@ class JavaScriptFunction:
             raise FunctionError(f"{place}: {error.reason}") from None
 
     def _refuse(self, type: str, reason: str, traceback: str) -> None:
-        if type == "FunctionError":
-            raise FunctionError(reason)
         filename = self._package.filename
+        if type == "FunctionError":
+            raise FunctionError(reason if filename in reason else f"{filename}: {reason}")
         line = re.search(re.escape(filename) + r":(\d+)", traceback)
         place = f"{filename}, line {line[1]}" if line else filename
         raise FunctionError(f"{place} fails to load: {type}: {reason}")

@@ -18,8 +18,8 @@ from ..errors import FunctionError
 if TYPE_CHECKING:
     from py_mini_racer import MiniRacer
 
-MEMORY_LIMIT = 1200 * 1024 * 1024
-"""Bytes that scripts may take, below what would make the engine end this process."""
+MEMORY_SHARE = 0.75
+"""What scripts may take of the memory whose end would make the engine end this process."""
 TICK_SECONDS = 0.005
 PARSE_ERROR = re.compile(r"<anonymous>:(\d+): (SyntaxError: .*)\n(.*)")
 HOW_TO_INSTALL = "JavaScript modules need mini-racer: pip install 'pando[javascript]'"
@@ -52,7 +52,8 @@ class Engine:
         except ImportError:
             raise FunctionError(HOW_TO_INSTALL) from None
         self._racer = self._exits.enter_context(MiniRacer())
-        self._racer.set_hard_memory_limit(MEMORY_LIMIT)
+        most = self._racer.heap_stats()["heap_size_limit"]
+        self._racer.set_hard_memory_limit(int(MEMORY_SHARE * most))
         return self
 
     async def __aexit__(self, *error: object) -> None:

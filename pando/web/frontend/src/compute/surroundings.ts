@@ -13,13 +13,16 @@ import "fast-text-encoding";
 export interface Surroundings {
   print(text: string): void;
   fillRandomly(bytes: Uint8Array): void;
-  /** Told of an error that is thrown out of a timer. */
+  /** The number of the item that runs: errors in timers are those of the item that set them. */
+  item: number;
+  /** Told of an error that is thrown out of a timer which the running item has set. */
   failed(error: unknown): void;
 }
 
 export const surroundings: Surroundings = {
   print: () => {},
   fillRandomly: () => {},
+  item: 0,
   failed: () => {},
 };
 
@@ -33,14 +36,20 @@ let timers = 0;
 function start(run: Timer, delay: unknown, given: unknown[], repeat: boolean): number {
   const id = ++timers;
   const milliseconds = Math.max(1, Number(delay) || 0);
+  const item = surroundings.item;
   const expire = (): void => {
     if (!running.has(id)) return;
     if (repeat) startTimer(expire, milliseconds);
     else running.delete(id);
+    const current = surroundings.item;
+    surroundings.item = item; // whose timers those that this one sets are, too
     try {
       run(...given);
     } catch (error) {
-      surroundings.failed(error);
+      if (item === current) surroundings.failed(error);
+      else write("behind its item's result:", error);
+    } finally {
+      surroundings.item = current;
     }
   };
   running.add(id);

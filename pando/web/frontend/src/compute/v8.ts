@@ -85,6 +85,7 @@ function compute(items: unknown[], first: number, chunk: Chunk): Uint8Array | Pr
   for (let place = first; place < items.length; place++) {
     Atomics.store(shared, RUNNING, place);
     if (place >= Atomics.load(shared, LIMIT) || chunk.isOver()) break;
+    surroundings.item++;
     try {
       const result = call(items[place]);
       if (isPromise(result)) {

@@ -79,7 +79,7 @@ function end(problem: string): void {
   view.endStay(mode);
 }
 
-showRun(run);
+showRun(run, invitation.token);
 controls.name.value = invitation.device ?? rememberedName() ?? guessName(navigator.userAgent);
 controls.workers.value = String(suitableWorkers(navigator.hardwareConcurrency || 1, navigator.userAgent));
 controls.start.disabled = run.problem !== "";

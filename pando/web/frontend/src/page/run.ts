@@ -10,8 +10,8 @@ export interface RunInfo {
   network: boolean;
   /** Why browsers cannot take part, if they cannot. */
   problem: string;
-  /** The command with which a computer with Python takes part. */
-  command: string;
+  /** This run's link, without its token. */
+  link: string;
   /** Where the parts of Python are found; empty for JavaScript. */
   python: { program: string; wasm: string; standardLibrary: string; packages: string[] } | null;
 }

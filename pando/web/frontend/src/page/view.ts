@@ -25,11 +25,13 @@ export const controls = {
 
 export type Mode = "idle" | "running" | "paused" | "stopping";
 
-export function showRun(run: RunInfo): void {
+export function showRun(run: RunInfo, token: string): void {
   document.title = `Pando · ${run.function}`;
   element("asker").textContent = run.asker || "Somebody";
   element("function").textContent = run.function;
-  element("command").textContent = run.command;
+  // The page's own link, which may have been opened without its token on the root's own machine.
+  const link = token ? `${run.link}#${token}` : run.link;
+  element("command").textContent = `pip install pando\npando-volunteer '${link}'`;
   const language = run.language === "python" ? "Python" : "JavaScript";
   element("about").textContent =
     `Many devices apply one ${language} function to a stream of values. ` +
