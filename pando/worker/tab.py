@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
+LONG_SECONDS = 0.004
+"""An item that takes so long has its result sent at once: the next one may take much longer."""
 LONGEST_SECONDS = 0.25
 """How long a batch may take before what is left of it goes back: other workers may be idle."""
 
@@ -72,18 +74,21 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
     if is_coroutine_function(function):
         return _compute_coroutines(function, decoded, results)
     clock, add = time.perf_counter, results.values.append
-    due = clock() + FLUSH_SECONDS
-    end = clock() + LONGEST_SECONDS
+    before = clock()
+    due, end = before + FLUSH_SECONDS, before + LONGEST_SECONDS
     for item in decoded:
         try:
             add(function(item))
         except BaseException as error:
             results.fail(error)
-        if clock() >= due:
+        now = clock()
+        if now >= due or now - before >= LONG_SECONDS:
             results.flush()
-            due = clock() + FLUSH_SECONDS
-            if clock() >= end:
+            now = clock()
+            due = now + FLUSH_SECONDS
+            if now >= end:
                 break
+        before = now
     results.flush()
     return None
 

@@ -11,18 +11,18 @@ from typing import Any
 OPEN = """(kind, url) => new Promise((open, lost) => {
     const socket = new self[kind](url);
     socket.onopen = () => open("open");
-    socket.onerror = lost;
+    socket.onerror = () => lost(new Error("refused"));
 })"""
 OPEN_DATABASE = """() => new Promise((open, lost) => {
     const request = indexedDB.open("x");
     request.onsuccess = () => open("open");
-    request.onerror = lost;
+    request.onerror = () => lost(new Error("refused"));
 })"""
 START_WORKER = """url => new Promise((answer, lost) => {
     const fetching = `fetch("${url}").then(() => postMessage("open"), () => postMessage("no"))`;
     const worker = new Worker(URL.createObjectURL(new Blob([fetching])));
-    worker.onmessage = ({ data }) => data === "open" ? answer(data) : lost(data);
-    worker.onerror = lost;
+    worker.onmessage = ({ data }) => data === "open" ? answer(data) : lost(new Error(data));
+    worker.onerror = () => lost(new Error("refused"));
 })"""
 
 

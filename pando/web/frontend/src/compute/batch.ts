@@ -8,6 +8,9 @@ import { describe, isPromise } from "./javascript";
 /** How long a finished result may wait for the rest of its batch, in milliseconds. */
 export const FLUSH_MILLISECONDS = 25;
 
+/** An item that takes so long has its result sent at once: the next one may take much longer. */
+export const LONG_MILLISECONDS = 4;
+
 /**
  * How long a batch may take before what is left of it goes back, in milliseconds: other workers
  * may be idle, and these items longer than those before.
@@ -38,9 +41,9 @@ export async function computeBatch(
 ): Promise<void> {
   const decoded = decode(items) as unknown[];
   const collected = new Collected(flush);
-  const end = performance.now() + LONGEST_MILLISECONDS;
-  for (let place = 0; place < decoded.length; place++) {
-    if (place > 0 && performance.now() >= end) break;
+  let before = performance.now();
+  const end = before + LONGEST_MILLISECONDS;
+  for (let place = 0; place < decoded.length && (place === 0 || before < end); place++) {
     started(place);
     try {
       const result = call(decoded[place]);
@@ -48,7 +51,9 @@ export async function computeBatch(
     } catch (error) {
       collected.fail(error);
     }
-    collected.flushIfDue();
+    const now = performance.now();
+    collected.flushIfDue(now, now - before >= LONG_MILLISECONDS);
+    before = now;
   }
   collected.flush();
 }
@@ -70,8 +75,8 @@ export class Collected {
     this.values.push(null);
   }
 
-  flushIfDue(): void {
-    if (performance.now() - this.since >= FLUSH_MILLISECONDS) this.flush();
+  flushIfDue(now: number, urgent: boolean): void {
+    if (urgent || now - this.since >= FLUSH_MILLISECONDS) this.flush();
   }
 
   flush(): void {
