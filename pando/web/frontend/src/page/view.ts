@@ -57,13 +57,26 @@ export function showProblem(text: string): void {
   problem.hidden = text === "";
 }
 
+/** Whether the keyboard was at a control, which may be gone by now. */
+let focused = false;
+
 export function showMode(mode: Mode): void {
+  focused ||= controls.form.contains(document.activeElement);
   const { start, pause, stop, name, workers, network } = controls;
   start.hidden = mode === "running" || mode === "stopping";
   start.textContent = mode === "paused" ? "Go on computing" : "Start computing";
   pause.hidden = stop.hidden = !(mode === "running" || mode === "stopping");
   pause.disabled = stop.disabled = mode === "stopping";
   for (const field of [name, workers, network]) field.disabled = mode === "running" || mode === "stopping";
+  if (mode !== "stopping") keepFocus(mode === "running" ? pause : start);
+}
+
+/** Controls that vanish take the keyboard's place on the page with them: it goes to the next one. */
+function keepFocus(next: HTMLElement): void {
+  const { activeElement, body } = document;
+  const lost = activeElement === null || activeElement === body || controls.form.contains(activeElement);
+  if (focused && lost) next.focus();
+  focused = false;
 }
 
 const WORDS: Record<Figures["state"], string> = {
