@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import FunctionError
-from .javascript import PROVIDED, Needs
+from .needs import PROVIDED, Needs
 from .toolbox import BUILT_INS, GLOBALS, Say, find_built_ins, find_esbuild
 
 # fmt: off

@@ -21,8 +21,9 @@ from collections import deque
 from .. import values
 from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from . import framing, speech
+from .batch import Batch
 from .calling import one_line, portable
-from .computing import Batch, load_function
+from .computing import load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
 TYPE_CHECKING = False

@@ -26,7 +26,7 @@ from .progress import OFFSET, Progress
 from .v8 import Engine, ScriptError
 
 if TYPE_CHECKING:
-    from .computing import Batch
+    from .batch import Batch
 
 RUNTIME = Path(__file__).with_name("v8.js")
 CHUNK_SECONDS = 0.015

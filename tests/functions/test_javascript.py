@@ -9,7 +9,8 @@ import pytest
 
 from pando.errors import FunctionError
 from pando.functions import javascript, toolbox
-from pando.functions.javascript import find_needs, read_module
+from pando.functions.javascript import read_module
+from pando.functions.needs import find_needs
 from pando.functions.package import (
     FunctionPackage,
     JavaScriptPackage,
