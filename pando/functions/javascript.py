@@ -33,12 +33,16 @@ TOKENS = re.compile(
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
-"""What tells how a module is to be made ready: not a parser, but it knows comments and strings."""
+"""What may have to be bundled: not a parser, but it knows comments and strings.
+
+Whoever requires nothing needs no esbuild, and with it neither Node.js; esbuild itself has the last
+word on what is required.
+"""
 
 
 @dataclass
 class Needs:
-    """What a script takes from elsewhere, each name with the line where it is required first."""
+    """What a script seems to take from elsewhere; names with the line where each is required."""
 
     required: dict[str, int] = field(default_factory=dict)
     built_in: list[str] = field(default_factory=list)
@@ -46,7 +50,7 @@ class Needs:
 
 
 def find_needs(source: str) -> Needs:
-    """What a script requires, and which of Node's global variables it uses."""
+    """What a script seems to require, and which of Node's global variables it seems to use."""
     needs = Needs()
     for token in TOKENS.finditer(source):
         kind, text = token.lastgroup, token.group()
@@ -76,14 +80,10 @@ def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPacka
     path = Path(path)
     source = _read(path)
     needs = find_needs(source)
-    if needs.is_es_module or path.suffix == ".mjs":
-        from .bundling import bundle_module
+    if needs.required or needs.built_in or needs.is_es_module or path.suffix == ".mjs":
+        from .bundling import bundle
 
-        source = bundle_module(path, say)
-    elif needs.required or needs.built_in:
-        from .bundling import add_required
-
-        source = add_required(source, needs, path, say)
+        source = bundle(source, path, needs.required, say)
     return JavaScriptPackage(path.stem, source, str(path), as_text, [ENGINE])
 
 
