@@ -2,149 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .processes import BOOT, all_gone, environment, is_alive, wait_until
+from .processes import all_gone, environment, is_alive, wait_until
+from .roots import ROOT, SQUARE, VOLUNTEER, Party, children_of
 
 pytestmark = [pytest.mark.process, pytest.mark.socket]
-
-ROOT = [sys.executable, "-c", BOOT]
-VOLUNTEER = [
-    sys.executable,
-    "-c",
-    "import sys; from pando.cli.volunteer import main; sys.exit(main())",
-]
-SQUARE = """\
-import os, time
-
-def pando(x):
-    time.sleep({seconds})
-    return x * x
-"""
-
-
-class Root:
-    """A root process, fed and read by threads."""
-
-    def __init__(
-        self, folder: Path, module: str, *options: str, items: int, name: str = "module.py"
-    ) -> None:
-        self.port = free_port()
-        self.count = items
-        path = folder / name
-        path.write_text(module)
-        self.output = folder / "output"
-        self.errors = folder / "errors"
-        with self.output.open("wb") as output, self.errors.open("wb") as errors:
-            self.process = subprocess.Popen(
-                [*ROOT, str(path), "--stdin", f"--port={self.port}", *options],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=errors,
-                env=environment(),
-                cwd=folder,
-            )
-        self._feeder = threading.Thread(target=self._feed, daemon=True)
-        self._feeder.start()
-        assert wait_until(lambda: "volunteers join" in self.errors.read_text())
-
-    def _feed(self) -> None:
-        assert self.process.stdin
-        try:
-            self.process.stdin.write(b"".join(b"%d\n" % n for n in range(self.count)))
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
-
-    @property
-    def link(self) -> str:
-        return f"http://localhost:{self.port}/"
-
-    def monitoring(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.link}monitoring", timeout=20) as answer:
-            return dict(json.load(answer))
-
-    def volunteers(self) -> dict[str, Any]:
-        """The volunteers that have reported, by name."""
-        return {v["deviceName"]: v for v in self.monitoring()["volunteers"].values()}
-
-    def counter(self, name: str) -> int:
-        return int(self.monitoring()["root"]["counters"].get(name, 0))
-
-    def lines(self) -> int:
-        return self.output.read_bytes().count(b"\n")
-
-    def finish(self, seconds: float = 90) -> None:
-        """Wait for the end, and hold the output against the sequential one, byte by byte."""
-        assert self.process.wait(seconds) == 0, self.errors.read_text()
-        assert self.output.read_bytes() == b"".join(b"%d\n" % (n * n) for n in range(self.count))
-
-
-class Party:
-    """The processes of one test: all ended behind it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.roots: list[Root] = []
-
-    def root(
-        self,
-        *options: str,
-        items: int,
-        seconds: float = 0.005,
-        module: str = "",
-        name: str = "module.py",
-    ) -> Root:
-        module = module or SQUARE.format(seconds=seconds)
-        root = Root(self.folder, module, *options, items=items, name=name)
-        self.roots.append(root)
-        self.processes.append(root.process)
-        return root
-
-    def volunteer(self, root: Root, name: str, *options: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.errors").open("wb") as errors:
-            process = subprocess.Popen(
-                [*VOLUNTEER, root.link, "--workers=1", f"--name={name}", *options],
-                stderr=errors,
-                env=environment(),
-            )
-        self.processes.append(process)
-        return process
-
-    def said(self, name: str) -> str:
-        return (self.folder / f"{name}.errors").read_text()
 
 
 @pytest.fixture
 def party(tmp_path: Path) -> Iterator[Party]:
-    party = Party(tmp_path)
-    yield party
-    for process in party.processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with Party(tmp_path) as party:
+        yield party
 
 
 def test_volunteers_compute_what_the_root_does_not(party: Party) -> None:
@@ -286,20 +164,6 @@ def test_wrong_use_is_one_sentence(arguments: list[str]) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("pando-volunteer: ")
     assert done.stderr.count("\n") == 1
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stat = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(stat[1]) == pid:
-                found.append(int(entry))
-    return found
 
 
 def test_a_volunteer_s_line_counts_what_it_delivers(party: Party) -> None:

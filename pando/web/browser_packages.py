@@ -1,7 +1,7 @@
 """What a Python function needs in browsers: wheels for Pyodide's own platform, found by pip.
 
-They are looked for in the user's folder, if there is one, then where pip looks, and last in
-Pyodide's own distribution, and kept in a cache.
+They are looked for in the user's folder, if there is one, and where pip looks, then in Pyodide's
+own distribution; what is found is kept in a cache.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 
 from ..cache import cache_folder
 from ..errors import PandoError
 from ..requirements import PYTHON
 from .frontend_files import TYPES, File
+from .pyodide_distribution import read_distribution
 
 PYTHON_IN_BROWSERS = "3.14.2"
 PLATFORM = "pyemscripten_2026_0_wasm32"
@@ -80,12 +82,37 @@ def _cached(wanted: list[str], folder: str | None) -> Path:
 
 def _download(wanted: list[str], folder: str | None, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
+    links = [folder] if folder else []
+    with tempfile.TemporaryDirectory() as distributed:
+        while (said := _run_pip(wanted, [*links, distributed], target)) is not None:
+            missing = _missing(said)
+            gotten = [_get_distributed(text, Path(distributed)) for text in missing]
+            if not any(gotten):
+                raise NotInBrowsersError(_why(missing or wanted, said))
+    (target / ".done").touch()
+
+
+def _get_distributed(text: str, folder: Path) -> bool:
+    """Get what pip has not found from Pyodide's distribution; whether that was of any use."""
+    distribution = read_distribution()
+    try:
+        package = distribution.find(Requirement(text))
+        if package is None or (folder / package.file).exists():
+            return False
+        distribution.download(package, folder)
+        return True
+    except (OSError, InvalidRequirement):
+        return False
+
+
+def _run_pip(wanted: list[str], links: list[str], target: Path) -> str | None:
+    """Have pip find the wheels; what it says where it does not."""
     version = "".join(PYTHON_IN_BROWSERS.split(".")[:2])
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--only-binary=:all:", f"--platform={PLATFORM}", "--implementation=cp"),
         *(f"--python-version={version}", f"--abi=cp{version}", "--abi=abi3", "--abi=none"),
-        *(f"--dest={target}", *([f"--find-links={folder}"] if folder else []), *wanted),
+        *(f"--dest={target}", *(f"--find-links={link}" for link in links), *wanted),
     ]
     try:
         subprocess.run(
@@ -96,19 +123,21 @@ def _download(wanted: list[str], folder: str | None, target: Path) -> None:
             stdin=subprocess.DEVNULL,
             timeout=PIP_SECONDS,
         )
+        return None
     except subprocess.CalledProcessError as error:
-        raise NotInBrowsersError(_why(wanted, error.stderr or "")) from None
+        return str(error.stderr or "")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInBrowsersError(f"pip cannot look for {', '.join(wanted)}: {error}") from None
-    (target / ".done").touch()
 
 
-def _why(wanted: list[str], said: str) -> str:
+def _missing(said: str) -> list[str]:
+    """The requirements that pip says it has not found, such as ``numpy>=2``."""
+    found = (line.rpartition("found for ") for line in said.splitlines())
+    return [text.partition(" (from")[0].strip() for _, sign, text in found if sign]
+
+
+def _why(missing: list[str], said: str) -> str:
+    names = ", ".join(missing)
     if "No module named pip" in said:
-        return f"it needs {', '.join(wanted)}, which pip would look for, but there is no pip here"
-    missing = [
-        line.rpartition("found for ")[2].strip()
-        for line in said.splitlines()
-        if "No matching distribution found for" in line
-    ]
-    return f"it needs {', '.join(missing or wanted)}, which is not to be had for browsers"
+        return f"it needs {names}, which pip would look for, but there is no pip here"
+    return f"it needs {names}, which is not to be had for browsers"

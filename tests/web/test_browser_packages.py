@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
 import subprocess
+import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 from pando.web import browser_packages
 from pando.web.browser_packages import NotInBrowsersError, find_packages
+from pando.web.pyodide_distribution import Distribution, Package, read_distribution
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")  # only what a test puts into a folder is found
+    # Only what a test puts somewhere itself is found.
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    empty = Distribution("http://nowhere.invalid/", {})
+    monkeypatch.setattr(browser_packages, "read_distribution", lambda: empty)
 
 
 def make_wheel(folder: Path, name: str, tag: str, requires: str = "") -> str:
@@ -52,6 +62,65 @@ def test_wheels_of_other_platforms_will_not_do(tag: str, tmp_path: Path) -> None
     make_wheel(tmp_path, "native", tag)
     with pytest.raises(NotInBrowsersError, match="it needs native, which is not to be had"):
         find_packages(["native"], str(tmp_path))
+
+
+@pytest.fixture
+def distribution(tmp_path: Path) -> Iterator[Distribution]:
+    """Pyodide's distribution, on this machine: two packages, one of which needs the other."""
+    folder = tmp_path / "distribution"
+    folder.mkdir()
+    native = f"cp314-cp314-{browser_packages.PLATFORM}"
+    files = {name: make_wheel(folder, name, native) for name in ("fast", "faster")}
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    digests = {n: hashlib.sha256((folder / f).read_bytes()).hexdigest() for n, f in files.items()}
+    yield Distribution(
+        f"http://127.0.0.1:{server.server_port}/",
+        {
+            "fast": Package(files["fast"], digests["fast"], "1.0", []),
+            "faster": Package(files["faster"], digests["faster"], "1.0", ["fast"]),
+            "spoilt": Package(files["fast"], "0" * 64, "1.0", []),
+            "library": Package("library.zip", "0" * 64, "1.0", []),
+        },
+    )
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.mark.process
+@pytest.mark.socket
+def test_what_pip_does_not_find_may_be_in_pyodide_s_distribution(
+    distribution: Distribution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_packages, "read_distribution", lambda: distribution)
+    make_wheel(tmp_path, "pure", "py3-none-any", "Requires-Dist: faster>=1\n")
+    found = find_packages(["pure", "fast==1.0"], str(tmp_path))
+    assert [name.partition("-")[0] for name in found] == ["fast", "faster", "pure"]
+
+
+@pytest.mark.process
+@pytest.mark.socket
+@pytest.mark.parametrize("wanted", ["fast>=2", "library", "spoilt", "unheard-of"])
+def test_the_distribution_has_not_everything(
+    wanted: str, distribution: Distribution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_packages, "read_distribution", lambda: distribution)
+    with pytest.raises(NotInBrowsersError, match=f"it needs {wanted}, which is not to be had"):
+        find_packages([wanted])
+
+
+def test_the_distribution_that_belongs_here_has_numpy() -> None:
+    package = read_distribution().find(Requirement("numpy>=2"))
+    assert package
+    assert browser_packages.PLATFORM in package.file
+    assert read_distribution().url.startswith("https://")
 
 
 @pytest.mark.process

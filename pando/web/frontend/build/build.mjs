@@ -11,6 +11,7 @@ import { gzipSync } from "node:zlib";
 
 import { build } from "vite";
 
+import { describeDistribution } from "./distribution.mjs";
 import { collectLicences } from "./licences.mjs";
 import { precompileStandardLibrary } from "./standard-library.mjs";
 
@@ -37,6 +38,7 @@ process.chdir(frontend);
 await build({ logLevel: "warn" });
 await build(script("sandbox/main.ts", "sandbox"));
 await writeAssets();
+writeFileSync(join(output, "distribution.json"), JSON.stringify(describeDistribution(pyodide)));
 writeFileSync(join(output, "licences.txt"), collectLicences(frontend));
 compressAll(join(output, "assets"));
 

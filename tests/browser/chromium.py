@@ -1,0 +1,124 @@
+"""Chromium as people have it: a process of its own with a fresh profile, driven from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+
+from ..processes import wait_until
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-port=0",
+)
+CHROMIUM = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+PATIENCE = 30_000.0
+"""Milliseconds that anything on a page may take, however busy the machine is."""
+
+
+class Chromium:
+    """A running browser. None of Playwright's own flags are set: pages are throttled as usual."""
+
+    def __init__(self, playwright: Playwright, profile: Path, *flags: str) -> None:
+        assert CHROMIUM is not None, "install Chromium, or set CHROMIUM to its program"
+        self.process = subprocess.Popen(
+            [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        port = profile / "DevToolsActivePort"
+        assert wait_until(lambda: port.is_file() and port.read_text().count("\n") == 1)
+        endpoint = f"http://127.0.0.1:{port.read_text().split()[0]}"
+        self.browser: Browser = playwright.chromium.connect_over_cdp(endpoint)
+
+    def __enter__(self) -> Chromium:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        self.browser.close()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all its processes."""
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def context(self, **options: object) -> BrowserContext:
+        """A person's browser: nothing is shared with others."""
+        context = self.browser.new_context(**options)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE)
+        return context
+
+
+class Tab:
+    """The volunteer page in a tab."""
+
+    def __init__(self, context: BrowserContext, link: str) -> None:
+        self.context = context
+        self.page: Page = context.new_page()
+        self.problems: list[str] = []
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda said: self._note(said.type, said.text))
+        self.page.goto(link)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.problems.append(text)
+
+    def __getitem__(self, name: str) -> Locator:
+        """An element of the page, by its identifier."""
+        return self.page.locator(f"#{name}")
+
+    @property
+    def state(self) -> str:
+        return self["state"].text_content() or ""
+
+    @property
+    def results(self) -> int:
+        """How many items it says it has done."""
+        text = self["results"].text_content() or "0"
+        return int("".join(filter(str.isdigit, text)))
+
+    def start(self) -> None:
+        self["start"].click()
+
+    def computes(self, results: int = 1) -> bool:
+        """Whether it soon has so many results."""
+        return wait_until(lambda: self.results >= results)
+
+    def says(self, words: str) -> bool:
+        """Whether its state soon has these words."""
+        return wait_until(lambda: words in self.state)
+
+    def close(self) -> None:
+        """Close the tab, and the browser of its person."""
+        self.context.close()
+
+
+def link_of(root_link: str, *words: str) -> str:
+    """A link with words behind its `#`."""
+    return f"{root_link}#{';'.join(words)}"

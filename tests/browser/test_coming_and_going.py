@@ -1,0 +1,117 @@
+"""Tabs and browsers that are closed, killed, stopped and hidden, and roots that go."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Playwright
+
+from ..processes import wait_until
+from ..roots import Party, Root
+from .chromium import Chromium, Tab, link_of
+from .conftest import OpenTab
+
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
+
+WAITS = """\
+import time
+
+def pando(x):
+    time.sleep(3600 if x == 5 and {here!r} != __import__("sys").platform else 0.005)
+    return x * x
+"""
+
+
+def test_a_tab_is_closed_in_the_middle_of_an_item(party: Party, tab: OpenTab) -> None:
+    stuck_in_browsers = WAITS.format(here="linux")
+    root = party.root("--start-idle", items=300, module=stuck_in_browsers)
+    own = tab(root)
+    assert wait_until(lambda: root.lines() == 5), "the sixth item is being computed"
+    own.page.close()
+    assert wait_until(lambda: root.counter("left") == 1)
+    party.volunteer(root, "native")
+    root.finish()
+
+
+def test_a_browser_is_stopped_and_comes_back_and_is_killed(
+    party: Party, playwright: Playwright, tmp_path: Path
+) -> None:
+    root = party.root("--start-idle", "--heartbeat=1500", items=1500, seconds=0.01)
+    with Chromium(playwright, tmp_path / "profile") as chromium:
+        own = Tab(chromium.context(), link_of(root.link))
+        own["workers"].fill("1")
+        own.start()
+        assert wait_until(lambda: root.lines() > 50)
+        chromium.signal(signal.SIGSTOP)
+        assert wait_until(lambda: root.counter("left") == 1), "silence is noticed"
+        before = root.lines()
+        chromium.signal(signal.SIGCONT)
+        assert wait_until(lambda: root.counter("joined") == 2), "it comes back"
+        assert wait_until(lambda: root.lines() > before + 50), "and computes"
+        chromium.signal(signal.SIGKILL)
+        assert wait_until(lambda: root.counter("left") == 2)
+    party.volunteer(root, "native")
+    root.finish()
+
+
+def test_a_root_goes_and_another_comes_at_its_place(party: Party, tab: OpenTab) -> None:
+    first = party.root("--start-idle", items=100_000, seconds=0.01)
+    own = tab(first)
+    assert own.computes(20)
+    first.end()
+    assert own.says("Reconnecting in"), own.state
+    second = party.root("--start-idle", items=100, port=first.port)
+    second.finish()
+    assert own.says("The run is over") or own.says("cannot be reached")
+    assert own.results >= 120
+    assert [said for said in own.problems if "WebSocket" not in said] == []
+
+
+def test_a_hidden_tab_computes(party: Party, playwright: Playwright, tmp_path: Path) -> None:
+    root = party.root("--start-idle", items=100_000, seconds=0.002)
+    with Chromium(playwright, tmp_path / "profile") as chromium:
+        own = Tab(chromium.context(), link_of(root.link))
+        own["workers"].fill("1")
+        own.start()
+        assert own.computes()
+        hide(own)
+        before = root.lines()
+        assert wait_until(lambda: root.lines() > before + 1000)
+        assert own.page.evaluate("document.visibilityState") == "hidden"
+
+
+def hide(tab: Tab) -> None:
+    """Bring another tab to the front, and take back that Playwright keeps pages awake."""
+    session = tab.context.new_cdp_session(tab.page)
+    session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    tab.context.new_page().bring_to_front()
+    assert wait_until(lambda: tab.page.evaluate("document.visibilityState") == "hidden")
+
+
+def test_pause_go_on_and_stop_are_obeyed_at_once(party: Party, tab: OpenTab) -> None:
+    root = party.root("--start-idle", items=100_000, seconds=0.02)
+    own = tab(root)
+    assert own.computes(10)
+    own["pause"].click()
+    assert own.says("Paused")
+    assert_silent(root, own)
+    assert own["start"].text_content() == "Go on computing"
+    own.start()
+    assert own.computes(own.results + 10)
+    own["stop"].click()
+    assert own.says("Stopped")
+    assert own["start"].text_content() == "Start computing"
+    assert_silent(root, own)
+    assert root.counter("joined") == 2
+
+
+def assert_silent(root: Root, tab: Tab) -> None:
+    """Nobody computes any more, and nothing is held back."""
+    assert wait_until(lambda: root.monitoring()["root"]["children"] == 0)
+    assert root.monitoring()["root"]["stream"]["lent"] == 0
+    before, done = root.lines(), tab.results
+    assert done == before, "all that was done was delivered"
+    tab.page.wait_for_timeout(300)
+    assert (root.lines(), tab.results) == (before, done)
