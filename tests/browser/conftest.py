@@ -1,4 +1,7 @@
-"""One browser for all tests; each test has roots, volunteers and tabs of its own."""
+"""One browser for all tests of this folder; each has roots, volunteers and tabs of its own.
+
+It is gone before other tests run: Playwright keeps an event loop of asyncio running meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from .chromium import Chromium, Tab, link_of
 OpenTab = Callable[..., Tab]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium(
     playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Chromium]:
