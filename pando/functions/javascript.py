@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import FunctionError
-from .bundling import add_required, bundle_module
+from .bundling import bundle
 from .needs import find_needs
 from .package import JavaScriptPackage
 from .toolbox import Say
@@ -35,10 +35,8 @@ def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPacka
     path = Path(path)
     source = _read(path)
     needs = find_needs(source)
-    if needs.is_es_module or path.suffix == ".mjs":
-        source = bundle_module(path, say)
-    elif needs.required or needs.built_in:
-        source = add_required(source, needs, path, say)
+    if needs.required or needs.built_in or needs.is_es_module or path.suffix == ".mjs":
+        source = bundle(source, path, needs.required, say)
     return JavaScriptPackage(path.stem, source, str(path), as_text, [ENGINE])
 
 

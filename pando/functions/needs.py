@@ -1,4 +1,4 @@
-"""What a JavaScript module needs, read off its text."""
+"""What a JavaScript module seems to need, read off its text."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ TOKENS = re.compile(
     """,
     re.VERBOSE | re.MULTILINE | re.DOTALL,
 )
-"""What tells how a module is to be made ready: not a parser, but it knows comments and strings."""
+"""What may have to be bundled: not a parser, but it knows comments and strings.
+
+Whoever requires nothing needs no esbuild, and with it neither Node.js; esbuild itself has the last
+word on what is required.
+"""
 
 
 @dataclass
 class Needs:
-    """What a script takes from elsewhere, each name with the line where it is required first."""
+    """What a script seems to take from elsewhere; names with the line where each is required."""
 
     required: dict[str, int] = field(default_factory=dict)
     built_in: list[str] = field(default_factory=list)
@@ -33,7 +37,7 @@ class Needs:
 
 
 def find_needs(source: str) -> Needs:
-    """What a script requires, and which of Node's global variables it uses."""
+    """What a script seems to require, and which of Node's global variables it seems to use."""
     needs = Needs()
     for token in TOKENS.finditer(source):
         kind, text = token.lastgroup, token.group()
