@@ -62,7 +62,9 @@ class Root:
             )
         self._feeder = threading.Thread(target=self._feed, daemon=True)
         self._feeder.start()
-        assert wait_until(lambda: "volunteers join" in self.errors.read_text())
+        if not wait_until(lambda: "volunteers join" in self.errors.read_text()):
+            self.end()
+            raise AssertionError(self.errors.read_text())
 
     def _feed(self) -> None:
         assert self.process.stdin

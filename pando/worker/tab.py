@@ -20,8 +20,10 @@ from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
 from .calling import describe_failure, is_coroutine_function, one_line, portable
+from .speech import split
 
 if TYPE_CHECKING:
+    from .calling import Function
     from .speech import Failure
 
 FLUSH_SECONDS = 0.025
@@ -34,7 +36,7 @@ LONGEST_SECONDS = 0.25
 Flush = Callable[[int, Any, Any, float], None]
 """Takes the count of results, the results and the failures, both encoded, and the time spent."""
 
-_function: Callable[[Any], Any] = lambda item: item  # noqa: E731 - until `load`
+_function: Function = lambda item: item  # noqa: E731 - until `load`
 
 
 def load(packed: Any) -> str | None:
@@ -64,15 +66,14 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
     Returns:
         None when all is done; where the function is ``async def``, what to wait for.
     """
-    results = _Results(flush)
+    results, encoded, function = _Results(flush), items.to_bytes(), _function
     try:
-        decoded = values.decode(items.to_bytes())
-    except MalformedValueError as error:
-        # Whoever has lent them decoded them, or passed them on as they were.
-        raise RuntimeError(f"items that cannot be decoded: {error}") from None
-    if is_coroutine_function(_function):
-        return _compute_coroutines(decoded, results)
-    function, clock, add = _function, time.perf_counter, results.values.append
+        decoded = values.decode(encoded)
+    except MalformedValueError:
+        decoded, function = split(memoryview(encoded)), _decoding(function)
+    if is_coroutine_function(function):
+        return _compute_coroutines(function, decoded, results)
+    clock, add = time.perf_counter, results.values.append
     before = clock()
     due, end = before + FLUSH_SECONDS, before + LONGEST_SECONDS
     for item in decoded:
@@ -99,11 +100,22 @@ def take_report() -> str | None:
     return json.dumps(figures) if figures else None
 
 
-async def _compute_coroutines(items: list[Any], results: _Results) -> None:
+def _decoding(function: Function) -> Function:
+    """The function of encoded items: some cannot be decoded here, as arrays without NumPy."""
+    if not is_coroutine_function(function):
+        return lambda item: function(values.decode(item))
+
+    async def decoding(item: Any) -> Any:
+        return await function(values.decode(item))
+
+    return decoding
+
+
+async def _compute_coroutines(function: Function, items: list[Any], results: _Results) -> None:
     end = time.perf_counter() + LONGEST_SECONDS
     for item in items:
         try:
-            results.values.append(await _function(item))
+            results.values.append(await function(item))
         except BaseException as error:
             results.fail(error)
         results.flush()
@@ -122,7 +134,10 @@ class _Results:
 
     def fail(self, error: BaseException) -> None:
         """The next item has no result."""
-        self._failures[len(self.values)] = describe_failure(error)
+        kind, reason, text = describe_failure(error)
+        if isinstance(error, MalformedValueError):
+            text = ""  # it is not the function that has failed
+        self._failures[len(self.values)] = (kind, reason, text)
         self.values.append(None)
 
     def flush(self) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
+import urllib.request
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import trio
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+from trio_websocket import open_websocket_url
 
 from ..processes import wait_until
 
@@ -33,18 +39,23 @@ PATIENCE = 30_000.0
 class Chromium:
     """A running browser. None of Playwright's own flags are set: pages are throttled as usual."""
 
-    def __init__(self, playwright: Playwright, profile: Path, *flags: str) -> None:
+    def __init__(self, playwright: Playwright, profile: Path) -> None:
         assert CHROMIUM is not None, "install Chromium, or set CHROMIUM to its program"
         self.process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
+            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         port = profile / "DevToolsActivePort"
         assert wait_until(lambda: port.is_file() and port.read_text().count("\n") == 1)
-        endpoint = f"http://127.0.0.1:{port.read_text().split()[0]}"
-        self.browser: Browser = playwright.chromium.connect_over_cdp(endpoint)
+        self._endpoint = f"http://127.0.0.1:{port.read_text().split()[0]}"
+        self._playwright = playwright
+
+    @cached_property
+    def browser(self) -> Browser:
+        """As Playwright drives it."""
+        return self._playwright.chromium.connect_over_cdp(self._endpoint)
 
     def __enter__(self) -> Chromium:
         return self
@@ -58,7 +69,8 @@ class Chromium:
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGKILL)
         self.process.wait()
-        self.browser.close()
+        if "browser" in vars(self):
+            self.browser.close()
 
     def signal(self, number: int) -> None:
         """Send a signal to all its processes."""
@@ -72,6 +84,29 @@ class Chromium:
         context = self.browser.new_context(**options)  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE)
         return context
+
+    def open_unattended(self, url: str) -> UnattendedTab:
+        """Open a page in front of all others, without Playwright, for which no page is hidden."""
+        request = urllib.request.Request(f"{self._endpoint}/json/new?{url}", method="PUT")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return UnattendedTab(json.load(answer)["webSocketDebuggerUrl"])
+
+
+class UnattendedTab:
+    """A tab that nothing keeps awake."""
+
+    def __init__(self, debugger: str) -> None:
+        self._debugger = debugger
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        return trio.run(self._evaluate, expression)
+
+    async def _evaluate(self, expression: str) -> Any:
+        order = {"id": 1, "method": "Runtime.evaluate", "params": {"expression": expression}}
+        async with open_websocket_url(self._debugger) as socket:
+            await socket.send_message(json.dumps(order))
+            return json.loads(await socket.get_message())["result"]["result"]["value"]
 
 
 class Tab:

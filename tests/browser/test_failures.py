@@ -1,0 +1,80 @@
+"""Functions that fail in tabs, each in its own way: their item fails alone, and says why."""
+
+from __future__ import annotations
+
+import pytest
+
+from ..processes import wait_until
+from ..roots import Party
+from .conftest import OpenTab
+
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
+
+MISBEHAVES = """\
+import sys
+
+class Odd(Exception):
+    pass
+
+def deep(n):
+    return max([n], key=lambda n: deep(n + 1))
+
+def pando(x):
+    if x == 3:
+        raise Odd("<b>bold</b> & <script>alert(1)</script>")
+    if x == 5:
+        while True: pass
+    if x == 7:
+        return [bytearray(2**31 - 64) for _ in range(3)]
+    if x == 9:
+        deep(0)
+    if x == 11:
+        sys.setrecursionlimit(10**9)
+        deep(0)
+    if x == 13:
+        sys.exit(3)
+    if x == 15:
+        return object()
+    if x == 17:
+        raise KeyboardInterrupt
+    return x * x
+"""
+REASONS = {
+    3: "Odd: <b>bold</b> & <script>alert(1)</script> (on my phone)",
+    5: "TimeoutError: it took longer than 3 s (on my phone)",
+    7: "",  # a MemoryError, or a TimeoutError where the machine is busy
+    9: "RecursionError: ",
+    11: "WorkerLost: the item was given up after 3 workers were lost while they ran it; "
+    "the last time, Uncaught RangeError: Maximum call stack size exceeded",
+    13: "SystemExit: the function called sys.exit(3) (on my phone)",
+    15: "UnsupportedValueError: result: a value of type object cannot travel: see "
+    "pando.register_type (on my phone)",
+    17: "KeyboardInterrupt (on my phone)",
+}
+
+
+def test_each_item_fails_alone(party: Party, tab: OpenTab) -> None:
+    options = ["--start-idle", "--on-error=null", "--timeout=3"]
+    root = party.root(*options, items=40, module=MISBEHAVES)
+    own = tab(root, name="my%20phone", workers=2)
+    assert root.process.wait(90) == 1
+    lines = root.output.read_text().split("\n")
+    assert lines[:-1] == ["" if n in REASONS else str(n * n) for n in range(40)]
+    said = root.errors.read_text()
+    for item, reason in REASONS.items():
+        assert f"pando: item {item} ({item}): {reason}" in said
+    assert 'module.py", line 11, in pando\n    raise Odd(' in said
+    assert own.results >= 40 - len(REASONS)
+
+
+def test_a_failure_is_shown_as_text(party: Party, tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--on-error=skip", items=4, module=MISBEHAVES)
+    own = tab(root)
+    assert root.process.wait(60) == 1
+    assert wait_until(lambda: own["failure-count"].text_content() == "1 item failed")
+    own["failure-count"].click()
+    shown = own["failure"].inner_text()
+    assert "Odd: <b>bold</b> & <script>alert(1)</script>" in shown
+    assert "module.py" in shown
+    assert "line 11, in pando" in shown
+    assert own["failure"].locator("*").count() == 0
