@@ -145,10 +145,8 @@ class Child:
         """A worker that no longer listens would keep its items for ever."""
         try:
             self._listen(reader, received)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
+        except BaseException as error:
+            sys.__excepthook__(type(error), error, error.__traceback__)
             os._exit(1)
 
     def _listen(self, reader: framing.FrameReader, received: list[bytes]) -> None:
@@ -301,13 +299,13 @@ def _is_coroutine_function(function: Any) -> bool:
 
 def describe_failure(error: BaseException) -> speech.Failure:
     """An exception of the function, as text."""
-    import traceback
-
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
     else:
         reason = _text(error)
     try:
+        import traceback  # which fails where the function has used up all files
+
         # The first frame is the caller's loop, which is none of the user's business.
         own = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, own))
