@@ -125,10 +125,8 @@ class Child:
         """A worker that no longer listens would keep its items for ever."""
         try:
             self._listen(reader, received)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
+        except BaseException as error:
+            sys.__excepthook__(type(error), error, error.__traceback__)
             os._exit(1)
 
     def _listen(self, reader: framing.FrameReader, received: list[bytes]) -> None:
