@@ -33,6 +33,14 @@ def _spin(item: int, seconds: float) -> int:
     return item
 
 
+def spin_rounds(rounds: int) -> int:
+    """Keep a core busy for so many rounds; where processor time is not told, as in browsers."""
+    state = 1
+    for _ in range(rounds):
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+    return state
+
+
 def echo(payload: bytes) -> bytes:
     """No work, but the whole payload travels both ways."""
     return payload

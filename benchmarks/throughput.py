@@ -10,6 +10,7 @@ It takes about six minutes, with `--quick` less than one; then the figures only 
 
 from __future__ import annotations
 
+import compileall
 import multiprocessing
 import os
 import sys
@@ -36,6 +37,8 @@ from table import (
     print_sections,
 )
 from workloads import WORKERS, Workload, payloads, spins_1ms, spins_50ms, squares
+
+import pando
 
 NO_SLOWER = Goal("≥ Pool.imap", 1.0, of_ratio=True)
 NOT_MUCH_SLOWER = Goal("≥ 0.7 of Pool.imap", 0.7, of_ratio=True)
@@ -381,6 +384,8 @@ def main() -> int:
     # Worker processes of all kinds import the functions from here.
     here = str(Path(__file__).resolve().parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    # An installed package comes compiled; a checkout does not where Python may not write.
+    compileall.compile_dir(Path(pando.__file__).parent, quiet=1)
     scale = QUICK if options.quick else Scale()
     sections = choose_sections(list_sections(scale), options.only)
     if not sections:

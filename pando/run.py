@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -232,8 +232,7 @@ class ResultStream(AsyncIterator[Result]):
         self._node = node
         self._stream = stream
         self._options = options
-        self._batch: list[Any] = []
-        self._position = 0
+        self._due: Iterator[Result] = iter(())
         self._error: ItemError | None = None
         self._rest: ResultRun | None = None
         self._closed = False
@@ -242,14 +241,13 @@ class ResultStream(AsyncIterator[Result]):
         return self
 
     async def __anext__(self) -> Result:
-        while self._position == len(self._batch):
-            self._batch = await self.next_batch()
-            if not self._batch:
-                raise StopAsyncIteration
-            self._position = 0
-        result: Result = self._batch[self._position]
-        self._position += 1
-        return result
+        for result in self._due:
+            return result
+        batch = await self.next_batch()
+        if not batch:
+            raise StopAsyncIteration
+        self._due = iter(batch)
+        return next(self._due)
 
     async def next_batch(self) -> list[Result]:
         """The next results, one or many, as soon as there are some; for speed.
@@ -303,7 +301,7 @@ class ResultStream(AsyncIterator[Result]):
     def close(self) -> None:
         """Read, lend and hand out no more of this stream."""
         self._closed = True
-        self._batch, self._position, self._rest = [], 0, None
+        self._due, self._rest = iter(()), None
         self._node.close_stream(self._stream)
 
     async def aclose(self) -> None:

@@ -13,7 +13,7 @@ from pando.errors import FunctionError
 from pando.functions.javascript import read_module
 from pando.functions.package import JavaScriptPackage
 from pando.worker import v8
-from pando.worker.computing import Batch
+from pando.worker.batch import Batch
 from pando.worker.javascript import JavaScriptFunction
 from pando.worker.progress import OFFSET, Progress, create_file
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -198,6 +199,22 @@ def test_an_item_that_crashes_behind_a_fork_is_blamed():
     results = list(map_here(fork_and_die, range(3), workers=1, return_exceptions=True))
     assert [results[0], results[2]] == [0, 2]
     assert results[1].type == "WorkerLost"
+
+
+def test_a_function_that_runs_out_of_files_fails_with_its_own_error():
+    def open_without_end(x):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+        files = []
+        while x:
+            files.append(os.dup(2))
+        return x
+
+    error, result = map_here(open_without_end, [1, 0], workers=1, return_exceptions=True)
+    assert (error.type, error.reason.partition(":")[0]) == (
+        "OSError",
+        "[Errno 24] Too many open files",
+    )
+    assert result == 0
 
 
 def test_a_function_uses_processes_and_threads_of_its_own():

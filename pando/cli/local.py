@@ -73,7 +73,7 @@ def compute_javascript_locally(
 def _compute_stretch(
     function: JavaScriptFunction, items: list[Any], index: int
 ) -> Iterator[ResultRun]:
-    from ..worker.computing import Batch
+    from ..worker.batch import Batch
     from ..worker.progress import Progress, create_file
 
     batch = Batch(0, function.decode(values.encode(items)))

@@ -10,11 +10,13 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from ..errors import FunctionError
-from .javascript import PROVIDED, Needs
+from .needs import PROVIDED
 from .toolbox import BUILT_INS, GLOBALS, Say, find_built_ins, find_esbuild
 
 # fmt: off
@@ -39,6 +41,7 @@ OPTIONS = [
 ERROR = re.compile(r"\[ERROR\] (?P<what>.*)\n\n\s*(?P<file>.+?):(?P<line>\d+):\d+:")
 UNRESOLVED = re.compile(r'Could not resolve "(.*)"')
 STDIN = "<stdin>"
+REQUIRE = "require-call"
 USED_GLOBAL = "pando_uses_"
 """What stands before each of Node's global variables that is used, in a first attempt."""
 
@@ -59,39 +62,49 @@ return [%(arguments)s];
 ARGUMENTS = {"require": "find", "Buffer": 'find("buffer").Buffer', "process": 'find("process")'}
 
 
-def bundle_module(path: Path, say: Say) -> str:
-    """A module and all that it imports, as one CommonJS script.
+def bundle(source: str, path: Path, lines: dict[str, int], say: Say) -> str:
+    """A module's text as a CommonJS script that has all that it requires.
+
+    Args:
+        source: the text.
+        path: the file that it is from.
+        lines: where the module requires what, as far as that is known.
+        say: told, in a sentence, of what takes long.
 
     Raises:
-        FunctionError: something in it is not JavaScript, or cannot be found.
+        FunctionError: something is not JavaScript, or cannot be found.
     """
-    return _Bundler(path, {}, say).bundle(f"./{path.name}")
-
-
-def add_required(source: str, needs: Needs, path: Path, say: Say) -> str:
-    """The text of a CommonJS script with all that it requires behind it.
-
-    Raises:
-        FunctionError: something in what it requires is not JavaScript, or cannot be found.
-    """
+    bundler = _Bundler(path, lines, say)
+    needs = bundler.examine()
+    if needs.is_es_module:
+        return bundler.bundle(f"./{path.resolve().name}")
+    if not needs.required and not needs.built_in:
+        return source
     names = dict.fromkeys([*needs.required, *map(str.lower, needs.built_in)])
     entries = [
         f"{json.dumps(name)}: function () {{ return require({json.dumps(name)}); }}"
         for name in names
     ]
-    bundler = _Bundler(path, needs.required, say)
-    bundle = bundler.bundle(None, f"module.exports = {{{', '.join(entries)}}};")
     parameters = ["require", *needs.built_in]
     return ATTACHED % {
         "parameters": ", ".join(parameters),
         "source": source,
-        "bundle": bundle,
+        "bundle": bundler.bundle(None, f"module.exports = {{{', '.join(entries)}}};"),
         "arguments": ", ".join(ARGUMENTS[name] for name in parameters),
     }
 
 
+@dataclass(frozen=True)
+class _Needs:
+    """What a module takes from elsewhere, as esbuild finds it."""
+
+    required: list[str]
+    built_in: list[str]
+    is_es_module: bool
+
+
 class _Bundler:
-    """esbuild, for one module: without Node's built-in modules, or with them where it needs any."""
+    """esbuild, for one module."""
 
     def __init__(self, path: Path, lines: dict[str, int], say: Say) -> None:
         self._path = path
@@ -100,19 +113,39 @@ class _Bundler:
         self._say = say
         self._esbuild = find_esbuild(self._folder, say)
 
+    def examine(self) -> _Needs:
+        """What the module itself needs."""
+        with tempfile.TemporaryDirectory() as temporary:
+            output, told = Path(temporary, "output.js"), Path(temporary, "told.json")
+            entry = self._path.resolve().name
+            files = [f"./{entry}", f"--outfile={output}", f"--metafile={told}"]
+            done = self._run([*files, "--external:*"], "")
+            if done.returncode != 0:
+                self._explain(done.stderr)
+            script = output.read_text("utf-8")
+            module = json.loads(told.read_text("utf-8"))["inputs"][entry]
+        imports = [(each["kind"], each["path"]) for each in module["imports"]]
+        return _Needs(
+            [path for kind, path in imports if kind == REQUIRE and path != PROVIDED],
+            [name for name in GLOBALS if f"{USED_GLOBAL}{name}" in script],
+            module.get("format") == "esm" or any(kind != REQUIRE for kind, _ in imports),
+        )
+
     def bundle(self, entry: str | None, text: str = "") -> str:
-        done = self._run(entry, text)
+        """A file and what it requires as one script; Node's own modules where it needs any."""
+        arguments = [] if entry is None else [entry]
+        done = self._run(arguments, text)
         missing = {name.removeprefix("node:") for name in UNRESOLVED.findall(done.stderr)}
         if missing & BUILT_INS.keys() or USED_GLOBAL in done.stdout:
-            done = self._run(entry, text, find_built_ins(self._say))
+            done = self._run(arguments, text, find_built_ins(self._say))
         if done.returncode != 0:
             self._explain(done.stderr)
         return done.stdout
 
     def _run(
-        self, entry: str | None, text: str, built_ins: Path | None = None
+        self, arguments: list[str], text: str, built_ins: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        command = [self._esbuild, *OPTIONS]
+        command = [self._esbuild, *OPTIONS, *arguments]
         environment = dict(os.environ)
         if built_ins is None:
             command += [f"--define:{name}={USED_GLOBAL}{name}" for name in GLOBALS]
@@ -122,9 +155,8 @@ class _Bundler:
             environment["NODE_PATH"] = str(built_ins / "node_modules")
         try:
             return subprocess.run(
-                [*command, entry] if entry is not None else command,
-                input=text if entry is None else None,
-                stdin=subprocess.DEVNULL if entry is not None else None,
+                command,
+                input=text,
                 capture_output=True,
                 encoding="utf-8",
                 cwd=self._folder,
@@ -140,15 +172,16 @@ class _Bundler:
         if error is None:
             last = (errors.strip().splitlines() or ["esbuild does not say why"])[-1]
             raise FunctionError(f"{self._path} cannot be bundled: {last}")
-        place = f"{self._folder / error['file']}, line {error['line']}"
+        file = self._folder / error["file"]
+        in_entry = error["file"] == STDIN
+        if in_entry or file.resolve() == self._path.resolve():
+            file = self._path
         unresolved = UNRESOLVED.match(error["what"])
         if unresolved is None:
-            raise FunctionError(f"{place}: {error['what']}")
+            raise FunctionError(f"{file}, line {error['line']}: {error['what']}")
         name = unresolved[1]
-        if error["file"] == STDIN:
-            place = f"{self._path}, line {self._lines[name]}"
-        elif (self._folder / error["file"]).resolve() == self._path.resolve():
-            place = f"{self._path}, line {error['line']}"
+        line = self._lines.get(name) if in_entry else error["line"]
+        place = f"{file}, line {line}" if line else str(file)
         raise FunctionError(f"{place}: it requires {name!r}, {_why_missing(name)}")
 
 

@@ -37,8 +37,9 @@ def find_place(value: Any, qualname: str) -> Place | None:
 
 def find_place_by_name(value: Any, name: str) -> Place | None:
     """Any module that has the object under this name."""
+    script = sys.modules.get(SCRIPT)  # which has a second name once `multiprocessing` is imported
     for module_name, module in list(sys.modules.items()):
-        if module_name != SCRIPT and getattr(module, name, None) is value:
+        if module is not script and getattr(module, name, None) is value:
             return Place(module_name, name)
     return None
 

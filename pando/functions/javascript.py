@@ -7,58 +7,17 @@ known only where it runs; see `pando.worker.javascript`.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import FunctionError
+from .bundling import bundle
+from .needs import find_needs
 from .package import JavaScriptPackage
 from .toolbox import Say
 
 SUFFIXES = (".js", ".cjs", ".mjs")
 ENGINE = "mini-racer>=0.14,<0.15"
 """What has to be installed where no browser runs JavaScript, in the words of PEP 508."""
-PROVIDED = "pando-computing"
-"""The one module that may be required without being there: whoever runs the function has it."""
-
-TOKENS = re.compile(
-    r"""
-    //[^\n]* | /\*.*?\*/
-    | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | `(?:\\.|[^`\\])*`
-    | (?<![\w$.])require\s*\(\s*(["'])(?P<required>[^"'\n]+)\1\s*\)
-    | (?<![\w$.])(?P<buffer>Buffer\s*(?:\.\s*\w|\())
-    | (?<![\w$.])(?P<process>process\s*\.\s*(?:env|nextTick|argv|hrtime|platform|version|cwd)\b)
-    | ^[ \t]*(?P<es>export\s+(?:default|const|let|var|function|class|async)\b | export\s*[{*]
-        | import\s*["'{*] | import\s+[\w$]+\s*(?:,|\bfrom\b))
-    """,
-    re.VERBOSE | re.MULTILINE | re.DOTALL,
-)
-"""What tells how a module is to be made ready: not a parser, but it knows comments and strings."""
-
-
-@dataclass
-class Needs:
-    """What a script takes from elsewhere, each name with the line where it is required first."""
-
-    required: dict[str, int] = field(default_factory=dict)
-    built_in: list[str] = field(default_factory=list)
-    is_es_module: bool = False
-
-
-def find_needs(source: str) -> Needs:
-    """What a script requires, and which of Node's global variables it uses."""
-    needs = Needs()
-    for token in TOKENS.finditer(source):
-        kind, text = token.lastgroup, token.group()
-        if kind == "required":
-            name = token["required"]
-            if name != PROVIDED and name not in needs.required:
-                needs.required[name] = source.count("\n", 0, token.start()) + 1
-        elif kind == "es":
-            needs.is_es_module = True
-        elif kind is not None and (name := re.split(r"\W", text)[0]) not in needs.built_in:
-            needs.built_in.append(name)
-    return needs
 
 
 def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPackage:
@@ -76,14 +35,8 @@ def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPacka
     path = Path(path)
     source = _read(path)
     needs = find_needs(source)
-    if needs.is_es_module or path.suffix == ".mjs":
-        from .bundling import bundle_module
-
-        source = bundle_module(path, say)
-    elif needs.required or needs.built_in:
-        from .bundling import add_required
-
-        source = add_required(source, needs, path, say)
+    if needs.required or needs.built_in or needs.is_es_module or path.suffix == ".mjs":
+        source = bundle(source, path, needs.required, say)
     return JavaScriptPackage(path.stem, source, str(path), as_text, [ENGINE])
 
 

@@ -47,13 +47,13 @@ def _has_coroutine_code(function: Any) -> bool:
 
 def describe_failure(error: BaseException) -> Failure:
     """An exception of the function, as text."""
-    import traceback
-
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
     else:
         reason = _text(error)
     try:
+        import traceback  # which fails where the function has used up all files
+
         # The first frame is the caller's loop, which is none of the user's business.
         own = error.__traceback__.tb_next if error.__traceback__ else None
         text = "".join(traceback.format_exception(type(error), error, own))

@@ -21,8 +21,9 @@ from collections import deque
 from .. import values
 from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
 from . import framing, speech
+from .batch import Batch
 from .calling import one_line, portable
-from .computing import Batch, load_function
+from .computing import load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
 TYPE_CHECKING = False
@@ -124,10 +125,8 @@ class Child:
         """A worker that no longer listens would keep its items for ever."""
         try:
             self._listen(reader, received)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
+        except BaseException as error:
+            sys.__excepthook__(type(error), error, error.__traceback__)
             os._exit(1)
 
     def _listen(self, reader: framing.FrameReader, received: list[bytes]) -> None:

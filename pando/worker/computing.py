@@ -1,4 +1,4 @@
-"""The function as a worker has it, loaded, and the batches that go through it."""
+"""The function as a worker has it, loaded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    from .batch import Batch
     from .calling import Function
-    from .speech import Failure
 
     class Computer(Protocol):
         """The function, loaded; it knows how items and results stand in its batches."""
@@ -30,22 +30,6 @@ if TYPE_CHECKING:
 
             It may be called by another thread than `compute`.
             """
-
-
-class Batch:
-    """The items of one lease on their way through the function.
-
-    `results` grows as the main thread works. `items` may be cut short by a recall at any time.
-    """
-
-    def __init__(self, lease: int, items: list[Any]) -> None:
-        self.lease = lease
-        self.items = items
-        self.size = len(items)
-        self.results: list[Any] = []
-        self.failures: dict[int, Failure] = {}
-        self.sent = 0
-        self.since = 0.0
 
 
 def load_function(packed: bytes) -> Computer:

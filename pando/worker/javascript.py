@@ -26,7 +26,7 @@ from .progress import OFFSET, Progress
 from .v8 import Engine, ScriptError
 
 if TYPE_CHECKING:
-    from .computing import Batch
+    from .batch import Batch
 
 RUNTIME = Path(__file__).with_name("v8.js")
 CHUNK_SECONDS = 0.015
@@ -65,7 +65,8 @@ class JavaScriptFunction:
     # ---- loading ----
 
     async def _open(self) -> None:
-        engine = await self._engine.__aenter__()
+        engine = self._engine
+        await engine.open()
         try:
             runtime = RUNTIME.read_text("utf-8")
         except OSError:
@@ -162,9 +163,10 @@ class JavaScriptFunction:
         only if it is to blame.
         """
         running = self._shared[RUNNING]
-        await self._engine.__aexit__()
-        self._engine = Engine()
-        await self._open()
+        with self._choosing:
+            await self._engine.close()
+            self._engine = Engine()
+            await self._open()
         if running > 0:
             self._count = running
             return
@@ -182,8 +184,8 @@ class JavaScriptFunction:
     def cut(self, batch: Batch, progress: Progress) -> int:
         """Take what has not been started off a batch that is being computed; what remains.
 
-        It may be called by another thread. V8 says which item it starts,
-        then looks at the limit; here it is the other way round, so that one sees the other.
+        It may be called by another thread. V8 says which item it starts, then looks at the limit;
+        here it is the other way round, so that one sees the other.
         """
         with self._choosing:
             limit = self._shared[RUNNING] + 1
@@ -214,7 +216,7 @@ class JavaScriptFunction:
 
     def close(self) -> None:
         """Give the engine back."""
-        self._runner.run(self._engine.__aexit__())
+        self._runner.run(self._engine.close())
         self._runner.close()
 
     # ---- memory ----

@@ -18,7 +18,7 @@ MAX_HEAD_BYTES = 64
 NO_RESULT = b"\x91\xc0"
 """Encoded results: one, and it is None."""
 HEADER_OF_SIX = b"\x96"
-"""What an array of six fields begins with."""
+"""What an array of six fields begins with, as one byte does for any array of up to fifteen."""
 
 
 def read_load(message: bytes) -> bytes:
@@ -59,5 +59,5 @@ def write_results(
     lease: int, offset: int, seconds: float, encoded: bytes, failures: dict[int, Failure]
 ) -> bytes:
     """A message with results that have been encoded already."""
-    fields = [msgpack.packb(field) for field in ("results", lease, offset, seconds)]
-    return b"".join([HEADER_OF_SIX, *fields, encoded, msgpack.packb(failures)])
+    head = write("results", lease, offset, seconds)
+    return b"".join([HEADER_OF_SIX, head[1:], encoded, msgpack.packb(failures)])

@@ -40,13 +40,18 @@ def is_installed() -> bool:
 
 
 class Engine:
-    """An engine, used as ``async with Engine() as engine`` on one event loop."""
+    """An engine, for one event loop: all its coroutines and methods run there."""
 
     def __init__(self) -> None:
         self._exits = contextlib.ExitStack()
         self._racer: MiniRacer
 
-    async def __aenter__(self) -> Engine:
+    async def open(self) -> None:
+        """Start it.
+
+        Raises:
+            FunctionError: there is none here.
+        """
         try:
             from py_mini_racer import MiniRacer
         except ImportError:
@@ -54,9 +59,9 @@ class Engine:
         self._racer = self._exits.enter_context(MiniRacer())
         most = self._racer.heap_stats()["heap_size_limit"]
         self._racer.set_hard_memory_limit(int(MEMORY_SHARE * most))
-        return self
 
-    async def __aexit__(self, *error: object) -> None:
+    async def close(self) -> None:
+        """End it; what it has given is of no use any more."""
         self._exits.close()
 
     def check(self, script: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from pando.errors import FunctionError
 from pando.functions import javascript, toolbox
-from pando.functions.javascript import find_needs, read_module
+from pando.functions.javascript import read_module
+from pando.functions.needs import find_needs
 from pando.functions.package import (
     FunctionPackage,
     JavaScriptPackage,
@@ -155,9 +156,10 @@ def test_without_npm_and_esbuild_there_is_a_sentence(module, tmp_path, monkeypat
 def test_esbuild_is_looked_for_beside_the_module_and_above_it(module, tmp_path):
     program = tmp_path / "node_modules" / ".bin" / "esbuild"
     program.parent.mkdir(parents=True)
-    program.write_text("#!/bin/sh\necho bundled by this one\n")
+    program.write_text("#!/bin/sh\necho refused by this one >&2\nexit 1\n")
     program.chmod(0o755)
-    assert "bundled by this one" in read(module("require('a')", "deep/below/work.js")).source
+    path = module("require('a')", "deep/below/work.js")
+    assert refusal(path) == f"{path} cannot be bundled: refused by this one"
 
 
 @pytest.mark.process
@@ -226,3 +228,34 @@ def test_node_s_own_modules_come_only_where_they_are_used(module):
     buffer = read(module("module.exports = x => Buffer.from(x)")).source
     assert "base64" in buffer
     assert len(path) < len(buffer) / 2
+
+
+BUNDLED_BEFORE = """\
+(function (modules) {
+  function run(name) {
+    var module = {exports: {}}
+    modules[name](function (name) { return run(name) }, module)
+    return module.exports
+  }
+  module.exports = run('work')
+})({
+  work: function (require, module) { module.exports = x => require('triple')(x) },
+  triple: function (require, module) { module.exports = x => 3 * x },
+})
+"""
+
+
+@needs_npm
+@pytest.mark.process
+def test_what_is_required_inside_a_bundle_is_its_own_affair(module):
+    assert read(module(BUNDLED_BEFORE)).source == BUNDLED_BEFORE
+
+
+@needs_npm
+@pytest.mark.process
+def test_a_link_to_a_module_is_followed(module, tmp_path):
+    module("exports.three = 3", "deep/three.js")
+    path = module("module.exports = x => require('./three').three * x", "deep/work.js")
+    link = tmp_path / "link.js"
+    link.symlink_to(path)
+    assert "three = 3" in read(link).source

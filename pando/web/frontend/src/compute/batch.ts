@@ -31,20 +31,17 @@ const NIL = new Uint8Array([0xc0]);
  * Apply a function to each item of an encoded array, in order, for as long as a batch may take.
  *
  * @param flush - given results as they come: those of `FLUSH_MILLISECONDS`, and the rest at the end.
- * @param started - told the place of each item before it runs.
  */
 export async function computeBatch(
   call: (item: unknown) => unknown,
   items: Uint8Array,
   flush: (part: Part) => void,
-  started: (place: number) => void = () => {},
 ): Promise<void> {
   const decoded = decode(items) as unknown[];
   const collected = new Collected(flush);
   let before = performance.now();
   const end = before + LONGEST_MILLISECONDS;
   for (let place = 0; place < decoded.length && (place === 0 || before < end); place++) {
-    started(place);
     try {
       const result = call(decoded[place]);
       collected.add(isPromise(result) ? await result : result);

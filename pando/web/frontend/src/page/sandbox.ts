@@ -26,6 +26,7 @@ export class Sandbox {
     const frame = document.createElement("iframe");
     frame.sandbox.add("allow-scripts");
     frame.title = "Where the function runs";
+    frame.inert = true; // there is nothing in it for people
     frame.src = network ? "./sandbox/online" : "./sandbox";
     const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
     this.frame = frame;
