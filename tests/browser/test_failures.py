@@ -78,3 +78,34 @@ def test_a_failure_is_shown_as_text(party: Party, tab: OpenTab) -> None:
     assert "module.py" in shown
     assert "line 11, in pando" in shown
     assert own["failure"].locator("*").count() == 0
+
+
+JAVASCRIPT = """\
+function check(x) {
+  if (x === 3) throw new RangeError('<b>three</b>')
+}
+
+module.exports['/pando/1.0.0'] = function (x, cb) {
+  check(x)
+  if (x === 5) while (true);
+  if (x === 7) return cb(new Error('called back'))
+  setTimeout(() => cb(null, x * x), 1)
+}
+"""
+
+
+def test_javascript_fails_in_its_own_ways(party: Party, tab: OpenTab) -> None:
+    options = ["--start-idle", "--on-error=null", "--timeout=1"]
+    root = party.root(*options, items=20, module=JAVASCRIPT, name="module.js")
+    own = tab(root, name="my%20phone")
+    assert root.process.wait(60) == 1
+    lines = root.output.read_text().split("\n")
+    assert lines[:-1] == ["" if n in (3, 5, 7) else str(n * n) for n in range(20)]
+    said = root.errors.read_text()
+    assert "item 3 (3): RangeError: <b>three</b> (on my phone)" in said
+    assert "item 5 (5): TimeoutError: it took longer than 1 s (on my phone)" in said
+    assert "item 7 (7): Error: called back (on my phone)" in said
+    stack = said.partition("RangeError: <b>three</b>\n")[2].partition("\npando: item 3")[0]
+    frames = stack.splitlines()
+    assert [line.rpartition("/")[2] for line in frames] == ["module.js:2:22)", "module.js:6:3)"]
+    assert own["failure"].locator("*").count() == 0
