@@ -16,8 +16,8 @@ import sys
 class Odd(Exception):
     pass
 
-def deep(n):
-    return max([n], key=lambda n: deep(n + 1))
+def deep(n): return deep(n + 1)
+def stack(n): return max([n], key=lambda n: stack(n + 1))
 
 def pando(x):
     if x == 3:
@@ -29,8 +29,8 @@ def pando(x):
     if x == 9:
         deep(0)
     if x == 11:
-        sys.setrecursionlimit(10**9)
-        deep(0)
+        sys.setrecursionlimit(10**6)
+        stack(0)
     if x == 13:
         sys.exit(3)
     if x == 15:
@@ -43,7 +43,7 @@ REASONS = {
     3: "Odd: <b>bold</b> & <script>alert(1)</script> (on my phone)",
     5: "TimeoutError: it took longer than 3 s (on my phone)",
     7: "",  # a MemoryError, or a TimeoutError where the machine is busy
-    9: "RecursionError: ",
+    9: "RecursionError: maximum recursion depth exceeded (on my phone)",
     11: "WorkerLost: the item was given up after 3 workers were lost while they ran it; "
     "the last time, Uncaught RangeError: Maximum call stack size exceeded",
     13: "SystemExit: the function called sys.exit(3) (on my phone)",
