@@ -104,6 +104,11 @@ class Stream:
         self.withdrawing: list[tuple[int, int]] = []
         self.withdrawn: Callable[[int, int], None] = lambda start, count: None
 
+    @property
+    def has_items(self) -> bool:
+        """Whether there may be something to lend."""
+        return bool(self.lender.waiting) or not (self.dry or self.lender.input_ended)
+
 
 class Lending:
     """A node's lending to all its borrowers.
@@ -122,7 +127,9 @@ class Lending:
         self._batch_limit = batch_limit or MAX_BATCH_ITEMS
         self._borrowers: dict[Borrower, None] = {}
         self._idle: dict[Borrower, None] = {}
+        self._nearly_idle: dict[Borrower, None] = {}
         self._partly_busy: dict[Borrower, None] = {}
+        self._hungry = (self._idle, self._nearly_idle, self._partly_busy)
         self._lease_numbers = itertools.count(1)
         self._workers = 0
         self.stream: Stream | None = None
@@ -210,8 +217,7 @@ class Lending:
         """A borrower is gone: what it holds is lent again."""
         del self._borrowers[borrower]
         self._workers -= borrower.credit.workers
-        self._idle.pop(borrower, None)
-        self._partly_busy.pop(borrower, None)
+        self._sort_out(borrower)
         if self.stream is not None:
             self.stream.lender.leave(borrower)
             self.pump()
@@ -270,9 +276,8 @@ class Lending:
     # ---- lending ----
 
     def _sort_in(self, borrower: Borrower) -> None:
-        """Note whether a borrower is idle, partly busy or has all it may hold."""
-        self._idle.pop(borrower, None)
-        self._partly_busy.pop(borrower, None)
+        """Note whether a borrower is idle, nearly so, partly busy or has all it may hold."""
+        self._sort_out(borrower)
         if self.stream is None or borrower not in self._borrowers:
             return
         lender = self.stream.lender
@@ -282,20 +287,26 @@ class Lending:
             return
         batch = self._batch_size(self.stream, borrower)
         if held + batch <= borrower.credit.may_hold(batch):
-            self._partly_busy[borrower] = None
+            nothing_waits = held <= borrower.credit.workers
+            (self._nearly_idle if nothing_waits else self._partly_busy)[borrower] = None
+
+    def _sort_out(self, borrower: Borrower) -> None:
+        for hungry in self._hungry:
+            hungry.pop(borrower, None)
 
     def pump(self) -> None:
         """Read and lend as much as is wanted now, then tell whoever waits for results.
 
-        Whoever has nothing comes first, so that no item waits behind another needlessly.
+        Whoever has nothing comes first, so that no item waits behind another needlessly, and
+        then whoever has nothing in reserve.
         """
         stream = self.stream
         if stream is None:
             return
         if stream.withdrawing:
             self._withdraw_waiting(stream)
-        for hungry in (self._idle, self._partly_busy):
-            while hungry and self._feed(stream, next(iter(hungry))):
+        for hungry in self._hungry:
+            while hungry and stream.has_items and self._feed(stream, next(iter(hungry))):
                 pass
         if stream.lender.ready or stream.lender.finished:
             stream.notify()
@@ -324,7 +335,7 @@ class Lending:
     def _should_wait(self, stream: Stream, borrower: Borrower, size: int) -> bool:
         """Whether a busy borrower had better get nothing now."""
         lender = stream.lender
-        if borrower not in self._partly_busy:
+        if borrower in self._idle:
             return False
         if not stream.dry and not lender.input_ended and lender.waiting < size // 2:
             return True  # only the window keeps its batch so small
@@ -352,7 +363,7 @@ class Lending:
     def _fill(self, stream: Stream, size: int) -> None:
         """Read what the hungry could take, at least `size`, as far as the window allows."""
         lender = stream.lender
-        hungry = len(self._idle) + len(self._partly_busy)
+        hungry = sum(map(len, self._hungry))
         window = stream.window.items(4 * self._workers)
         limit = min(size * hungry - lender.waiting, lender.read_limit(window))
         if limit <= 0 or stream.dry:
