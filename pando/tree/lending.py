@@ -321,8 +321,9 @@ class Lending:
         lender = stream.lender
         while True:
             size = self._batch_size(stream, borrower)
-            if lender.waiting < size:
-                self._fill(stream, size)
+            for _ in range(2):  # where it gives too little, it has no more, which it says next
+                if lender.waiting < size:
+                    self._fill(stream, size)
             if self._should_wait(stream, borrower, size):
                 return False
             lease = lender.lend(borrower, size)
