@@ -41,7 +41,7 @@ def test_short_items_travel_in_large_batches_and_long_ones_alone() -> None:
         (3.0, 1, 1, 2),
         (60.0, 1, 1, 2),
         (60.0, 10, 5, 20),
-        (0.01, 1, 10, 20),
+        (0.01, 1, 5, 20),
     ],
 )
 def test_items_that_are_not_too_long_travel_in_pairs(
