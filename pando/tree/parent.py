@@ -122,11 +122,11 @@ class Parent:
 
     def _handle(self, message: messages.Message, nursery: trio.Nursery) -> None:
         match message:
+            case messages.Lend() if self._left:
+                pass  # given back now it would come again at once; so it goes back with the link
             case messages.Lend():
                 self._uplink.add(message)
                 self._node.input_has_news(self._stream)
-                if self._left:
-                    self._recall(messages.Recall(message.lease))
             case messages.Recall():
                 self._recall(message)
             case messages.Join(origin):
