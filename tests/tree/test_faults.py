@@ -185,7 +185,7 @@ def play(seed: int) -> tuple[Scenario, list[Any]]:
     return scenario, results
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_nothing_is_lost_doubled_or_reordered(seed: int) -> None:
     scenario, results = play(seed)
     assert results == [item * item for item in scenario.items]
