@@ -14,7 +14,7 @@ import decimal
 import enum
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgpack
@@ -164,7 +164,7 @@ def decode(data: bytes | memoryview) -> Any:
         _nesting.levels -= 1
 
 
-def find_unsupported(values: list[Any]) -> dict[int, UnsupportedValueError]:
+def find_unsupported(values: Sequence[Any]) -> dict[int, UnsupportedValueError]:
     """Which of the values cannot travel, by position, each with its reason."""
     unsupported = {}
     for position, value in enumerate(values):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -41,13 +41,13 @@ SMOOTHING = 0.2
 class Codec(Protocol):
     """How a node turns items into messages: the root encodes values, others pass them on."""
 
-    def encode(self, items: list[Any]) -> bytes:
+    def encode(self, items: Sequence[Any]) -> bytes:
         """One MessagePack array; UnsupportedValueError where an item cannot travel."""
 
-    def find_unsupported(self, items: list[Any]) -> dict[int, UnsupportedValueError]:
+    def find_unsupported(self, items: Sequence[Any]) -> dict[int, UnsupportedValueError]:
         """Which of the items cannot travel, by position."""
 
-    def decode(self, values: msgspec.Raw) -> list[Any]:
+    def decode(self, values: msgspec.Raw) -> Sequence[Any]:
         """The results in a message; MalformedValueError where there are none."""
 
 

@@ -214,7 +214,7 @@ class SimulatedWorker:
         while self.borrower.outbox:
             message = self.borrower.outbox.popleft()
             if isinstance(message, messages.Lend):
-                self._queue.append((message.lease, RawCodec.decode(message.items)))
+                self._queue.append((message.lease, list(RawCodec.decode(message.items))))
             elif isinstance(message, messages.Recall):
                 self._node.simulation.after(0.0001, self._give_back, message.lease)
         if not self._busy:
