@@ -12,19 +12,19 @@ join at the first line of standard input.
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 import trio
 
 from pando import messages
-from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_channel_pair
+from pando.channel import Channel
 from pando.errors import UsageError
 from pando.volunteering import Volunteer, VolunteerOptions
 
@@ -44,63 +44,64 @@ class _Item(NamedTuple):
 class LightWorker:
     """Computes one item after the other, for a second each, on Trio's clock.
 
-    The next item begins when the one before ends, if it was there by then, and not when this
-    process gets round to it: a real worker would not be slowed down by its neighbours' messages.
+    It is the node's channel to itself, so that it costs no tasks: it computes while the node waits
+    for what it says. The next item begins when the one before ends, if it was there by then, and
+    not when this process gets round to it: a real worker would not be slowed down by its
+    neighbours' messages.
 
     Args:
-        channel: the worker's end.
         begun: called when the first item is here.
     """
 
-    def __init__(self, channel: MemoryChannel, begun: Callable[[], None]) -> None:
-        self._channel = channel
+    def __init__(self, begun: Callable[[], None]) -> None:
         self._begun = begun
         self._waiting: deque[_Item] = deque()
+        self._running: _Item | None = None
+        self._free = 0.0
+        self._returned: deque[messages.Returned] = deque()
         self._news = trio.Event()
 
-    async def run(self) -> None:
-        """Compute until the other end hangs up."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._compute)
-            with suppress(ChannelClosedError):
-                await self._listen()
-            nursery.cancel_scope.cancel()
-
-    async def _listen(self) -> None:
-        while True:
-            message = await self._channel.receive()
-            if isinstance(message, messages.Lend):
-                now = trio.current_time()
-                self._waiting.extend(
-                    _Item(message.lease, offset, value, now)
-                    for offset, value in enumerate(_split.decode(message.items))
-                )
-                self._begun()
+    async def send(self, message: messages.Message) -> None:
+        """Take in what the node says."""
+        if isinstance(message, messages.Lend):
+            now = trio.current_time()
+            self._waiting.extend(
+                _Item(message.lease, offset, value, now)
+                for offset, value in enumerate(_split.decode(message.items))
+            )
+            self._begun()
+            if self._running is None:
                 self._news.set()
-            elif isinstance(message, messages.Recall):
-                await self._give_back(message.lease)
+        elif isinstance(message, messages.Recall):
+            self._give_back(message.lease)
 
-    async def _give_back(self, lease: int) -> None:
+    async def receive(self) -> messages.Message:
+        """The next result, when it is due, or items that go back."""
+        while True:
+            if self._returned:
+                return self._returned.popleft()
+            if self._running is None and self._waiting:
+                self._running = self._waiting.popleft()
+                self._free = max(self._free, self._running.received) + ITEM_SECONDS
+            with trio.move_on_at(self._free if self._running else math.inf):
+                await self._news.wait()
+                self._news = trio.Event()
+                continue
+            if self._running is not None:
+                item, self._running = self._running, None
+                values = msgspec.Raw(b"\x91" + bytes(item.value))  # an array of one value
+                return messages.Results(item.lease, item.offset, ITEM_SECONDS, values)
+
+    async def aclose(self) -> None:
+        """Nothing is to be closed."""
+
+    def _give_back(self, lease: int) -> None:
         recalled = [item for item in self._waiting if item.lease == lease]
         if recalled:
             self._waiting = deque(item for item in self._waiting if item.lease != lease)
             first = recalled[0].offset
-            await self._channel.send(messages.Returned(lease, first, len(recalled)))
-
-    async def _compute(self) -> None:
-        free = 0.0
-        while True:
-            while not self._waiting:
-                self._news = trio.Event()
-                await self._news.wait()
-            item = self._waiting.popleft()
-            free = max(free, item.received) + ITEM_SECONDS
-            await trio.sleep_until(free)
-            # An array of one value.
-            values = msgspec.Raw(b"\x91" + bytes(item.value))
-            result = messages.Results(item.lease, item.offset, ITEM_SECONDS, values)
-            with suppress(ChannelClosedError):
-                await self._channel.send(result)
+            self._returned.append(messages.Returned(lease, first, len(recalled)))
+            self._news.set()
 
 
 class Crowd:
@@ -170,7 +171,7 @@ class LightPool:
 
     Args:
         count: how many workers.
-        serve: given the node's end of the channel of each.
+        serve: given the channel to each.
         begun: called once for each worker, when its first item is here.
     """
 
@@ -183,10 +184,8 @@ class LightPool:
         """Run until cancelled."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
-                nodes_end, workers_end = memory_channel_pair()
-                worker = LightWorker(workers_end, call_once(self._begun))
-                nursery.start_soon(self._serve, nodes_end, f"worker {number}")
-                nursery.start_soon(worker.run)
+                worker = LightWorker(call_once(self._begun))
+                nursery.start_soon(self._serve, worker, f"worker {number}")
 
 
 def call_once(function: Callable[[], None]) -> Callable[[], None]:

@@ -165,7 +165,7 @@ def main() -> int:
         sys.stderr.write("no section has such a name; --help lists them\n")
         return 2
     started = time.perf_counter()
-    machine = describe_machine("pando", "trio", "trio-websocket", "distributed")
+    machine = describe_machine("pando", "trio", "websockets", "distributed")
     print(f"{machine}; volunteers on the same machine.", flush=True)
     failed = print_sections(sections, quick=options.quick)
     print(f"\nMeasured in {time.perf_counter() - started:.0f} s. Light volunteers join once; the")

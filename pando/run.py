@@ -262,7 +262,7 @@ class ResultStream(AsyncIterator[Result]):
         except EndOfInput:
             return []
         if not run.failures:
-            return run.values
+            return list(run.values)
         if self._options.return_exceptions:
             results = list(run.values)
             for place in run.failures:
@@ -271,7 +271,7 @@ class ResultStream(AsyncIterator[Result]):
         first = min(run.failures)
         if first > 0:
             self._rest = _behind(run, first)
-            return run.values[:first]
+            return list(run.values[:first])
         self._rest = _behind(run, 1) if len(run.values) > 1 else None
         raise item_error(run, 0)
 

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ class EndOfInput(Exception):  # noqa: N818
 class Source(Protocol):
     """What a node needs of its input."""
 
-    def read_nowait(self, limit: int) -> list[Any]:
+    def read_nowait(self, limit: int) -> Sequence[Any]:
         """At least one item and at most `limit`.
 
         Raises:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgpack
 
@@ -171,7 +171,7 @@ def decode(data: bytes | memoryview) -> Any:
         _nesting.levels -= 1
 
 
-def find_unsupported(values: list[Any]) -> dict[int, UnsupportedValueError]:
+def find_unsupported(values: Sequence[Any]) -> dict[int, UnsupportedValueError]:
     """Which of the values cannot travel, by position, each with its reason."""
     unsupported = {}
     for position, value in enumerate(values):

@@ -310,7 +310,7 @@ async def test_frames_that_break_the_rules() -> None:
         "no mask": b"\x82\x01x",
         "a continuation of nothing": b"\x80\x81" + mask + b"x",
         "a long ping": b"\x89\xfe\x00\x80" + mask + b"x" * 128,
-        "text that is not UTF-8": b"\x81\x81" + mask + b"\xff",
+        "a close whose reason is not UTF-8": b"\x88\x83" + mask + b"\x03\xe8\xff",
     }
     async with siege() as besieged:
         for count, frame in enumerate(cases.values(), 1):
@@ -318,6 +318,13 @@ async def test_frames_that_break_the_rules() -> None:
                 await peer.socket._stream.send_all(frame)
                 assert await besieged.counted("rules broken by children", count)
                 assert await peer.is_cut_off()
+
+
+async def test_text_that_is_not_utf_8() -> None:
+    async with siege() as besieged, peer_of(besieged, joined=True) as peer:
+        await peer.socket._stream.send_all(b"\x81\x81\0\0\0\0\xff")
+        assert await comes_true(lambda: violations(besieged) == 1)
+        assert await peer.is_cut_off()
 
 
 async def test_a_message_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,7 +31,7 @@ def choose_format(*, as_json: bool) -> Format:
     return str
 
 
-def format_lines(results: list[Any], format_result: Format) -> tuple[list[str], dict[int, str]]:
+def format_lines(results: Sequence[Any], format_result: Format) -> tuple[list[str], dict[int, str]]:
     """The line of each result, and why some have none, by position."""
     try:
         return [format_result(result) for result in results], {}

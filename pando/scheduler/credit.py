@@ -38,14 +38,24 @@ class Credit:
     here reads a clock.
 
     Args:
-        messages: how many batches it holds when it holds all it may.
+        messages: how many batches it holds when it holds all it may; two, where more of them
+            would be of single items.
         target_seconds: work that one batch should be.
+        pair_seconds: items travel in pairs for each worker, and not one by one, where two of them
+            are no more work than this.
     """
 
-    def __init__(self, *, messages: int = 2, target_seconds: float = TARGET_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        messages: int = 2,
+        target_seconds: float = TARGET_SECONDS,
+        pair_seconds: float = 0.0,
+    ) -> None:
         self.item_seconds: float | None = None
-        self._messages = messages
+        self._most_messages = messages
         self._target_seconds = target_seconds
+        self._pair_seconds = pair_seconds
         self._asked_workers = 1
         self._largest = 0
         self._computed = 0
@@ -56,6 +66,18 @@ class Credit:
         """How many workers it computes with: what it asks for, as far as it has shown results."""
         proven = min(UNPROVEN_WORKERS + self._computed, MAX_WORKERS)
         return max(1, min(self._asked_workers, proven))
+
+    @property
+    def _messages(self) -> int:
+        held = 2 * self.workers * self._fitting(self._target_seconds)
+        return max(2, min(self._most_messages, int(held / 2)))
+
+    def _fitting(self, target: float) -> float:
+        """Items in so many seconds of work; one at least, and two where they may be a pair."""
+        if self.item_seconds is None:
+            return 1.0
+        seconds = max(target, min(self._pair_seconds, 2 * self.item_seconds))
+        return max(1.0, seconds / max(self.item_seconds, 1e-9))
 
     def ask(self, workers: int) -> None:
         """The borrower says how many workers it has, itself and below it."""
@@ -83,11 +105,9 @@ class Credit:
         """
         # Two batches in flight keep one worker busy; more messages share the same work.
         share = 2 * self.workers / self._messages
-        if self.item_seconds is None:
-            size = int(share)
-        else:
-            target = max(self._target_seconds, borrowers * TARGET_SECONDS_PER_BORROWER)
-            size = int(max(1, target / max(self.item_seconds, 1e-9)) * share)
+        target = max(self._target_seconds, borrowers * TARGET_SECONDS_PER_BORROWER)
+        size = int(self._fitting(target) * share)
+        if self.item_seconds is not None:
             size = min(size, max(self._largest, int(share)) * GROWTH)
         size = min(size, MAX_BATCH_ITEMS, limit)
         if item_bytes:

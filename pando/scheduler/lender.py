@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Lease:
     number: int
     borrower: Hashable
     start: int
-    items: list[Any]
+    items: Sequence[Any]
     missing: list[tuple[int, int]] = field(default_factory=list)
 
     def take_out(self, offset: int, count: int) -> bool:
@@ -103,10 +103,10 @@ class Lender:
         self._numbers = numbers or itertools.count(1)
         self._max_strikes = max_strikes
         self._buffer = ReorderBuffer(ordered=ordered)
-        self._fresh: list[Any] = []
+        self._fresh: Sequence[Any] = []
         self._fresh_lent = 0
         self._read = 0
-        self._back: list[tuple[int, list[Any]]] = []
+        self._back: list[tuple[int, Sequence[Any]]] = []
         self._leases: dict[int, Lease] = {}
         self._borrowers: dict[Hashable, dict[int, Lease]] = {}
         self._lent = 0
@@ -124,13 +124,12 @@ class Lender:
             return 0
         return max(0, self._buffer.handed_out + window - self._read)
 
-    def add_items(self, items: list[Any]) -> None:
+    def add_items(self, items: Sequence[Any]) -> None:
         """These items have been read, in this order."""
         assert not self.input_ended
-        if self._fresh_lent:
-            del self._fresh[: self._fresh_lent]
-            self._fresh_lent = 0
-        self._fresh.extend(items)
+        unlent = self._fresh[self._fresh_lent :]
+        self._fresh = [*unlent, *items] if unlent else items
+        self._fresh_lent = 0
         self._read += len(items)
 
     def end_input(self) -> None:
@@ -165,7 +164,7 @@ class Lender:
         borrower: Hashable,
         number: int,
         offset: int,
-        values: list[Any],
+        values: Sequence[Any],
         failures: dict[int, Any],
     ) -> bool:
         """Results of consecutive items of a lease have come.
@@ -352,11 +351,11 @@ class Lender:
                     low = offset + 1
         self._push_stretch(start, lease.items, low, high)
 
-    def _push_stretch(self, start: int, items: list[Any], low: int, high: int) -> None:
+    def _push_stretch(self, start: int, items: Sequence[Any], low: int, high: int) -> None:
         if low < high:
             heapq.heappush(self._back, (start + low, items[low:high]))
 
-    def _pop_back(self, borrower: Hashable, limit: int) -> tuple[int, list[Any]]:
+    def _pop_back(self, borrower: Hashable, limit: int) -> tuple[int, Sequence[Any]]:
         """The lowest stretch that waits again, at most `limit` of it.
 
         An item goes to a borrower that was not lost with it before, where something else waits.

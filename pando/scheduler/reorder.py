@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 
@@ -17,8 +18,8 @@ class ResultRun(NamedTuple):
     """
 
     start: int
-    items: list[Any]
-    values: list[Any]
+    items: Sequence[Any]
+    values: Sequence[Any]
     failures: dict[int, Any]
 
 

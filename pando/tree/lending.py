@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -42,13 +42,13 @@ SMOOTHING = 0.2
 class Codec(Protocol):
     """How a node turns items into messages: the root encodes values, others pass them on."""
 
-    def encode(self, items: list[Any]) -> bytes:
+    def encode(self, items: Sequence[Any]) -> bytes:
         """One MessagePack array; UnsupportedValueError where an item cannot travel."""
 
-    def find_unsupported(self, items: list[Any]) -> dict[int, UnsupportedValueError]:
+    def find_unsupported(self, items: Sequence[Any]) -> dict[int, UnsupportedValueError]:
         """Which of the items cannot travel, by position."""
 
-    def decode(self, values: msgspec.Raw) -> list[Any]:
+    def decode(self, values: msgspec.Raw) -> Sequence[Any]:
         """The results in a message; MalformedValueError where there are none."""
 
 
@@ -105,6 +105,11 @@ class Stream:
         self.withdrawing: list[tuple[int, int]] = []
         self.withdrawn: Callable[[int, int], None] = lambda start, count: None
 
+    @property
+    def has_items(self) -> bool:
+        """Whether there may be something to lend."""
+        return bool(self.lender.waiting) or not (self.dry or self.lender.input_ended)
+
 
 class Lending:
     """A node's lending to all its borrowers.
@@ -123,7 +128,9 @@ class Lending:
         self._batch_limit = batch_limit or MAX_BATCH_ITEMS
         self._borrowers: dict[Borrower, None] = {}
         self._idle: dict[Borrower, None] = {}
+        self._nearly_idle: dict[Borrower, None] = {}
         self._partly_busy: dict[Borrower, None] = {}
+        self._hungry = (self._idle, self._nearly_idle, self._partly_busy)
         self._lease_numbers = itertools.count(1)
         self._workers = 0
         self.stream: Stream | None = None
@@ -217,8 +224,7 @@ class Lending:
         """A borrower is gone: what it holds is lent again."""
         del self._borrowers[borrower]
         self._workers -= borrower.credit.workers
-        self._idle.pop(borrower, None)
-        self._partly_busy.pop(borrower, None)
+        self._sort_out(borrower)
         if self.stream is not None:
             self.stream.lender.leave(borrower)
             self.pump()
@@ -280,9 +286,8 @@ class Lending:
     # ---- lending ----
 
     def _sort_in(self, borrower: Borrower) -> None:
-        """Note whether a borrower is idle, partly busy or has all it may hold."""
-        self._idle.pop(borrower, None)
-        self._partly_busy.pop(borrower, None)
+        """Note whether a borrower is idle, nearly so, partly busy or has all it may hold."""
+        self._sort_out(borrower)
         if self.stream is None or borrower not in self._borrowers:
             return
         lender = self.stream.lender
@@ -292,20 +297,26 @@ class Lending:
             return
         batch = self._batch_size(self.stream, borrower)
         if held + batch <= borrower.credit.may_hold(batch):
-            self._partly_busy[borrower] = None
+            nothing_waits = held <= borrower.credit.workers
+            (self._nearly_idle if nothing_waits else self._partly_busy)[borrower] = None
+
+    def _sort_out(self, borrower: Borrower) -> None:
+        for hungry in self._hungry:
+            hungry.pop(borrower, None)
 
     def pump(self) -> None:
         """Read and lend as much as is wanted now, then tell whoever waits for results.
 
-        Whoever has nothing comes first, so that no item waits behind another needlessly.
+        Whoever has nothing comes first, so that no item waits behind another needlessly, and
+        then whoever has nothing in reserve.
         """
         stream = self.stream
         if stream is None:
             return
         if stream.withdrawing:
             self._withdraw_waiting(stream)
-        for hungry in (self._idle, self._partly_busy):
-            while hungry and self._feed(stream, next(iter(hungry))):
+        for hungry in self._hungry:
+            while hungry and stream.has_items and self._feed(stream, next(iter(hungry))):
                 pass
         if stream.lender.ready or stream.lender.finished:
             stream.notify()
@@ -320,8 +331,9 @@ class Lending:
         lender = stream.lender
         while True:
             size = self._batch_size(stream, borrower)
-            if lender.waiting < size:
-                self._fill(stream, size)
+            for _ in range(2):  # where it gives too little, it has no more, which it says next
+                if lender.waiting < size:
+                    self._fill(stream, size)
             if self._should_wait(stream, borrower, size):
                 return False
             lease = lender.lend(borrower, size)
@@ -334,7 +346,7 @@ class Lending:
     def _should_wait(self, stream: Stream, borrower: Borrower, size: int) -> bool:
         """Whether a busy borrower had better get nothing now."""
         lender = stream.lender
-        if borrower not in self._partly_busy:
+        if borrower in self._idle:
             return False
         if not stream.dry and not lender.input_ended and lender.waiting < size // 2:
             return True  # only the window keeps its batch so small
@@ -362,7 +374,7 @@ class Lending:
     def _fill(self, stream: Stream, size: int) -> None:
         """Read what the hungry could take, at least `size`, as far as the window allows."""
         lender = stream.lender
-        hungry = len(self._idle) + len(self._partly_busy)
+        hungry = sum(map(len, self._hungry))
         window = stream.window.items(4 * self._workers)
         limit = min(size * hungry - lender.waiting, lender.read_limit(window))
         if limit <= 0 or stream.dry:

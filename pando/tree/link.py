@@ -60,7 +60,9 @@ class Link:
                         await self._cut_off(UNREAD)
                         return
         except ChannelClosedError:
-            return
+            # What cannot be sent on is over. What is still under way may come, but not for ever.
+            await trio.sleep(self._silence)
+            await self._channel.aclose()
 
     async def _cut_off(self, reason: str) -> None:
         self._end = reason

@@ -41,6 +41,8 @@ CHILD_MESSAGES = 4
 """Batches that a child holds when it holds all it may."""
 CHILD_TARGET_SECONDS = 0.1
 """Work in a child's batches, for each of its workers: a network is slower than a socket pair."""
+CHILD_PAIR_SECONDS = 2.0
+"""Two items that are no more work than this travel to a child's worker together."""
 EXPIRE_SECONDS = 1.0
 
 Admit = Callable[[messages.Hello, str], str | None]
@@ -353,8 +355,7 @@ class Membership:
         self._carry_out(
             self.overlay.connected(origin, trio.current_time(), takes_children=bool(addresses))
         )
-        credit = Credit(messages=CHILD_MESSAGES, target_seconds=CHILD_TARGET_SECONDS)
-        credit.ask(hello.workers)
+        credit = new_credit(hello.workers)
         borrower = Borrower(child.name, credit, lambda: None)
         try:
             async with trio.open_nursery() as nursery:
@@ -426,6 +427,17 @@ class _ChildChannel:
 
     async def aclose(self) -> None:
         await self._child.link.aclose()
+
+
+def new_credit(workers: int) -> Credit:
+    """What a child with so many workers, its own and those below it, may hold."""
+    credit = Credit(
+        messages=CHILD_MESSAGES,
+        target_seconds=CHILD_TARGET_SECONDS,
+        pair_seconds=CHILD_PAIR_SECONDS,
+    )
+    credit.ask(workers)
+    return credit
 
 
 async def _deny(channel: Channel, reason: str) -> None:

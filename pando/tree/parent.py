@@ -10,7 +10,6 @@ from .. import messages
 from ..channel import ChannelClosedError
 from ..errors import PandoError
 from ..scheduler import Window
-from ..sources import EndOfInput
 from .lending import Stream
 from .link import Link
 from .membership import Membership
@@ -19,6 +18,8 @@ from .uplink import Uplink
 
 MAX_GATHER_SECONDS = 0.2
 """How long a node gathers what its children send, at the most, where items take long enough."""
+STATUS_WAITS = 1 / 3
+"""Part of the reporting interval for which figures wait for a message to go along with."""
 MAX_BUNDLE = 64
 """Messages that go up in one."""
 EVERYTHING = 2**62
@@ -56,10 +57,12 @@ class Parent:
         lender = self._node.new_lender(ordered=False, max_strikes=1)
         self._stream = Stream(self._uplink, lender, Window(limit=EVERYTHING))
         self._stream.withdrawn = self._given_back
+        self._stream.notify = self._pass_results_up
         self._outbox: list[messages.Message] = []
         self._posted = trio.Event()
         self._progressed = trio.Event()
         self._wanted = 0
+        self._status_is_due = True
         self._left = False
         self._run_is_over = False
 
@@ -70,7 +73,6 @@ class Parent:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._link.run)
                 nursery.start_soon(self._write)
-                nursery.start_soon(self._pass_results_up)
                 nursery.start_soon(self._report)
                 self.post_want()
                 await self._read(nursery)
@@ -120,11 +122,11 @@ class Parent:
 
     def _handle(self, message: messages.Message, nursery: trio.Nursery) -> None:
         match message:
+            case messages.Lend() if self._left:
+                pass  # given back now it would come again at once; so it goes back with the link
             case messages.Lend():
                 self._uplink.add(message)
                 self._node.input_has_news(self._stream)
-                if self._left:
-                    self._recall(messages.Recall(message.lease))
             case messages.Recall():
                 self._recall(message)
             case messages.Join(origin):
@@ -147,30 +149,33 @@ class Parent:
     async def _offer_place(self, origin: bytes) -> None:
         self.post(await self._membership.offer_place(origin))
 
-    async def _pass_results_up(self) -> None:
-        try:
-            while True:
-                run = await self._node.next_results(self._stream)
-                self.delivered += len(run.values)
-                for answer in self._uplink.answer(run, self._node.item_seconds):
-                    self.post(answer)
-                self._progressed.set()
-        except (EndOfInput, trio.ClosedResourceError):
-            return
+    def _pass_results_up(self) -> None:
+        while (run := self._stream.lender.take()) is not None:
+            self.delivered += len(run.values)
+            for answer in self._uplink.answer(run, self._node.item_seconds):
+                self.post(answer)
+        self._progressed.set()
 
     async def _report(self) -> None:
+        waiting = STATUS_WAITS * self._reporting_interval
         while True:
-            await trio.sleep(self._reporting_interval)
+            await trio.sleep(self._reporting_interval - waiting)
             self.post_want()
-            self.post(self._status())
+            self._status_is_due = True
+            await trio.sleep(waiting)
+            if self._status_is_due:
+                self._posted.set()
 
     async def _write(self) -> None:
         try:
             while True:
                 await self._posted.wait()
-                self._posted = trio.Event()
                 if self._membership.children and not self._left:
                     await trio.sleep(min(self._node.item_seconds / 5, MAX_GATHER_SECONDS))
+                self._posted = trio.Event()
+                if self._status_is_due:
+                    self._status_is_due = False
+                    self._outbox.append(self._status())
                 while self._outbox:
                     sent = self._outbox[:MAX_BUNDLE]
                     await self._link.send_bundle(sent)

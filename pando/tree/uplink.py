@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -26,28 +26,83 @@ MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT
 NOTHING = msgspec.Raw(b"\xc0")
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _LONG_ARRAY = struct.Struct(">BI")
+_SIZE_BYTES = {0xDC: 2, 0xDD: 4}
+"""Bytes of a longer array's size, by its first byte."""
+
+
+class Packed(Sequence[msgspec.Raw]):
+    """Encoded values in one array, which is taken apart only when a part of it is wanted.
+
+    A node mostly passes on whole what it was lent, and what it got for that; then what it does for
+    a message does not depend on how many values there are.
+    """
+
+    __slots__ = ("_apart", "_size", "array")
+
+    def __init__(self, array: msgspec.Raw, size: int) -> None:
+        self.array = array
+        self._size = size
+        self._apart: list[msgspec.Raw] | None = None
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> msgspec.Raw: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[msgspec.Raw]: ...
+
+    def __getitem__(self, place: int | slice) -> msgspec.Raw | Sequence[msgspec.Raw]:
+        if isinstance(place, slice):
+            start, stop, step = place.indices(self._size)
+            if start >= stop:
+                return []
+            if (start, stop, step) == (0, self._size, 1):
+                return self
+        return self._take_apart()[place]
+
+    def __iter__(self) -> Iterator[msgspec.Raw]:
+        return iter(self._take_apart())
+
+    def _take_apart(self) -> list[msgspec.Raw]:
+        if self._apart is None:
+            self._apart = _split.decode(self.array)
+        return self._apart
+
+
+def _array_size(encoded: memoryview) -> int:
+    """How many values are in an encoded array; MalformedValueError where it is none."""
+    first = encoded[0] if encoded else 0
+    if first & 0xF0 == 0x90:
+        return first & 0x0F
+    if first in _SIZE_BYTES:
+        return int.from_bytes(encoded[1 : 1 + _SIZE_BYTES[first]], "big")
+    raise MalformedValueError("not an array of values")
 
 
 class RawCodec:
     """The codec of a node that passes values on: it never looks into them."""
 
     @staticmethod
-    def encode(items: list[msgspec.Raw]) -> bytes:
+    def encode(items: Sequence[msgspec.Raw]) -> bytes:
         """One MessagePack array around encoded values."""
+        if isinstance(items, Packed):
+            return bytes(items.array)
         return _LONG_ARRAY.pack(0xDD, len(items)) + b"".join(items)
 
     @staticmethod
-    def find_unsupported(items: list[Any]) -> dict[int, UnsupportedValueError]:
+    def find_unsupported(items: Sequence[Any]) -> dict[int, UnsupportedValueError]:
         """None: what has been encoded once can travel on."""
         return {}
 
     @staticmethod
-    def decode(values: msgspec.Raw) -> list[msgspec.Raw]:
-        """The encoded values in an array; MalformedValueError where it is none."""
-        try:
-            return _split.decode(values)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise MalformedValueError(f"not an array of values: {error}") from None
+    def decode(values: msgspec.Raw) -> Sequence[msgspec.Raw]:
+        """The encoded values in an array; MalformedValueError where it is none.
+
+        That the array is whole is known: it has been found in a message.
+        """
+        return Packed(values, _array_size(memoryview(values)))
 
 
 @dataclass(slots=True)
@@ -63,7 +118,7 @@ class _ParentLease:
     """
 
     number: int
-    unread: list[msgspec.Raw]
+    unread: Sequence[msgspec.Raw]
     left: int
     start: int = 0
     read: int = 0
@@ -122,7 +177,7 @@ class Uplink:
 
     # ---- the node's source ----
 
-    def read_nowait(self, limit: int) -> list[msgspec.Raw]:
+    def read_nowait(self, limit: int) -> Sequence[msgspec.Raw]:
         """Items in the order in which they were lent; WouldBlock where there are none."""
         if not self._unread:
             raise WouldBlock
@@ -132,7 +187,7 @@ class Uplink:
             self._in_stream.append(lease)
             self._starts.append(lease.start)
         items = lease.unread[:limit]
-        del lease.unread[:limit]
+        lease.unread = lease.unread[limit:]
         lease.read += len(items)
         self._items_read += len(items)
         if not lease.unread:

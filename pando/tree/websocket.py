@@ -1,15 +1,25 @@
-"""Channels over WebSockets, as client and as server, with trio-websocket."""
+"""Channels over WebSockets, as client and as server.
+
+`websockets` speaks the protocol, without I/O; the bytes are read and written here. A message is
+read by whoever waits for it, with no task in between.
+"""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 import trio
-import trio_websocket
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidState, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import CLOSED, OPEN, Protocol
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
 
 from .. import messages
 from ..channel import BrokenRulesError, ChannelClosedError
@@ -21,8 +31,8 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """The largest message that is taken; whoever sends a larger one is cut off."""
 FIRST_MESSAGE_BYTES = 64 * 1024
 """Bytes that a client may send before its first message has been read."""
-QUEUED_MESSAGES = 16
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 64 * 1024
+"""Bytes to ask the operating system for at once; whoever reads no messages reads no more."""
 BROKEN_RULES = {
     1002: "a frame was malformed",
     1007: "a text was malformed",
@@ -31,14 +41,24 @@ BROKEN_RULES = {
 """WebSocket's codes for closing a connection because of what came on it."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
+GOODBYE_SECONDS = 1.0
+"""How long saying why a connection is closed may take."""
 
 
 class WebSocketChannel:
-    """A `pando.channel.Channel` over a WebSocket. It has no signs of life: see `Link`."""
+    """A `pando.channel.Channel` over a WebSocket. It has no signs of life: see `Link`.
 
-    def __init__(self, socket: trio_websocket.WebSocketConnection, stream: ActiveStream) -> None:
-        self._socket = socket
+    Args:
+        stream: what carries the bytes.
+        protocol: this end of the WebSocket, open or about to be.
+    """
+
+    def __init__(self, stream: ActiveStream, protocol: Protocol) -> None:
         self._stream = stream
+        self._protocol = protocol
+        self._sending = trio.Lock()
+        self._events: deque[object] = deque()
+        self._parts = bytearray()
 
     @property
     def last_activity(self) -> float:
@@ -47,31 +67,94 @@ class WebSocketChannel:
 
     async def send(self, message: messages.Message) -> None:
         try:
-            await self._socket.send_message(messages.encode(message))
-        except (trio_websocket.ConnectionClosed, trio.ClosedResourceError, OSError) as error:
-            raise self._closed(error) from None
+            self._protocol.send_binary(messages.encode(message))
+        except InvalidState:
+            raise self._closed() from None
+        await self.flush()
 
     async def receive(self) -> messages.Message:
-        try:
-            data = await self._socket.get_message()
-        except (trio_websocket.ConnectionClosed, trio.ClosedResourceError, OSError) as error:
-            raise self._closed(error) from None
+        while True:
+            frame = await self.next_event()
+            if isinstance(frame, Frame) and frame.opcode in (Opcode.BINARY, Opcode.CONT):
+                if frame.fin and not self._parts:
+                    return self._decode(frame.data)
+                self._parts += frame.data
+                if frame.fin:
+                    whole, self._parts = self._parts, bytearray()
+                    return self._decode(whole)
+            elif isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
+                raise messages.MalformedMessageError("text, where messages are bytes")
+
+    def _decode(self, data: bytes | bytearray | memoryview) -> messages.Message:
         self._stream.allowance = None
-        if isinstance(data, str):
-            raise messages.MalformedMessageError("text, where messages are bytes")
         return messages.decode(data)
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
 
-    def _closed(self, error: BaseException) -> ChannelClosedError:
-        """Why the channel has ended, from what the library raises."""
-        code = getattr(getattr(error, "reason", None), "code", None)
+    async def next_event(self) -> object:
+        """The next frame, or what the opening handshake consists of."""
+        while not self._events:
+            if self._protocol.state is CLOSED or self._protocol.close_expected():
+                raise self._closed()
+            try:
+                data = await self._stream.receive_some(RECEIVE_BYTES)
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                raise self._closed(error) from None
+            if data:
+                self._protocol.receive_data(data)
+            else:
+                self._protocol.receive_eof()
+            self._events.extend(self._protocol.events_received())
+            if self._protocol.writes:
+                await self._answer()
+        return self._events.popleft()
+
+    async def _answer(self) -> None:
+        """Send what the protocol has to say to what came: a pong, or why it is the end."""
+        if self._protocol.state is OPEN:
+            await self.flush()
+            return
+        with trio.move_on_after(GOODBYE_SECONDS):
+            try:
+                await self.flush()
+            except ChannelClosedError:
+                return
+
+    async def flush(self) -> None:
+        """Send what the protocol has written, and all of it before anything else.
+
+        Raises:
+            ChannelClosedError: the channel has ended.
+        """
+        try:
+            self._sending.acquire_nowait()
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
+            for data in self._protocol.data_to_send():
+                if data:  # the empty one says that no more comes, which closing says as well
+                    await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            raise self._closed(error) from None
+        except trio.Cancelled:
+            # Half a message may have gone: nothing that follows it would be understood.
+            await self.aclose()
+            raise
+        finally:
+            self._sending.release()
+
+    def _closed(self, error: BaseException | None = None) -> ChannelClosedError:
+        """Why the channel has ended, from what has been raised, if anything has."""
+        sent = self._protocol.close_sent
         if self._stream.allowance == 0:
             return BrokenRulesError("the first message was too large")
-        if code in BROKEN_RULES:
-            return BrokenRulesError(BROKEN_RULES[code])
-        return ChannelClosedError(_reason(error))
+        if self._protocol.parser_exc is not None and sent and sent.code in BROKEN_RULES:
+            return BrokenRulesError(BROKEN_RULES[sent.code])
+        if error is not None:
+            why = f": {error}" if str(error) else ""
+            return ChannelClosedError(f"the link is lost{why}")
+        return ChannelClosedError("the link is closed")
 
 
 class ActiveStream(trio.abc.Stream):
@@ -127,41 +210,6 @@ def _root_cause(error: BaseException) -> str:
             return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, trio_websocket.ConnectionClosed):
-        return "the link is closed"
-    return f"the link is lost: {error}" if str(error) else "the link is lost"
-
-
-@asynccontextmanager
-async def _open(
-    stream: ActiveStream, make: Callable[[trio.Nursery], Awaitable[Any]]
-) -> AsyncIterator[WebSocketChannel]:
-    """A channel with its reading task. What goes wrong inside the library ends the channel."""
-    body_error: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            with trio.fail_after(CONNECT_SECONDS):
-                socket = await make(nursery)
-            try:
-                yield WebSocketChannel(socket, stream)
-            except trio.Cancelled:
-                raise
-            except BaseException as error:
-                body_error = error
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if body_error is None:
-            others = group.split(Exception)[1]
-            if others is not None:
-                raise
-            raise ChannelClosedError(_reason(group.exceptions[0])) from None
-    finally:
-        await trio.aclose_forcefully(stream)
-    if body_error is not None:
-        raise body_error
-
-
 @asynccontextmanager
 async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocketChannel]:
     """Connect to a node at ``HOST:PORT``.
@@ -169,44 +217,54 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
     Raises:
         ChannelClosedError: nobody answers there, or not as a node does.
     """
+    stream = ActiveStream(await _open_stream(address, tls=tls))
+    try:
+        uri = parse_uri(f"{'wss' if tls else 'ws'}://{address}{PATH}")
+        protocol = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)
+        channel = WebSocketChannel(stream, protocol)
+        with trio.move_on_after(CONNECT_SECONDS) as deadline:
+            await _ask_for_websocket(address, channel, protocol)
+        if deadline.cancelled_caught:
+            raise ChannelClosedError(f"{address} does not answer")
+        yield channel
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _open_stream(address: str, *, tls: bool) -> trio.abc.Stream:
     try:
         host, port = split_address(address)
         with trio.fail_after(CONNECT_SECONDS):
             plain = await trio.open_tcp_stream(host, port)
-            raw: trio.abc.Stream = plain
-            if tls:
-                context = ssl.create_default_context()
-                raw = trio.SSLStream(plain, context, server_hostname=host)
-                await raw.do_handshake()
+            if not tls:
+                return plain
+            context = ssl.create_default_context()
+            encrypted = trio.SSLStream(plain, context, server_hostname=host)
+            await encrypted.do_handshake()
+            return encrypted
     except (OSError, UnicodeError, UsageError, trio.BrokenResourceError) as error:
         raise ChannelClosedError(f"{address} cannot be reached: {_root_cause(error)}") from None
     except trio.TooSlowError:
         raise ChannelClosedError(f"{address} does not answer") from None
-    stream = ActiveStream(raw)
 
-    async def make(nursery: trio.Nursery) -> Any:
-        try:
-            return await trio_websocket.wrap_client_stream(
-                nursery,
-                stream,  # type: ignore[arg-type]
-                address,
-                PATH,
-                message_queue_size=QUEUED_MESSAGES,
-                max_message_size=MAX_MESSAGE_BYTES,
-                receive_buffer_size=RECEIVE_BYTES,
-            )
-        except trio_websocket.ConnectionRejected as error:
-            raise ChannelClosedError(
-                f"{address} refuses: {(error.body or b'').decode(errors='replace')[:200]}"
-            ) from None
-        except (trio_websocket.HandshakeError, trio_websocket.ConnectionClosed):
-            raise ChannelClosedError(f"{address} does not speak as a node does") from None
 
+async def _ask_for_websocket(
+    address: str, channel: WebSocketChannel, protocol: ClientProtocol
+) -> None:
+    """The client's opening handshake."""
+    protocol.send_request(protocol.connect())
+    refusal: Exception | None
     try:
-        async with _open(stream, make) as channel:
-            yield channel
-    except trio.TooSlowError:
-        raise ChannelClosedError(f"{address} does not answer") from None
+        await channel.flush()
+        await channel.next_event()
+        refusal = protocol.handshake_exc
+    except ChannelClosedError as error:
+        refusal = error
+    if isinstance(refusal, InvalidStatus):
+        text = bytes(refusal.response.body or b"").decode(errors="replace")[:200]
+        raise ChannelClosedError(f"{address} refuses: {text}")
+    if refusal is not None:
+        raise ChannelClosedError(f"{address} does not speak as a node does")
 
 
 @asynccontextmanager
@@ -216,22 +274,19 @@ async def accept(stream: ActiveStream) -> AsyncIterator[WebSocketChannel]:
     Raises:
         ChannelClosedError: the client does not finish the opening handshake.
     """
-
-    async def make(nursery: trio.Nursery) -> Any:
-        request = await trio_websocket.wrap_server_stream(
-            nursery,
-            stream,
-            message_queue_size=QUEUED_MESSAGES,
-            max_message_size=MAX_MESSAGE_BYTES,
-            receive_buffer_size=RECEIVE_BYTES,
-        )
-        return await request.accept()
-
     try:
-        async with _open(stream, make) as channel:
-            yield channel
-    except (trio.TooSlowError, trio_websocket.ConnectionClosed):
-        raise ChannelClosedError("the opening handshake was not finished") from None
+        protocol = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+        channel = WebSocketChannel(stream, protocol)
+        with trio.move_on_after(CONNECT_SECONDS):
+            request = await channel.next_event()
+            assert isinstance(request, Request)
+            protocol.send_response(protocol.accept(request))
+            await channel.flush()
+        if protocol.state is not OPEN:
+            raise ChannelClosedError("the opening handshake was not finished")
+        yield channel
+    finally:
+        await trio.aclose_forcefully(stream)
 
 
 def split_address(address: str) -> tuple[str, int]:

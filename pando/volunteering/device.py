@@ -27,6 +27,8 @@ LOST_RUN_SECONDS = 30.0
 """How long a run whose root cannot be reached is waited for, before its workers are ended."""
 LEAVE_SECONDS = 1.0
 """How long leaving in order may take: what is finished is delivered first."""
+ANSWER_SECONDS = 120.0
+"""How long the root may take to answer, be it with the function or with a place."""
 CONNECT_PARENT_SECONDS = 5.0
 """How long connecting to one address of a parent may take."""
 
@@ -183,7 +185,7 @@ class Volunteer:
                 token=self._invitation.token,
             )
         )
-        assigned = await channel.receive()
+        assigned = await _answer(channel)
         if isinstance(assigned, messages.Denied):
             raise UsageError(assigned.reason)
         if not isinstance(assigned, messages.Assigned):
@@ -224,7 +226,7 @@ class Volunteer:
     async def _join(self, work: Work, root: Channel, assigned: messages.Assigned) -> bool:
         """Take the place that the root gives, there or below."""
         while True:
-            answer = await root.receive()
+            answer = await _answer(root)
             if isinstance(answer, messages.Welcome):
                 return await self._compute(work, root, answer.parent, assigned)
             if isinstance(answer, messages.Ended):
@@ -277,6 +279,13 @@ class Volunteer:
         finally:
             self._state = "joining"
             self._last_in_tree = trio.current_time()
+
+
+async def _answer(root: Channel) -> messages.Message:
+    """The root's answer; a link that is lost without a word must not be waited on for ever."""
+    with trio.move_on_after(ANSWER_SECONDS):
+        return await root.receive()
+    raise ChannelClosedError("the root does not answer")
 
 
 def volunteer(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,9 +12,10 @@ from pando.scheduler import MAX_BATCH_ITEMS, Credit, Holder, Lender, Window, cho
 from pando.scheduler.credit import MAX_BATCH_BYTES, TARGET_SECONDS
 
 
-def warmed_up(item_seconds: float) -> Credit:
+def warmed_up(item_seconds: float, workers: int = 1, **options: Any) -> Credit:
     """A credit after many batches of items that all take as long."""
-    credit = Credit()
+    credit = Credit(**options)
+    credit.ask(workers)
     for _ in range(20):
         size = credit.batch_size()
         credit.completed(size, size * item_seconds)
@@ -26,6 +30,33 @@ def test_short_items_travel_in_large_batches_and_long_ones_alone() -> None:
     assert warmed_up(1e-7).batch_size() == MAX_BATCH_ITEMS
     assert warmed_up(0.001).batch_size() == round(TARGET_SECONDS / 0.001)
     assert warmed_up(10.0).batch_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("item_seconds", "workers", "batch", "held"),
+    [
+        (1.0, 1, 2, 4),  # one runs and one waits: two more may come
+        (1.0, 10, 10, 40),
+        (1.5, 10, 6, 24),  # somewhat more than an item for each worker
+        (3.0, 1, 1, 2),
+        (60.0, 1, 1, 2),
+        (60.0, 10, 5, 20),
+        (0.01, 1, 5, 20),
+    ],
+)
+def test_items_that_are_not_too_long_travel_in_pairs(
+    item_seconds: float, workers: int, batch: int, held: int
+) -> None:
+    credit = warmed_up(item_seconds, workers, messages=4, target_seconds=0.1, pair_seconds=2.0)
+    assert credit.batch_size() == batch
+    assert credit.may_hold(batch) == held
+
+
+def test_pairs_part_towards_the_end() -> None:
+    credit = warmed_up(1.0, messages=4, target_seconds=0.1, pair_seconds=2.0)
+    assert credit.batch_size(remaining=40, borrowers=10) == 2
+    assert credit.batch_size(remaining=20, borrowers=10) == 1
+    assert credit.may_hold(1) == 2
 
 
 def test_batches_grow_step_by_step() -> None:

@@ -19,7 +19,7 @@ from pando import messages
 from pando.scheduler import Credit, Window
 from pando.sources import EndOfInput
 from pando.tree.lending import Borrower, Lending, Stream
-from pando.tree.membership import CHILD_MESSAGES, CHILD_TARGET_SECONDS
+from pando.tree.membership import new_credit
 from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overlay
 from pando.tree.uplink import RawCodec, Uplink
 
@@ -214,7 +214,7 @@ class SimulatedWorker:
         while self.borrower.outbox:
             message = self.borrower.outbox.popleft()
             if isinstance(message, messages.Lend):
-                self._queue.append((message.lease, RawCodec.decode(message.items)))
+                self._queue.append((message.lease, list(RawCodec.decode(message.items))))
             elif isinstance(message, messages.Recall):
                 self._node.simulation.after(0.0001, self._give_back, message.lease)
         if not self._busy:
@@ -519,14 +519,11 @@ class SimulatedNode:
             self._send_up(answer)
 
     def take_child(self, child: SimulatedNode, wire: Wire, workers: int) -> None:
-        credit = Credit(messages=CHILD_MESSAGES, target_seconds=CHILD_TARGET_SECONDS)
-        credit.ask(workers)
-
         def send() -> None:
             while borrower.outbox:
                 wire.send(self, borrower.outbox.popleft())
 
-        borrower = Borrower("child", credit, send)
+        borrower = Borrower("child", new_credit(workers), send)
         self._children[child.id] = (wire, borrower)
         self._carry_out(self.overlay.connected(child.id, self.simulation.now))
         self._lending.add(borrower)

@@ -42,8 +42,8 @@ def test_results_go_back_to_their_leases() -> None:
     up = Uplink("device")
     up.add(lend(7, 1, 2, 3))
     up.add(lend(9, 4, 5))
-    assert up.read_nowait(10) == raw(1, 2, 3)
-    assert up.read_nowait(10) == raw(4, 5)
+    assert list(up.read_nowait(10)) == raw(1, 2, 3)
+    assert list(up.read_nowait(10)) == raw(4, 5)
     with pytest.raises(WouldBlock):
         up.read_nowait(1)
     run = ResultRun(2, raw(3, 4), raw(9, 16), {})
@@ -54,12 +54,12 @@ def test_what_is_recalled_before_it_is_read_takes_no_place_in_the_stream() -> No
     up = Uplink("device")
     up.add(lend(1, "a", "b", "c"))
     up.add(lend(2, "d"))
-    assert up.read_nowait(1) == raw("a")
+    assert list(up.read_nowait(1)) == raw("a")
     withdrawn: list[tuple[int, int]] = []
     answers = up.recall(messages.Recall(1), lambda *stretch: withdrawn.append(stretch))
     assert told(answers) == [("back", 1, 1, 2)]
     assert withdrawn == [(0, 1)]
-    assert up.read_nowait(5) == raw("d")
+    assert list(up.read_nowait(5)) == raw("d")
     assert told(up.answer(ResultRun(1, raw("d"), raw("D"), {}), 0)) == [(2, 0, ["D"])]
 
 
@@ -104,4 +104,30 @@ def test_stale_results_and_senseless_leases() -> None:
 def test_the_raw_codec_never_looks_inside(items: list[Any]) -> None:
     encoded = RawCodec.encode(raw(*items))
     assert values.decode(encoded) == items
-    assert RawCodec.decode(msgspec.Raw(encoded)) == raw(*items)
+    assert list(RawCodec.decode(msgspec.Raw(encoded))) == raw(*items)
+
+
+@given(st.lists(st.integers(-(2**63), 2**64 - 1)), st.integers(0, 20), st.integers(0, 20))
+def test_values_that_are_passed_on_whole_are_not_taken_apart(
+    items: list[int], low: int, high: int
+) -> None:
+    encoded = msgspec.msgpack.encode(items)  # with the shortest head, as others may write it
+    packed = RawCodec.decode(msgspec.Raw(encoded))
+    assert len(packed) == len(items)
+    if items:
+        assert packed[:] is packed
+        assert RawCodec.encode(packed[: len(items) + 5]) == encoded
+    assert list(packed[low:high]) == raw(*items[low:high])
+    assert values.decode(RawCodec.encode(packed[low:])) == items[low:]
+
+
+@pytest.mark.parametrize("size", [0, 15, 16, 65_535, 65_536])
+def test_arrays_of_each_size(size: int) -> None:
+    packed = RawCodec.decode(msgspec.Raw(msgspec.msgpack.encode([7] * size)))
+    assert len(packed) == len(list(packed)) == size
+
+
+@pytest.mark.parametrize("encoded", [b"\x01", b"\x80", b"\xc0", b"\xa1x", b""])
+def test_what_is_no_array_is_malformed(encoded: bytes) -> None:
+    with pytest.raises(MalformedValueError):
+        RawCodec.decode(msgspec.Raw(encoded))
