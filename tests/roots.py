@@ -34,7 +34,7 @@ def pando(x):
 
 
 class Root:
-    """A root process, fed and read by threads."""
+    """A root process, fed by a thread; its items may be held back until `release`."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Root:
         items: int | Iterable[str],
         port: int = 0,
         name: str = "module.py",
+        hold: bool = False,
     ) -> None:
         self.port = port or free_port()
         self.items = list(map(str, range(items))) if isinstance(items, int) else list(items)
@@ -60,13 +61,21 @@ class Root:
                 env=environment(),
                 cwd=folder,
             )
+        self._released = threading.Event()
+        if not hold:
+            self.release()
         self._feeder = threading.Thread(target=self._feed, daemon=True)
         self._feeder.start()
         if not wait_until(lambda: "volunteers join" in self.errors.read_text()):
             self.end()
             raise AssertionError(self.errors.read_text())
 
+    def release(self) -> None:
+        """Let the items come, where they were held back."""
+        self._released.set()
+
     def _feed(self) -> None:
+        self._released.wait()
         assert self.process.stdin
         with suppress(BrokenPipeError), self.process.stdin as stdin:
             stdin.write("".join(f"{item}\n" for item in self.items).encode())
@@ -99,6 +108,7 @@ class Root:
         """Kill it, and wait until its port is free."""
         self.process.kill()
         self.process.wait()
+        self.release()
         self._feeder.join()
 
 
@@ -135,9 +145,10 @@ class Party:
         module: str = "",
         port: int = 0,
         name: str = "module.py",
+        hold: bool = False,
     ) -> Root:
         module = module or SQUARE.format(seconds=seconds)
-        root = Root(self.folder, module, *options, items=items, port=port, name=name)
+        root = Root(self.folder, module, *options, items=items, port=port, name=name, hold=hold)
         self.roots.append(root)
         self.processes.append(root.process)
         return root

@@ -23,9 +23,11 @@ def test_a_tab_computes_what_the_root_does_not(party: Party, tab: OpenTab) -> No
 
 
 def test_tabs_and_a_native_volunteer_compute_together(party: Party, tab: OpenTab) -> None:
-    root = party.root("--start-idle", "--reporting-interval=0.2", items=600, seconds=0.01)
+    root = party.root("--start-idle", items=600, seconds=0.01, hold=True)
     tabs = [tab(root, name=name) for name in ("one", "two")]
     party.volunteer(root, "native")
+    assert wait_until(lambda: root.counter("joined") == 3)
+    root.release()
     root.finish()
     done = [each.results for each in tabs]
     assert min(done) > 20
