@@ -245,6 +245,7 @@ export class Lending {
       const why = { type: "TimeoutError", reason: `it took longer than ${this.timeout} s`, traceback: "" };
       const failures = new Map([[0, { ...why, device: this.device }]]);
       const values = joinArray(1, [new Uint8Array([0xc0])]);
+      this.results += 1;
       this.actions.push({
         do: "send",
         message: { tag: "results", lease, offset, seconds: this.timeout ?? 0, values, failures },

@@ -53,7 +53,7 @@ export class Work {
     private readonly device: string,
     private readonly size: number,
     control: MessagePort,
-    events: WorkEvents,
+    private readonly events: WorkEvents,
   ) {
     this.run = assigned.run;
     this.node = assigned.node;
@@ -66,7 +66,7 @@ export class Work {
     this.loaded.catch(() => {}); // whoever waits for it hears of it
     this.crew = new Crew(control, this.language, assigned.function, {
       ready: (worker) => this.workerReady(worker),
-      said: (worker, message) => this.hear(worker, message, events),
+      said: (worker, message) => this.hear(worker, message),
       lost: (worker, reason) => {
         this.ready.delete(worker);
         this.lending.removeWorker(worker, reason);
@@ -155,13 +155,11 @@ export class Work {
   private hear(
     worker: number,
     message: FromWorker & { is: "results" | "done" | "reported" },
-    events: WorkEvents,
   ): void {
     if (message.is === "reported") {
       this.tally.add(message.report);
       return;
     }
-    if (message.is === "results") this.note(message, events);
     const fits = message.is === "results" ? this.take(worker, message) : this.lending.finish(worker, message.batch);
     if (!fits) this.crew.replace(worker, "the worker answers what it was not asked");
     this.act();
@@ -176,16 +174,20 @@ export class Work {
     return this.lending.addResults(worker, message.batch, message);
   }
 
-  private note(message: FromWorker & { is: "results" }, events: WorkEvents): void {
+  /** Count and show the items that fail, whether the function has failed or a time limit. */
+  private note(message: Outgoing): void {
+    if (message.tag === "struck") this.events.failed(message.reason);
+    if (message.tag !== "results") return;
     this.failures += message.failures.size;
     const last = [...message.failures.values()].at(-1);
-    if (last !== undefined) events.failed(last.traceback || `${last.type}: ${last.reason}`);
+    if (last !== undefined) this.events.failed(last.traceback || `${last.type}: ${last.reason}`);
   }
 
   /** Do what the lending says. */
   private act(): void {
     for (const action of this.lending.take()) {
       if (action.do === "send") {
+        this.note(action.message);
         this.send?.(action.message);
       } else if (action.do === "compute") {
         const { number, items } = action.batch;
