@@ -7,10 +7,10 @@ import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
 import type { Report } from "./compute/report";
 import { joinArray, joinMap, MalformedError, split } from "./raw";
+import { cut } from "./text";
 
 export const VERSION = 1;
 export const ID_BYTES = 8;
-export const MAX_TEXT = 64 * 1024;
 
 export interface Failure {
   type: string;
@@ -248,11 +248,3 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
 const isIdentifier = (value: unknown): value is Uint8Array =>
   isBytes(value) && value.length === ID_BYTES;
-
-/** A text that may travel: no lone surrogates, and shortened in its middle. */
-export function cut(text: string): string {
-  text = text.toWellFormed?.() ?? text;
-  if (text.length <= MAX_TEXT) return text;
-  const half = MAX_TEXT / 2 - 8;
-  return `${text.slice(0, half)}\n […] \n${text.slice(-half)}`.toWellFormed();
-}

@@ -8,6 +8,8 @@
 
 import { Decoder, Encoder, ExtensionCodec } from "@msgpack/msgpack";
 
+import { wellFormed } from "./text";
+
 /** The codes of MessagePack's extension types, as in `pando.values.Extension`. */
 export const Extension = {
   BIG_INT: 1,
@@ -110,7 +112,7 @@ function portable(value: unknown, depth: number): unknown {
     case "undefined":
       return null;
     case "string":
-      return value.toWellFormed?.() ?? value;
+      return wellFormed(value);
     case "object":
       break;
     default:

@@ -207,6 +207,32 @@ describe("computing", () => {
     expect(figures.state).toBe("computing");
     expect(device.figures()).toMatchObject({ results: 4, failures: 1, failure: "at bad", workers: 2 });
   });
+  test("workers that cannot be kept alive end the stay, and are not counted on", async () => {
+    const root = await join();
+    root.lend(1, [null]);
+    await settle();
+    sandbox.refusal = "it does not load any more";
+    sandbox.fail("out of memory");
+    await settle();
+    expect(figures.state).toBe("refused");
+    expect(figures.note).toContain("it does not load any more");
+    expect(root.closed).toBe(true);
+  });
+  test("a root that never answers is left", async () => {
+    start();
+    await settle();
+    await pass(120.2);
+    expect(figures.note).toBe("The root does not answer.");
+  });
+  test("workers of a run whose root is gone for long are ended", async () => {
+    const root = await join();
+    network.refuse = () => true;
+    root.channel.close();
+    await pass(20);
+    expect(sandbox.workers).toBe(1);
+    await pass(30);
+    expect(sandbox.workers).toBe(0);
+  });
   test("values pass untouched", async () => {
     const root = await join();
     root.take();
@@ -325,11 +351,12 @@ describe("coming back", () => {
     await pass(2.5);
     expect(root.heard.filter(([tag]) => tag === "heartbeat").length).toBeGreaterThanOrEqual(1);
     root.say("heartbeat");
-    await pass(2.5);
+    await pass(8.5);
     expect(root.closed).toBe(false);
-    await pass(1);
+    await pass(1.5);
     expect(root.closed).toBe(true);
     expect(figures.state).toBe("waiting");
+    expect(figures.note).toBe("Nothing was heard for 9 s.");
   });
   test("another run at the same place is joined with nothing kept", async () => {
     const root = await join();
@@ -380,7 +407,7 @@ describe("stopping", () => {
     expect(root.take()).toEqual([["returned", 3, 0, 2]]);
     root.lend(4, [8]);
     await settle();
-    expect(root.take()).toEqual([["returned", 4, 0, 1]]);
+    expect(root.take()).toEqual([]); // it goes back with the link
     sandbox.answerAll();
     await pass(0.1);
     await stopped;

@@ -65,7 +65,8 @@ class Machine {
 
   lend(count: number): number {
     const lease = this.nextLease++;
-    this.answers.set(lease, Array<string | null>(count).fill(null));
+    // What comes when this node is leaving goes back with the link.
+    if (!this.paused) this.answers.set(lease, Array<string | null>(count).fill(null));
     this.lending.lend(lease, encode(Array.from({ length: count }, (_, i) => `${lease}.${i}`)));
     return lease;
   }
@@ -461,14 +462,20 @@ describe("the parent", () => {
       expect(machine.unanswered()).toEqual([]);
     }
   });
-  test("what comes when this node is leaving goes back at once", () => {
+  test("what comes when this node is leaving is neither computed nor given back, to come again", () => {
     const machine = quiet();
     machine.addWorker();
     machine.pause();
-    const lease = machine.lend(5);
-    expect(machine.act()).toEqual([
-      { do: "send", message: { tag: "returned", lease, offset: 0, count: 5 } },
-    ]);
+    machine.lend(5);
+    expect(machine.act()).toEqual([]);
+  });
+  test("a worker that is ready twice is one worker", () => {
+    const [machine, worker] = measured(0);
+    machine.lend(10);
+    machine.act();
+    machine.lending.addWorker(worker);
+    machine.answer(worker, 1);
+    machine.check();
   });
   test("a new one hears nothing of what the old one has lent", () => {
     const [machine, worker] = measured(0);

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
-import { cut, decode, encode, type Incoming, MAX_TEXT, type Outgoing } from "../src/messages";
+import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
 import { MalformedError } from "../src/raw";
+import { cut, MAX_TEXT } from "../src/text";
 import vectors from "../../../../tests/vectors/messages.json";
 import { bytesOf, hexOf, randomNumbers } from "./bytes";
 

@@ -23,6 +23,7 @@ describe("invitations", () => {
     ["#device=%3Cb%3E", "", false, "<b>"],
     ["#ONE;TWO", "ONE", false, null],
     ["#;;;", "", false, null],
+    ["#x'$(id)'", "", false, null], // shown in a command that people copy
   ])("%s", (fragment, token, start, device) => {
     expect(parseInvitation(fragment)).toEqual({ token, start, device });
   });
@@ -45,6 +46,8 @@ describe("devices", () => {
   });
   test("phones keep a core for themselves", () => {
     expect([isPhone(PHONE), isPhone(IPHONE), isPhone(DESKTOP)]).toEqual([true, true, false]);
+    const mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/17.0 Safari/605.1.15";
+    expect([isPhone(mac, 0), isPhone(mac, 5)]).toEqual([false, true]); // a tablet calls itself so
     expect([8, 2, 1].map((cores) => suitableWorkers(cores, PHONE))).toEqual([7, 1, 1]);
     expect([8, 1].map((cores) => suitableWorkers(cores, DESKTOP))).toEqual([8, 1]);
   });

@@ -84,16 +84,23 @@ export class FakeSandbox {
   readonly ports = new Map<number, MessagePort>();
   refusal: string | null = null;
   silent = false;
+  private control: MessagePort | null = null;
   private readonly thinking = new Map<MessagePort, (() => void)[]>();
 
   open = (): Promise<MessagePort> => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = ({ data }: MessageEvent<ToSandbox>) => this.obey(data, port1);
+    this.control = port1;
     return Promise.resolve(port2);
   };
 
   get workers(): number {
     return this.ports.size;
+  }
+
+  /** All workers fail. */
+  fail(reason: string): void {
+    for (const worker of this.ports.keys()) this.control?.postMessage({ is: "failed", worker, reason });
   }
 
   /** Workers answer what they think about. */

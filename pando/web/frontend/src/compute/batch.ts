@@ -1,7 +1,7 @@
 /** The items of one batch on their way through a JavaScript function. */
 
 import type { Failures } from "../messages";
-import { joinArray } from "../raw";
+import { joinArray, split } from "../raw";
 import { decode, encode } from "../values";
 import { describe, isPromise } from "./javascript";
 
@@ -37,13 +37,13 @@ export async function computeBatch(
   items: Uint8Array,
   flush: (part: Part) => void,
 ): Promise<void> {
-  const decoded = decode(items) as unknown[];
+  const { count, read } = readItems(items);
   const collected = new Collected(flush);
   let before = performance.now();
   const end = before + LONGEST_MILLISECONDS;
-  for (let place = 0; place < decoded.length && (place === 0 || before < end); place++) {
+  for (let place = 0; place < count && (place === 0 || before < end); place++) {
     try {
-      const result = call(decoded[place]);
+      const result = call(read(place));
       collected.add(isPromise(result) ? await result : result);
     } catch (error) {
       collected.fail(error);
@@ -53,6 +53,17 @@ export async function computeBatch(
     before = now;
   }
   collected.flush();
+}
+
+/** The items of an encoded array; one that cannot be decoded fails when it is read, and alone. */
+function readItems(items: Uint8Array): { count: number; read: (place: number) => unknown } {
+  try {
+    const decoded = decode(items) as unknown[];
+    return { count: decoded.length, read: (place) => decoded[place] };
+  } catch {
+    const encoded = split(items);
+    return { count: encoded.length, read: (place) => decode(encoded[place]!) };
+  }
 }
 
 /** Results that have not been sent. */

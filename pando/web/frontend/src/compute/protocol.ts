@@ -2,6 +2,10 @@
 
 import type { Failure, Failures } from "../messages";
 import { MAX_UNITS, type Report } from "./report";
+import { cut, wellFormed } from "../text";
+
+/** Far more than all reports of a batch add up to. */
+const MAX_FIGURES = 1e17;
 
 /** What starts Python in a worker. Bytes, since a sandboxed worker fetches nothing itself. */
 export interface PythonAssets {
@@ -41,7 +45,7 @@ export type ToSandbox =
 export type FromSandbox = { is: "failed"; worker: number; reason: string } | { is: "pong" };
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
-const isFigure = (value: unknown): value is number => Number.isFinite(value) && Number(value) >= 0;
+const isFigure = (value: unknown): value is number => typeof value === "number" && value >= 0 && value <= MAX_FIGURES;
 const isText = (value: unknown): value is string => typeof value === "string";
 
 /**
@@ -56,7 +60,8 @@ export function checkFromWorker(message: unknown): FromWorker | null {
       return { is: "ready" };
     case "refused": {
       const { reason, traceback } = said;
-      return isText(reason) && isText(traceback) ? { is: "refused", reason, traceback } : null;
+      if (!isText(reason) || !isText(traceback)) return null;
+      return { is: "refused", reason: cut(reason), traceback: cut(traceback) };
     }
     case "reported": {
       const report = checkReport(said["report"]);
@@ -83,7 +88,7 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
     const { type, reason, traceback } = why ?? {};
     if (!isCount(place) || place >= Number(count)) return null;
     if (!isText(type) || !isText(reason) || !isText(traceback)) return null;
-    checked.set(place, { type, reason, traceback, device: "" });
+    checked.set(place, { type: cut(type), reason: cut(reason), traceback: cut(traceback), device: "" });
   }
   return checked;
 }
@@ -91,7 +96,7 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
 function checkReport(report: unknown): Report | null {
   const { items, units, cpuSeconds, transferSeconds } = (report ?? {}) as Record<string, unknown>;
   if (!isFigure(items) || !isFigure(cpuSeconds) || !isFigure(transferSeconds) || !isText(units)) return null;
-  return { items, units: units.slice(0, MAX_UNITS).toWellFormed(), cpuSeconds, transferSeconds };
+  return { items, units: wellFormed(units.slice(0, MAX_UNITS)), cpuSeconds, transferSeconds };
 }
 
 export function checkFromSandbox(message: unknown): FromSandbox | null {

@@ -1,5 +1,7 @@
 /** What a function reports of its own work, added up until it is sent; as `pando/reporting`. */
 
+import { wellFormed } from "../text";
+
 export interface Report {
   items: number;
   units: string;
@@ -18,7 +20,7 @@ export class Tally {
     const { nbItems = 1, units = "items", cpuTime = 0, dataTransferTime = 0 } = (info ?? {}) as Record<string, unknown>;
     this.add({
       items: figure("nbItems", nbItems),
-      units: String(units).slice(0, MAX_UNITS),
+      units: wellFormed(String(units).slice(0, MAX_UNITS)),
       cpuSeconds: figure("cpuTime", cpuTime) / 1000,
       transferSeconds: figure("dataTransferTime", dataTransferTime) / 1000,
     });

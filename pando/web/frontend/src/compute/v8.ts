@@ -27,8 +27,6 @@ const REPORTED = 6;
 const RING_SIZE = 64 * 1024;
 /** How long to wait for the host to read or to write a ring, in milliseconds. */
 const RING_MILLISECONDS = 200;
-/** The name under which this file's own functions stand in stacks, given by the host. */
-const OWN_NAME = "pando:v8";
 const ARRAY_OF_ONE = 0x91;
 const NO_ITEMS = new Uint8Array([0x90]);
 
@@ -57,7 +55,7 @@ function open(size: number): string {
     call = load(readPackage(input.subarray(0, size)), report);
     return "";
   } catch (error) {
-    return JSON.stringify(explain(error));
+    return JSON.stringify(describe(error));
   }
 }
 
@@ -140,7 +138,7 @@ class Chunk {
       place,
       type,
       reason,
-      withoutOwnFrames(traceback),
+      traceback,
     ]);
     return joinArray(2, [this.part?.values ?? NO_ITEMS, encode(failures)]);
   }
@@ -169,18 +167,6 @@ surroundings.fillRandomly = (bytes) => {
     Atomics.store(shared, TAKEN, taken + 1);
   }
 };
-
-function explain(error: unknown): unknown {
-  const { type, reason, traceback } = describe(error);
-  return { type, reason, traceback: withoutOwnFrames(traceback) };
-}
-
-/** A stack as far as it is the user's. */
-function withoutOwnFrames(stack: string): string {
-  const lines = stack.split("\n");
-  const own = lines.findIndex((line) => line.includes(OWN_NAME));
-  return (own > 0 ? lines.slice(0, own) : lines).join("\n");
-}
 
 /** All that the host calls, where sloppy code does not overwrite it. */
 Object.defineProperty(globalThis, "__pando__", {

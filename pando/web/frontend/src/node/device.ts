@@ -12,6 +12,10 @@ const FIRST_PAUSE_SECONDS = 1;
 const LONGEST_PAUSE_SECONDS = 15;
 /** How long leaving in order may take: what is finished is delivered first. */
 const LEAVE_MILLISECONDS = 1000;
+/** How long a run whose root cannot be reached is waited for, before its workers are ended. */
+const LOST_RUN_MILLISECONDS = 30_000;
+/** How long the root may take to answer: it may have to ask its children for a place. */
+const ANSWER_MILLISECONDS = 120_000;
 /** How long a parent may take to answer. */
 const WELCOME_MILLISECONDS = 5000;
 /** Addresses of one parent that are tried. */
@@ -68,6 +72,9 @@ export class Device {
   private readonly stopped = new Promise<never>((_, reject) => {
     this.abandon = () => reject(new ChannelClosedError("stopped"));
   });
+  /** Why this device cannot go on, if that has turned out while it took part. */
+  private refusal: RefusedError | null = null;
+  private lastInTree = performance.now();
   private shown = { state: "connecting" as State, note: "", retry: 0, failure: "" };
 
   constructor(
@@ -99,13 +106,15 @@ export class Device {
         await Promise.race([this.takePart(), this.stopped]);
         this.dropWork();
         this.show("waiting", "The run is over. Waiting for the next one.");
-      } catch (error) {
+      } catch (caught) {
+        const error = this.refusal ?? caught;
         if (error instanceof RefusedError || error instanceof DeniedError) {
           this.dropWork();
           this.stopping = true;
           this.show("refused", error.message);
           return;
         }
+        if (performance.now() - this.lastInTree > LOST_RUN_MILLISECONDS) this.dropWork();
         if (!(error instanceof ChannelClosedError || error instanceof MalformedError)) throw error;
         this.show("waiting", this.stopping ? "" : `${sentence(error.message)}`);
       } finally {
@@ -159,7 +168,7 @@ export class Device {
     const root = await this.open(this.options.url);
     const { work } = this;
     root.send(this.hello(work, { token: this.options.token }));
-    const assigned = await root.receive();
+    const assigned = await this.hear(root);
     if (assigned.tag === "denied") throw new DeniedError(sentence(assigned.reason));
     if (assigned.tag !== "assigned") throw new MalformedError("the root does not answer as one");
     if (assigned.version !== VERSION) {
@@ -173,6 +182,14 @@ export class Device {
     root.send({ tag: "ready" });
     this.show("joining");
     await this.join(ready, root, assigned);
+  }
+
+  /** What the root says next, as long as that is of interest. */
+  private async hear(root: Link): Promise<Incoming> {
+    const answer = await soon(root.receive(), ANSWER_MILLISECONDS);
+    if (answer === null) throw new ChannelClosedError("the root does not answer");
+    if (this.stopping) throw new ChannelClosedError("stopped");
+    return answer;
   }
 
   private async open(url: string): Promise<Link> {
@@ -209,7 +226,11 @@ export class Device {
       },
       sandboxLost: () => {
         this.dropWork();
-        this.link?.close();
+        this.link?.close("the browser has ended what ran the function");
+      },
+      refused: (error) => {
+        this.refusal = error;
+        if (this.shown.state !== "preparing") this.link?.close();
       },
     };
     try {
@@ -230,15 +251,15 @@ export class Device {
   /** Take the place that the root gives, there or below. */
   private async join(work: Work, root: Link, assigned: Assigned): Promise<void> {
     for (;;) {
-      const answer = await root.receive();
+      const answer = await this.hear(root);
       if (answer.tag === "welcome") return this.compute(work, root, answer.parent, assigned);
       if (answer.tag === "ended") return;
       if (answer.tag === "delegated") {
         const found = await this.findParent(work, answer);
         if (typeof found !== "string") {
+          this.link = found.link;
           root.send({ tag: "joined" });
           root.close();
-          this.link = found.link;
           return this.compute(work, found.link, found.parent, assigned);
         }
         root.send({ tag: "unreachable", reason: found });
@@ -294,6 +315,7 @@ export class Device {
     } finally {
       clearInterval(reporting);
       work.answerTo(null);
+      this.lastInTree = performance.now();
     }
   }
 

@@ -126,9 +126,10 @@ export class Lending {
 
   lend(lease: number, items: Uint8Array): void {
     const stretch = Stretch.of(lease, items);
-    if (stretch.count > 0) this.waiting.push(stretch);
-    if (this.paused) this.giveBack();
-    else this.pump();
+    // Given back now it would come again at once; it goes back with the link, which is to end.
+    if (this.paused || stretch.count === 0) return;
+    this.waiting.push(stretch);
+    this.pump();
   }
 
   /** The parent wants back what has not been started of a lease. */
@@ -158,6 +159,7 @@ export class Lending {
   // ---- the workers ----
 
   addWorker(id: number): void {
+    if (this.workers.has(id)) return;
     this.workers.set(id, { batches: [], itemSeconds: null, largest: 0, since: 0, busySince: 0, ending: "" });
     this.pump();
   }

@@ -9,6 +9,7 @@ import { split } from "../raw";
 import { ChannelClosedError } from "../tree/channel";
 import { Crew } from "./crew";
 import { Lending } from "./lending";
+import { divide } from "./parts";
 
 /** How often it is looked whether an item takes too long, in milliseconds. */
 const WATCH_MILLISECONDS = 100;
@@ -29,6 +30,8 @@ export interface WorkEvents {
   /** An item has failed: what is shown of it. */
   failed(text: string): void;
   sandboxLost(): void;
+  /** The function cannot be run here, or not any more. */
+  refused(error: RefusedError): void;
 }
 
 export class Work {
@@ -73,8 +76,11 @@ export class Work {
         this.act();
       },
       refused: (reason, traceback) => {
+        this.lending.forget(); // no item is to blame: all go back with the link
         this.crew.endAll("the function cannot be loaded");
-        this.settleLoaded?.reject(new RefusedError(reason, traceback));
+        const error = new RefusedError(reason, traceback);
+        this.settleLoaded?.reject(error);
+        events.refused(error);
       },
       sandboxLost: () => events.sandboxLost(),
     });
@@ -171,7 +177,7 @@ export class Work {
     } catch {
       return false;
     }
-    return this.lending.addResults(worker, message.batch, message);
+    return divide(message).every((part) => this.lending.addResults(worker, message.batch, part));
   }
 
   /** Count and show the items that fail, whether the function has failed or a time limit. */

@@ -2,6 +2,7 @@
 
 let lock: WakeLockSentinel | null = null;
 let wanted = false;
+let asking = false;
 
 /** Whether this browser can keep the screen awake on this page. */
 export function canStayAwake(): boolean {
@@ -10,7 +11,8 @@ export function canStayAwake(): boolean {
 
 export async function stayAwake(): Promise<void> {
   wanted = true;
-  if (!canStayAwake() || lock !== null || document.hidden) return;
+  if (!canStayAwake() || lock !== null || asking || document.hidden) return;
+  asking = true;
   try {
     lock = await navigator.wakeLock.request("screen");
     lock.onrelease = () => {
@@ -19,6 +21,8 @@ export async function stayAwake(): Promise<void> {
     if (!wanted) await maySleep();
   } catch {
     lock = null; // a low battery, for one, forbids it
+  } finally {
+    asking = false;
   }
 }
 

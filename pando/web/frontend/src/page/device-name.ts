@@ -38,8 +38,9 @@ export function rememberName(name: string): void {
   }
 }
 
-export function isPhone(agent: string): boolean {
-  return /Mobi|Android|iPhone|iPad/.test(agent);
+/** @param touchPoints - which tell a tablet that calls itself a Mac from a Mac. */
+export function isPhone(agent: string, touchPoints = globalThis.navigator?.maxTouchPoints ?? 0): boolean {
+  return /Mobi|Android|iPhone|iPad/.test(agent) || (/Mac OS X/.test(agent) && touchPoints > 1);
 }
 
 /** All cores; one less on phones, which should stay usable. */

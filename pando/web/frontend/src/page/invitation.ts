@@ -1,5 +1,8 @@
 /** What stands behind the `#` of the link: the token, and what the page is to do. */
 
+/** Nothing else is a token: this page shows it in a command that people copy into their shells. */
+const TOKEN = /^[\w-]+$/;
+
 export interface Invitation {
   token: string;
   /** Start without being asked. */
@@ -14,7 +17,7 @@ export function parseInvitation(fragment: string): Invitation {
     const [key, value] = splitOnce(part);
     if (key === "start" && value !== "false") invitation.start = true;
     else if (key === "device" && value) invitation.device = decode(value);
-    else if (key && value === null && !invitation.token) invitation.token = key;
+    else if (TOKEN.test(key) && value === null && !invitation.token) invitation.token = key;
   }
   return invitation;
 }

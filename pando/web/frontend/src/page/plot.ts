@@ -14,17 +14,9 @@ export class Plot {
   private readonly plot: uPlot;
 
   constructor(private readonly place: HTMLElement) {
-    const color = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const resolve = (name: string): string => {
-      // A canvas does not know light-dark(): let the browser work it out.
-      const probe = document.createElement("i");
-      probe.style.color = color(name);
-      place.append(probe);
-      const { color: resolved } = getComputedStyle(probe);
-      probe.remove();
-      return resolved;
-    };
-    const axis = { stroke: resolve("--quiet"), grid: { stroke: resolve("--line"), width: 1 }, ticks: { show: false } };
+    const styles = getComputedStyle(document.documentElement);
+    const color = (name: string): string => styles.getPropertyValue(name).trim();
+    const axis = { stroke: color("--quiet"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
     this.plot = new uPlot(
       {
         width: place.clientWidth,
@@ -36,7 +28,7 @@ export class Plot {
           { ...axis, size: 24, values: (_, ticks) => ticks.map((tick) => (tick === 0 ? "now" : `${tick} s`)) },
           { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => COMPACT.format(tick)) },
         ],
-        series: [{}, { stroke: resolve("--green"), width: 2, points: { show: false } }],
+        series: [{}, { stroke: color("--green"), width: 2, points: { show: false } }],
       },
       [[], []],
       place,

@@ -31,7 +31,7 @@ export function showRun(run: RunInfo, token: string): void {
   element("function").textContent = run.function;
   // The page's own link, which may have been opened without its token on the root's own machine.
   const link = token ? `${run.link}#${token}` : run.link;
-  element("command").textContent = `pip install pando\npando-volunteer '${link}'`;
+  element("command").textContent = `pando-volunteer '${link}'`;
   const language = run.language === "python" ? "Python" : "JavaScript";
   element("about").textContent =
     `Many devices apply one ${language} function to a stream of values. ` +
@@ -135,8 +135,8 @@ export class FiguresView {
     const words = [mode === "paused" && state === "stopped" ? "Paused" : WORDS[state]];
     if (state === "computing") words.push(`on ${workers} worker${workers === 1 ? "" : "s"}`);
     if (state === "waiting" && note) words.splice(0, 1, note);
-    if (retry > 0) words.push(`Reconnecting in ${retry} s.`);
     setText("state", words.join(" "));
+    setText("retry", retry > 0 ? `Reconnecting in ${retry} s.` : "");
   }
 
   private showNumbers({ results, computing, busy, workers }: Figures): void {

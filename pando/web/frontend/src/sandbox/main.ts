@@ -1,8 +1,8 @@
 /**
  * The page without rights in which the workers live that run the function.
  *
- * Its origin is opaque and its policy lets it reach nothing: it is given what it needs, once, by
- * the page around it. The node starts and ends workers here through a port of its own.
+ * Its origin is opaque, and its policy says what it may reach, which mostly is nothing: it is given
+ * what it needs, once, by the page around it. The node starts and ends workers here through a port of its own.
  */
 
 import ComputeWorker from "../compute/worker?worker&inline";
@@ -41,14 +41,15 @@ async function obey(
       workers.delete(order.worker);
       break;
     case "start": {
-      const worker = new ComputeWorker();
       const fail = (reason: string): void => {
-        worker.terminate();
-        if (workers.delete(order.worker)) say({ is: "failed", worker: order.worker, reason });
+        workers.get(order.worker)?.terminate();
+        workers.delete(order.worker);
+        say({ is: "failed", worker: order.worker, reason });
       };
-      workers.set(order.worker, worker);
-      worker.onerror = (event) => fail(event.message || "the worker could not be started");
       try {
+        const worker = new ComputeWorker();
+        workers.set(order.worker, worker);
+        worker.onerror = (event) => fail(event.message || "the worker could not be started");
         const opening: Opening = {
           port: order.port,
           python: order.language === "python" ? ((await python) ?? null) : null,

@@ -9,7 +9,8 @@ export interface Channel {
   send(bytes: Uint8Array<ArrayBuffer>): void;
   /** The next message; rejects with `ChannelClosedError` when there will be none. */
   receive(): Promise<Uint8Array>;
-  close(): void;
+  /** @param reason - what `receive` then says. */
+  close(reason?: string): void;
 }
 
 /** What both kinds of channel need: messages that wait for a reader, and an end. */
@@ -56,8 +57,8 @@ export function memoryChannelPair(): [Channel, Channel] {
       other.put(bytes.slice());
     },
     receive: () => own.take(),
-    close() {
-      own.close("this end is closed");
+    close(reason = "this end is closed") {
+      own.close(reason);
       other.close("the other end is gone");
     },
   });

@@ -6,6 +6,8 @@ import type { Channel } from "./channel";
 
 /** Signs of life sent in the time after which a silent end counts as dead. */
 const BEATS = 3;
+/** A browser does not tell that a long message is on its way, so more silence is borne. */
+const PATIENCE = 3;
 
 export class Link {
   private readonly unbundled: Incoming[] = [];
@@ -25,7 +27,7 @@ export class Link {
     const milliseconds = silence * 1000;
     this.beating ??= setInterval(() => {
       const now = performance.now();
-      if (now - this.heard > milliseconds) this.close();
+      if (now - this.heard > PATIENCE * milliseconds) this.close(`nothing was heard for ${PATIENCE * silence} s`);
       else if (now - this.sent >= milliseconds / BEATS) this.sendQuietly({ tag: "heartbeat" });
     }, milliseconds / BEATS);
   }
@@ -60,8 +62,8 @@ export class Link {
     }
   }
 
-  close(): void {
+  close(reason?: string): void {
     if (this.beating !== null) clearInterval(this.beating);
-    this.channel.close();
+    this.channel.close(reason);
   }
 }

@@ -32,8 +32,8 @@ export function connect(url: string): Promise<Channel> {
           socket.send(bytes);
         },
         receive: () => inbox.take(),
-        close() {
-          inbox.close("this end is closed");
+        close(reason = "this end is closed") {
+          inbox.close(reason);
           socket.close();
         },
       });

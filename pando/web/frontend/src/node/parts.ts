@@ -1,0 +1,33 @@
+/** Results that are too large for one message. */
+
+import type { PartOfBatch } from "./lending";
+import { MAX_TEXT } from "../text";
+import { joinArray, split } from "../raw";
+
+/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+export const MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT;
+const NIL = new Uint8Array([0xc0]);
+
+/** A part, as one or more that each fit into a message. A result that alone is too large fails. */
+export function divide(part: PartOfBatch, limit = MAX_VALUES_BYTES): PartOfBatch[] {
+  if (part.values.length <= limit) return [part];
+  if (part.count > 1) {
+    const half = part.count >> 1;
+    return [slice(part, 0, half), slice(part, half, part.count)].flatMap((each) => divide(each, limit));
+  }
+  const [size, most] = [part.values.length, limit].map((bytes) => bytes.toLocaleString("en"));
+  const reason = `the result has ${size} bytes, of which ${most} may travel`;
+  const why = { type: "UnsupportedValueError", reason, traceback: "", device: "" };
+  return [{ ...part, values: joinArray(1, [NIL]), failures: new Map([[0, why]]) }];
+}
+
+function slice(part: PartOfBatch, first: number, end: number): PartOfBatch {
+  const failures = [...part.failures].filter(([place]) => first <= place && place < end);
+  return {
+    count: end - first,
+    values: joinArray(end - first, split(part.values).slice(first, end)),
+    failures: new Map(failures.map(([place, why]) => [place - first, why])),
+    seconds: (part.seconds * (end - first)) / part.count,
+  };
+}
