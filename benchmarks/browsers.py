@@ -57,8 +57,8 @@ class Scale:
         rounds: of everything.
     """
 
-    seconds: float = 5.0
-    rounds: int = 5
+    seconds: float = 4.0
+    rounds: int = 3
 
 
 QUICK = Scale(0.5, 1)
@@ -110,7 +110,7 @@ def _memory_section(language: str, scale: Scale) -> Section:
         rows[f"memory_{workers}"] = Row(f"a tab, {_name(workers)}", BYTES)
     title = f"memory of all renderer processes, {LANGUAGES[language]}"
     cases = [_probe(tabs.memory, rows, language, scale.seconds)]
-    return Section(f"memory-{language}", title, cases, min(scale.rounds, 3))
+    return Section(f"memory-{language}", title, cases, scale.rounds)
 
 
 def _transfer_section(language: str, scale: Scale) -> Section:

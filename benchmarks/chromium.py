@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 FRONTEND = HERE.parent / "pando" / "web" / "frontend"
@@ -42,21 +45,37 @@ class ChromiumError(Exception):
 
 
 class Chromium:
-    """A running browser."""
+    """A running browser.
 
-    def __init__(self, process: subprocess.Popen[bytes], browser: Browser) -> None:
+    A driver that is attached is sent all that goes over WebSockets, which costs the browser more
+    than the page's own work: so it is attached only where there is something to press or to run.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], endpoint: str) -> None:
         self._process = process
-        self._browser = browser
+        self._endpoint = endpoint
 
-    def open_page(self, url: str) -> Page:
-        """A page in a tab of its own, loaded."""
-        page = self.new_page()
-        page.goto(url)
-        return page
+    def open_tab(self, url: str) -> None:
+        """Open a tab, with nothing attached to it."""
+        request = urllib.request.Request(f"{self._endpoint}/json/new?{quote(url)}", method="PUT")
+        urllib.request.urlopen(request).close()
 
-    def new_page(self) -> Page:
-        """An empty tab of the person whose profile it is."""
-        return self._browser.contexts[0].new_page()
+    def close_tabs(self) -> None:
+        """Close all tabs but an empty one, without which the browser would end."""
+        with urllib.request.urlopen(f"{self._endpoint}/json/list") as answer:
+            tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
+        for tab in tabs:
+            if tab["url"] != "about:blank":
+                urllib.request.urlopen(f"{self._endpoint}/json/close/{tab['id']}").close()
+
+    @contextmanager
+    def driving(self, url: str) -> Iterator[Page]:
+        """A page in a tab of its own, driven meanwhile; the tab stays."""
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.connect_over_cdp(self._endpoint)
+            page = browser.contexts[0].new_page()
+            page.goto(url)
+            yield page
 
     def memory(self) -> int:
         """What all processes use that show pages; what they share is divided among them."""
@@ -65,23 +84,23 @@ class Chromium:
         return sum(renderer.memory_full_info().pss for renderer in renderers)
 
     def close(self) -> None:
-        """Close it as a person does, so that the profile keeps what it should."""
-        self._browser.new_browser_cdp_session().send("Browser.close")
+        """Close it in order, so that the profile keeps what it should."""
+        self._process.terminate()
         self._process.wait(CLOSE_SECONDS)
 
 
 @contextmanager
 def open_chromium(profile: Path | None = None) -> Iterator[Chromium]:
     """Start the browser, with a new profile where none is given."""
-    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        chromium = _start(playwright, profile or Path(folder))
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        chromium = _start(profile or Path(folder))
         try:
             yield chromium
         finally:
             chromium.close()
 
 
-def _start(playwright: Playwright, profile: Path) -> Chromium:
+def _start(profile: Path) -> Chromium:
     if PROGRAM is None:
         raise ChromiumError("there is no Chromium here; set CHROMIUM to its program")
     port_file = profile / "DevToolsActivePort"
@@ -93,11 +112,10 @@ def _start(playwright: Playwright, profile: Path) -> Chromium:
     )
     try:
         _wait_until(lambda: port_file.is_file() and port_file.read_text().count("\n") == 1)
-        endpoint = f"http://127.0.0.1:{port_file.read_text().split()[0]}"
-        return Chromium(process, playwright.chromium.connect_over_cdp(endpoint))
     except BaseException:
         process.kill()
         raise
+    return Chromium(process, f"http://127.0.0.1:{port_file.read_text().split()[0]}")
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
@@ -168,11 +186,11 @@ def open_bare_loops(chromium: Chromium) -> Iterator[BareLoops]:
     """The page of bare loops in a tab, which is closed behind."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        page = chromium.open_page(f"http://127.0.0.1:{server.server_port}/")
         try:
-            yield BareLoops(page)
+            with chromium.driving(f"http://127.0.0.1:{server.server_port}/") as page:
+                yield BareLoops(page)
         finally:
-            page.close()
+            chromium.close_tabs()
             server.shutdown()
 
 

@@ -86,14 +86,14 @@ def _volunteering(
 ) -> Iterator[RootProcess]:
     """A root for which a tab with so many workers computes."""
     with RootProcess(language, function, item) as root:
-        page = chromium.open_page(root.link)
-        page.locator("#workers").fill(str(workers))
-        page.locator("#start").click()
-        root.first_result()
+        with chromium.driving(root.link) as page:
+            page.locator("#workers").fill(str(workers))
+            page.locator("#start").click()
+            root.first_result()
         try:
             yield root
         finally:
-            page.close()
+            chromium.close_tabs()
 
 
 def square(language: str, seconds: str) -> Figures:
@@ -166,11 +166,10 @@ def visit(language: str) -> Figures:
 
 def _visit(profile: Path, root: RootProcess) -> float:
     with open_chromium(profile) as chromium:
-        page = chromium.new_page()
         began = time.monotonic()
-        page.goto(f"{root.link};start", wait_until="commit")
+        chromium.open_tab(f"{root.link};start")
         seconds = root.first_result() - began
-        page.wait_for_timeout(STAY_SECONDS * 1000)
+        time.sleep(STAY_SECONDS)
     return seconds
 
 
