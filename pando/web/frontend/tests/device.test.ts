@@ -207,6 +207,14 @@ describe("computing", () => {
     expect(figures.state).toBe("computing");
     expect(device.figures()).toMatchObject({ results: 4, failures: 1, failure: "at bad", workers: 2 });
   });
+  test("the first worker starts alone, the others when it is ready", async () => {
+    sandbox.slow = true;
+    await join({ workers: 3 });
+    expect(sandbox.workers).toBe(1);
+    sandbox.loadAll();
+    await settle();
+    expect(sandbox.workers).toBe(3);
+  });
   test("values pass untouched", async () => {
     const root = await join();
     root.take();

@@ -84,6 +84,9 @@ export class FakeSandbox {
   readonly ports = new Map<number, MessagePort>();
   refusal: string | null = null;
   silent = false;
+  /** Whether workers load until they are told that they have. */
+  slow = false;
+  private readonly loading: (() => void)[] = [];
   private readonly thinking = new Map<MessagePort, (() => void)[]>();
 
   open = (): Promise<MessagePort> => {
@@ -94,6 +97,12 @@ export class FakeSandbox {
 
   get workers(): number {
     return this.ports.size;
+  }
+
+  /** Workers have loaded the function. */
+  loadAll(): void {
+    this.slow = false;
+    this.loading.splice(0).forEach((load) => load());
   }
 
   /** Workers answer what they think about. */
@@ -118,7 +127,9 @@ export class FakeSandbox {
   private work(message: ToWorker, port: MessagePort): void {
     if (message.do === "load") {
       const { refusal } = this;
-      port.postMessage(refusal === null ? { is: "ready" } : { is: "refused", reason: refusal, traceback: "Traceback" });
+      const answer = refusal === null ? { is: "ready" } : { is: "refused", reason: refusal, traceback: "Traceback" };
+      if (this.slow) this.loading.push(() => port.postMessage(answer));
+      else port.postMessage(answer);
       return;
     }
     const items = decode(message.items) as unknown[];
