@@ -37,6 +37,12 @@ def spin_rounds(rounds: int) -> int:
     """Keep a core busy for so many rounds; where processor time is not told, as in browsers."""
     state = 1
     for _ in range(rounds):
+        state = _turn(state)
+    return state
+
+
+def _turn(state: int) -> int:
+    for _ in range(100):
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
     return state
 

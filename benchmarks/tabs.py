@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from types import TracebackType
 
 from chromium import Chromium, open_bare_loops, open_chromium
@@ -24,6 +25,7 @@ Probe = Callable[..., Figures]
 ROOT = str(Path(__file__).resolve().parent / "browser_root.py")
 WORKERS = (1, 2)
 SPIN_SECONDS = 0.010
+WARM_UP_SECONDS = 2.0
 CHUNK = 10_000
 """No-op items between two looks at the clock, in a bare loop."""
 STAY_SECONDS = 2.0
@@ -114,6 +116,7 @@ def memory(language: str, seconds: str) -> Figures:
     figures: Figures = {}
     for workers in WORKERS:
         with open_chromium() as chromium:
+            time.sleep(STAY_SECONDS)
             figures["empty"] = chromium.memory()
             with _volunteering(chromium, language, "square", "count", workers) as root:
                 root.measure(float(seconds))
@@ -122,24 +125,36 @@ def memory(language: str, seconds: str) -> Figures:
 
 
 def spin(language: str, seconds: str) -> Figures:
-    """Items of 10 ms in bare loops and in a tab, with one worker and with two."""
+    """Items of 10 ms in a tab, with one worker and with two, between bare loops over the same."""
     figures: Figures = {}
     with open_chromium() as chromium:
-        with open_bare_loops(chromium) as bare:
-            bare.start(language, "spin_rounds", 1)
-            rounds = bare.calibrate(SPIN_SECONDS)
-            for workers in WORKERS:
-                bare.start(language, "spin_rounds", workers)
-                bare.measure(rounds, 1, min(1.0, float(seconds)))
-                figures[f"bare_{workers}"] = bare.measure(rounds, 1, float(seconds))
+        rounds, before = _spin_bare(chromium, language, float(seconds))
         for workers in WORKERS:
             with _volunteering(chromium, language, "spin_rounds", str(rounds), workers) as root:
                 figures[f"rate_{workers}"] = root.measure(float(seconds))
+        _, after = _spin_bare(chromium, language, float(seconds), rounds)
+    for workers in WORKERS:
+        figures[f"bare_{workers}"] = mean([before[workers], after[workers]])
     for workers in WORKERS:
         rate = figures[f"rate_{workers}"]
         figures[f"efficiency_{workers}"] = rate / (figures["bare_1"] * workers)
         figures[f"share_{workers}"] = rate / figures[f"bare_{workers}"]
     return figures
+
+
+def _spin_bare(
+    chromium: Chromium, language: str, seconds: float, rounds: int | None = None
+) -> tuple[int, dict[int, float]]:
+    """Rounds that take 10 ms, and by the number of workers how many such items a second."""
+    rates = {}
+    with open_bare_loops(chromium) as bare:
+        bare.start(language, "spin_rounds", 1)
+        rounds = rounds or bare.calibrate(SPIN_SECONDS)
+        for workers in WORKERS:
+            bare.start(language, "spin_rounds", workers)
+            bare.measure(rounds, 1, min(WARM_UP_SECONDS, seconds))
+            rates[workers] = bare.measure(rounds, 1, seconds)
+    return rounds, rates
 
 
 def transfer(language: str, size: str, seconds: str) -> Figures:

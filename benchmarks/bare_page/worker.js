@@ -50,7 +50,7 @@ async function loadPython(name) {
 
 /** Rounds of `spin_rounds` in so many milliseconds, from a run that is long enough to be sure. */
 function calibrate(milliseconds) {
-  for (let rounds = 1000; ; rounds *= 4) {
+  for (let rounds = 10; ; rounds *= 4) {
     loop(rounds, 1, 0.001); // before it counts, it has to be compiled
     const { count, seconds } = loop(rounds, 1, 0.001);
     if (seconds * 1000 >= CALIBRATION_MILLISECONDS) {

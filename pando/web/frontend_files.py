@@ -66,6 +66,11 @@ class PythonParts:
     standard_library: str
     packages: list[str]
 
+    @property
+    def places(self) -> list[str]:
+        """All of them."""
+        return [self.program, self.wasm, self.standard_library, *self.packages]
+
 
 def _static() -> Traversable:
     return resources.files(__package__) / "static"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import frontend_files
-from .frontend_files import File
+from .frontend_files import File, PythonParts
 
 RUN_DATA = '<script type="application/json" id="run">{}</script>'
 """The place in the built page for what is particular to a run."""
@@ -34,17 +34,23 @@ class RunPage:
     problem: str = ""
     packages: dict[str, File] = field(default_factory=dict)
 
+    def python_parts(self) -> PythonParts | None:
+        """The parts of Python that the page is going to fetch, if it does."""
+        if self.language != "python" or self.problem:
+            return None
+        parts = frontend_files.python_parts()
+        wheels = [f"wheels/{name}" for name in self.packages]
+        return replace(parts, packages=[*parts.packages, *wheels])
+
     def render(self, link: str) -> str:
         """The page, for people who found it at this link."""
-        python = None
-        if self.language == "python" and not self.problem:
-            parts = frontend_files.python_parts()
-            python = {
-                "program": parts.program,
-                "wasm": parts.wasm,
-                "standardLibrary": parts.standard_library,
-                "packages": [*parts.packages, *(f"wheels/{name}" for name in self.packages)],
-            }
+        parts = self.python_parts()
+        python = parts and {
+            "program": parts.program,
+            "wasm": parts.wasm,
+            "standardLibrary": parts.standard_library,
+            "packages": parts.packages,
+        }
         data = json.dumps(
             {
                 "function": self.function,

@@ -133,6 +133,15 @@ async def test_the_page_knows_where_those_modules_are() -> None:
         assert int(reply.headers["content-length"]) == len(file.data)
 
 
+async def test_browsers_are_told_at_once_all_that_the_page_will_fetch() -> None:
+    async with serving() as server, client_of(server) as client:
+        reply = await client.request("GET", "/")
+    python = run_data(reply.body)["python"]
+    packages = python.pop("packages")
+    preloaded = re.findall("<(.*?)>; rel=preload", reply.headers["link"])
+    assert preloaded == [*python.values(), *packages]
+
+
 async def test_monitoring_is_json_and_tells_no_secret() -> None:
     async with serving(name=ODD_NAME) as server, client_of(server) as client:
         reply = await client.request("GET", "/monitoring")

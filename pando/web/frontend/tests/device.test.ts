@@ -233,6 +233,14 @@ describe("computing", () => {
     await pass(30);
     expect(sandbox.workers).toBe(0);
   });
+  test("the first worker starts alone, the others when it is ready", async () => {
+    sandbox.slow = true;
+    await join({ workers: 3 });
+    expect(sandbox.workers).toBe(1);
+    sandbox.loadAll();
+    await settle();
+    expect(sandbox.workers).toBe(3);
+  });
   test("values pass untouched", async () => {
     const root = await join();
     root.take();

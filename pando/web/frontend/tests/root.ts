@@ -85,6 +85,9 @@ export class FakeSandbox {
   refusal: string | null = null;
   silent = false;
   private control: MessagePort | null = null;
+  /** Whether workers load until they are told that they have. */
+  slow = false;
+  private readonly loading: (() => void)[] = [];
   private readonly thinking = new Map<MessagePort, (() => void)[]>();
 
   open = (): Promise<MessagePort> => {
@@ -101,6 +104,12 @@ export class FakeSandbox {
   /** All workers fail. */
   fail(reason: string): void {
     for (const worker of this.ports.keys()) this.control?.postMessage({ is: "failed", worker, reason });
+  }
+
+  /** Workers have loaded the function. */
+  loadAll(): void {
+    this.slow = false;
+    this.loading.splice(0).forEach((load) => load());
   }
 
   /** Workers answer what they think about. */
@@ -125,7 +134,9 @@ export class FakeSandbox {
   private work(message: ToWorker, port: MessagePort): void {
     if (message.do === "load") {
       const { refusal } = this;
-      port.postMessage(refusal === null ? { is: "ready" } : { is: "refused", reason: refusal, traceback: "Traceback" });
+      const answer = refusal === null ? { is: "ready" } : { is: "refused", reason: refusal, traceback: "Traceback" };
+      if (this.slow) this.loading.push(() => port.postMessage(answer));
+      else port.postMessage(answer);
       return;
     }
     const items = decode(message.items) as unknown[];

@@ -24,6 +24,8 @@ export class Crew {
   private heard = performance.now();
   private failedStarts = 0;
   private size = 0;
+  /** Whether a worker has been ready. */
+  private warm = false;
 
   constructor(
     private readonly control: MessagePort,
@@ -35,11 +37,11 @@ export class Crew {
     this.pinging = setInterval(() => this.ping(), PING_MILLISECONDS);
   }
 
-  /** Have so many workers. */
+  /** Have so many workers. The first starts alone: what the browser compiles for it serves the others. */
   resize(size: number): void {
     this.size = size;
     for (const worker of [...this.ports.keys()].slice(size)) this.end(worker, "there are fewer workers now");
-    while (this.ports.size < size) this.start();
+    this.fill();
   }
 
   tell(worker: number, message: ToWorker, transfer: Transferable[] = []): void {
@@ -49,7 +51,7 @@ export class Crew {
   /** End a worker at once, and start another in its place. */
   replace(worker: number, reason: string): void {
     this.end(worker, reason);
-    this.resize(this.size);
+    this.fill();
   }
 
   endAll(reason: string): void {
@@ -60,6 +62,11 @@ export class Crew {
 
   private order(order: ToSandbox, transfer: Transferable[] = []): void {
     this.control.postMessage(order, transfer);
+  }
+
+  private fill(): void {
+    const wanted = this.warm ? this.size : Math.min(this.size, 1);
+    while (this.ports.size < wanted) this.start();
   }
 
   private start(): void {
@@ -90,7 +97,9 @@ export class Crew {
     switch (message.is) {
       case "ready":
         this.failedStarts = 0;
+        this.warm = true;
         this.events.ready(worker);
+        this.fill();
         break;
       case "refused":
         this.events.refused(message.reason, message.traceback);

@@ -26,6 +26,11 @@ function tell(message: ToNode, transfer: Transferable[] = []): void {
   node?.postMessage(message, transfer);
 }
 
+/** Whether the function may use the internet here. */
+function wantsNetwork(): boolean {
+  return run.network && controls.network.checked;
+}
+
 function start(): void {
   if (node !== null || run.problem) return;
   const { name, workers } = controls;
@@ -39,6 +44,7 @@ function start(): void {
   const url = new URL("node", location.href.replace(/[?#].*$/, "").replace(/^http/, "ws")).href;
   const count = Math.max(1, Math.min(64, Math.round(workers.valueAsNumber) || 1));
   tell({ do: "start", options: { url, token: invitation.token, name: device, workers: count } });
+  sandbox.prepare(wantsNetwork());
 }
 
 async function hear(message: FromNode): Promise<void> {
@@ -51,7 +57,7 @@ async function hear(message: FromNode): Promise<void> {
       break;
     case "sandbox wanted":
       try {
-        const control = await sandbox.open(run.network && controls.network.checked);
+        const control = await sandbox.open(wantsNetwork());
         tell({ do: "sandbox", control }, [control]);
       } catch (error) {
         end(`What the function needs could not be loaded: ${String(error)}`);
