@@ -100,6 +100,15 @@ async def test_no_other_files_are_served(path: str) -> None:
         assert (await client.request("GET", path)).status == 404
 
 
+async def test_names_of_files_that_are_not_there_are_not_remembered() -> None:
+    async with serving() as server, client_of(server) as client:
+        await client.request("GET", "/")
+        before = frontend_files._read.cache_info().currsize
+        for number in range(100):
+            assert (await client.request("GET", f"/assets/{number}.js")).status == 404
+        assert frontend_files._read.cache_info().currsize == before
+
+
 async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> None:
     async with serving() as server, client_of(server) as client:
         page = (await client.request("GET", "/")).body
