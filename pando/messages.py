@@ -18,6 +18,8 @@ VERSION = 1
 """The protocol's version, in the first message each way."""
 ID_BYTES = 8
 """Length of a node's identifier."""
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""The largest message that is taken; whoever sends a larger one is cut off."""
 MAX_NAME = 64
 """Characters of a device's name."""
 MAX_ADDRESSES = 16

@@ -328,7 +328,7 @@ async def test_text_that_is_not_utf_8() -> None:
 
 
 async def test_a_message_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MAX_MESSAGE_BYTES", 1_000_000)
+    monkeypatch.setattr(messages, "MAX_MESSAGE_BYTES", 1_000_000)
     async with siege() as besieged, peer_of(besieged, joined=True) as peer:
         with suppress(trio_websocket.ConnectionClosed):
             for _ in range(20):
