@@ -92,3 +92,8 @@ def cut(text: str) -> str:
         return text
     half = MAX_TEXT // 2 - 8
     return f"{text[:half]}\n […] \n{text[-half:]}"
+
+
+def portable(text: str) -> str:
+    """A text that can travel: not too long, and with its lone surrogates written out."""
+    return cut(text.encode("utf-8", "backslashreplace").decode())

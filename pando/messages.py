@@ -18,6 +18,10 @@ VERSION = 1
 """The protocol's version, in the first message each way."""
 ID_BYTES = 8
 """Length of a node's identifier."""
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""The largest message that is taken; whoever sends a larger one is cut off."""
+MAX_BUNDLED = 1024
+"""Messages in a bundle; senders put fewer in. They are handled with nothing else in between."""
 MAX_NAME = 64
 """Characters of a device's name."""
 MAX_ADDRESSES = 16
@@ -227,7 +231,7 @@ class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
 class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
     """Either way: several messages, each encoded, none a bundle."""
 
-    messages: list[msgspec.Raw]
+    messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BUNDLED)]
 
 
 class NodeStatus(msgspec.Struct, array_like=True, frozen=True):

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 END_SECONDS = 1.0
 """How long telling the volunteers that the run is over may take."""
 
+PAGE_WAIT_SECONDS = 3.0
+"""How long a page may wait for the packages of browsers before it is sent without them."""
+
 Say = Callable[[str], None]
 
 
@@ -197,11 +200,11 @@ class Server:
         return Pages(self._describe_run, self._guard, self.monitoring, self._link_beginning)
 
     async def _describe_run(self) -> RunPage:
-        """What the volunteer page says, as soon as it is known what the function needs there."""
+        """What the volunteer page says, with what the function needs if that is known soon."""
         from .web.run_page import RunPage, default_asker
 
-        await self._packages_found.wait()
-
+        with trio.move_on_after(PAGE_WAIT_SECONDS):
+            await self._packages_found.wait()
         return RunPage(
             self.name,
             self._language,
@@ -209,6 +212,7 @@ class Server:
             self._options.network,
             self._problem,
             self._packages,
+            self._packages_found.is_set(),
         )
 
     def monitoring(self) -> dict[str, Any]:

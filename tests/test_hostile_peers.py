@@ -328,12 +328,22 @@ async def test_text_that_is_not_utf_8() -> None:
 
 
 async def test_a_message_over_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket, "MAX_MESSAGE_BYTES", 1_000_000)
+    monkeypatch.setattr(messages, "MAX_MESSAGE_BYTES", 1_000_000)
     async with siege() as besieged, peer_of(besieged, joined=True) as peer:
         with suppress(trio_websocket.ConnectionClosed):
             for _ in range(20):
                 await peer.send(b"x" * 10_000_000)
         assert await besieged.counted("rules broken by children")
+
+
+WANT = msgspec.Raw(messages.encode(Want(1)))
+
+
+async def test_a_bundle_that_is_as_large_as_may_be() -> None:
+    async with siege() as besieged, peer_of(besieged, joined=True) as peer:
+        await peer.send(messages.Bundle([WANT] * messages.MAX_BUNDLED))
+        await peer.receive_kind(messages.Lend)
+        assert violations(besieged) == 0
 
 
 async def test_messages_that_make_no_sense() -> None:
@@ -363,6 +373,8 @@ async def test_messages_that_make_no_sense() -> None:
         Results(1, 0, 1.0, ONE, {0: messages.Failure("E", text)}),
         Results(1, 0, 1.0, ONE, {0: messages.Failure("E", "r", text)}),
         Struck(1, 0, text),
+        messages.Bundle([WANT] * (messages.MAX_BUNDLED + 1)),
+        messages.Bundle([msgspec.Raw(messages.encode(messages.Bundle([WANT])))]),
         msgspec.msgpack.encode(["want", 10**12 + 0.5]),
         msgspec.msgpack.encode(["status", [[*nodes[:2], "x" * 65, *nodes[3:]]]]),
         msgspec.msgpack.encode(["status", [[*nodes[:3], -1, *nodes[4:]]]]),

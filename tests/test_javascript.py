@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import threading
 import time
@@ -9,13 +11,15 @@ import time
 import pytest
 
 from pando import values
+from pando.cli.local import compute_javascript_locally
 from pando.errors import FunctionError
 from pando.functions.javascript import read_module
 from pando.functions.package import JavaScriptPackage
-from pando.worker import v8
+from pando.reporting.report import tally
+from pando.worker import progress, v8
 from pando.worker.batch import Batch
 from pando.worker.javascript import JavaScriptFunction
-from pando.worker.progress import OFFSET, Progress, create_file
+from pando.worker.progress import OFFSET
 
 from .processes import GENEROUS_SECONDS, wait_until
 
@@ -42,14 +46,10 @@ def batch_of(function, items):
     return Batch(1, function.decode(values.encode(list(items))))
 
 
-def progress():
-    return Progress(create_file())
-
-
 def results_of(function, items):
     """The results; where there is none, the failure's type and reason."""
     batch = batch_of(function, items)
-    function.compute(batch, progress())
+    function.compute(batch, progress.create())
     results = [values.decode(result) for result in batch.results]
     for place, failure in batch.failures.items():
         results[place] = failure[:2]
@@ -192,7 +192,7 @@ def test_an_async_function_that_takes_a_callback_and_fails(load):
 def test_the_stack_is_the_user_s_own(load):
     function = load(FAILING)
     batch = batch_of(function, [1, 5])
-    function.compute(batch, progress())
+    function.compute(batch, progress.create())
     stack = batch.failures[0][2].splitlines()
     assert stack == ["TypeError: thrown", "    at work (folder/work.js:2:22)"]
     stack = batch.failures[1][2].splitlines()
@@ -209,7 +209,7 @@ def test_the_stack_of_a_bundled_module_has_its_own_lines(tmp_path):
     )
     function = JavaScriptFunction(read_module(path, as_text=True, say=lambda text: None))
     batch = batch_of(function, [1])
-    function.compute(batch, progress())
+    function.compute(batch, progress.create())
     assert f"{path}:4:" in batch.failures[0][2]
     function.close()
 
@@ -258,7 +258,7 @@ def test_which_item_runs_is_told_while_it_runs(load):
     function = load(
         "module.exports = function (x) { var end = Date.now() + x; while (Date.now() < end); }"
     )
-    shared = progress()
+    shared = progress.create()
     results_of(function, [0] * 100)  # so that many are taken at once
     batch = batch_of(function, [0] * 20 + [300, 0])
     seen = set()
@@ -276,7 +276,7 @@ def test_what_has_not_been_started_is_cut_off(load):
     )
     results_of(function, [0] * 1000)
     batch = batch_of(function, [0] * 20 + [2000] + [0] * 1000)
-    shared = progress()
+    shared = progress.create()
     thread = threading.Thread(target=lambda: function.compute(batch, shared))
     thread.start()
     assert wait_until(lambda: shared.cells[OFFSET] == 20)
@@ -292,7 +292,7 @@ def test_cutting_at_any_moment_loses_and_doubles_nothing(load):
     results_of(function, range(1000))
     for round_ in range(30):
         batch = batch_of(function, range(50_000))
-        shared = progress()
+        shared = progress.create()
         thread = threading.Thread(target=lambda b=batch, s=shared: function.compute(b, s))
         thread.start()
         time.sleep(round_ / 1000)
@@ -325,7 +325,7 @@ def test_what_is_printed_is_shown_while_the_item_runs(load, capfd):
     )
     assert capfd.readouterr().out == 'loaded {"a":"1n"} [2]\n'
     batch = batch_of(function, [1])
-    thread = threading.Thread(target=lambda: function.compute(batch, progress()))
+    thread = threading.Thread(target=lambda: function.compute(batch, progress.create()))
     thread.start()
     printed = ""
     since = time.monotonic()
@@ -345,7 +345,7 @@ def test_items_that_cannot_be_decoded_fail_alone(load):
         good = [msgpack.packb(n) for n in range(count)]
         encoded = b"\xdd" + (2 * count + 1).to_bytes(4, "big") + b"".join([*good, wrong, *good])
         batch = Batch(1, function.decode(encoded))
-        function.compute(batch, progress())
+        function.compute(batch, progress.create())
         assert list(batch.failures) == [count]
         assert len(batch.results) == 2 * count + 1
 
@@ -359,3 +359,48 @@ module.exports = function (size) {
     results = results_of(load(source), [200_000, 65_536, 65_536, 1000])
     assert all(kinds == 256 for kinds, *_ in results[:3])
     assert len({bytes(end) for _, *ends in results for end in ends}) == 8
+
+
+# ---- reporting ----
+
+REPORT = "require('pando-computing').report({nbItems: x, units: 'gr\\ud800n'})"
+SPOILT = ["'nonsense'", "'[1]'", "'[1, 2, 3, -4]'", "3", "fail()", "'[1e99, \"x\", 0, 0]'"]
+
+
+def test_what_is_reported_is_added_up(load):
+    tally.take()
+    assert results_of(load(f"module.exports = x => {REPORT} || x"), [1, 2, 3]) == [1, 2, 3]
+    assert tally.take() == (6.0, "gr\\ud800n", 0.0, 0.0)
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_report_that_is_none_is_lost_and_nothing_else(load, spoilt, capsys):
+    tally.take()
+    function = load(f"JSON.stringify = () => {spoilt}; module.exports = x => {REPORT} || x")
+    for _ in range(2):
+        assert results_of(function, [1, 2, 3]) == [1, 2, 3]
+    assert tally.take() is None
+    assert capsys.readouterr().err.count("what the function has reported is lost: ") == 2
+
+
+# ---- in the command's own process ----
+
+
+class Closed(JavaScriptFunction):
+    """Tells when it is closed."""
+
+    closed = 0
+
+    def close(self):
+        Closed.closed += 1
+        super().close()
+
+
+def test_computing_locally_leaves_nothing_open_where_it_ends_early(monkeypatch):
+    monkeypatch.setattr("pando.worker.javascript.JavaScriptFunction", Closed)
+    package = JavaScriptPackage("work", "module.exports = x => x", "work.js", False, [])
+    results = compute_javascript_locally(package, ([n, object()] for n in itertools.count()))
+    open_files = [len(os.listdir("/dev/fd")) for _ in itertools.islice(results, 40)]
+    assert open_files[-1] < open_files[0] + 10
+    results.close()
+    assert Closed.closed == 1

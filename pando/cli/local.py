@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from .. import values
@@ -17,6 +18,7 @@ from ..values import Unreadable
 if TYPE_CHECKING:
     from ..functions.package import JavaScriptPackage
     from ..worker.javascript import JavaScriptFunction
+    from ..worker.progress import Progress
 
 
 def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
@@ -52,32 +54,37 @@ def compute_javascript_locally(
     package: JavaScriptPackage, batches: Iterable[list[Any]]
 ) -> Iterator[ResultRun]:
     """Runs of results of a JavaScript function, each of some milliseconds or of one item."""
+    from ..worker import progress
     from ..worker.javascript import JavaScriptFunction
 
-    function = JavaScriptFunction(package)
     index = 0
-    for items in batches:
-        unsupported = values.find_unsupported(items)
-        start = 0
-        for place in [*unsupported, len(items)]:
-            yield from _compute_stretch(function, items[start:place], index + start)
-            start = place + 1
-            if place in unsupported:
-                failure = ("UnsupportedValueError", str(unsupported[place]))
-                error = ItemError(items[place], index + place, *failure)
-                yield ResultRun(index + place, [items[place]], [None], {0: error})
-        index += len(items)
-    function.close()
+    with closing(JavaScriptFunction(package)) as function, closing(progress.create()) as cells:
+        for items in batches:
+            yield from _compute_batch(function, items, index, cells)
+            index += len(items)
+
+
+def _compute_batch(
+    function: JavaScriptFunction, items: list[Any], index: int, progress: Progress
+) -> Iterator[ResultRun]:
+    """A batch, whose first item has this index: items that cannot travel fail alone."""
+    unsupported = values.find_unsupported(items)
+    start = 0
+    for place in [*unsupported, len(items)]:
+        yield from _compute_stretch(function, items[start:place], index + start, progress)
+        start = place + 1
+        if place in unsupported:
+            failure = ("UnsupportedValueError", str(unsupported[place]))
+            error = ItemError(items[place], index + place, *failure)
+            yield ResultRun(index + place, [items[place]], [None], {0: error})
 
 
 def _compute_stretch(
-    function: JavaScriptFunction, items: list[Any], index: int
+    function: JavaScriptFunction, items: list[Any], index: int, progress: Progress
 ) -> Iterator[ResultRun]:
     from ..worker.batch import Batch
-    from ..worker.progress import Progress, create_file
 
     batch = Batch(0, function.decode(values.encode(items)))
-    progress = Progress(create_file())
     start = 0
     while function.compute_some(batch, progress):
         end = len(batch.results)

@@ -7,12 +7,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from ..cache import cache_folder
+from ..cache import cache_folder, make_whole
 from ..errors import FunctionError
 
 Say = Callable[[str], None]
@@ -93,21 +92,13 @@ def _install(
         )
     say(f"installing {what}, once")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        with make_whole(folder) as made:
+            (made / "package.json").write_text(manifest)
+            for name, text in files.items():
+                (made / f"{name}.js").write_text(text)
+            _run_npm(made, what)
     except OSError as error:
-        raise FunctionError(f"{folder.parent} cannot be made: {error.strerror}") from None
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
-        (made / "package.json").write_text(manifest)
-        for name, text in files.items():
-            (made / f"{name}.js").write_text(text)
-        _run_npm(made, what)
-        try:
-            made.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process has been faster
-                raise
+        raise FunctionError(f"{folder} cannot be made: {error.strerror}") from None
     return folder
 
 

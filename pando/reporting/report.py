@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from ..errors import portable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +92,7 @@ def report(
     tally.add(
         (
             _checked("items", items),
-            str(units)[:MAX_UNITS],
+            portable(str(units))[:MAX_UNITS],
             _checked("cpu_time", cpu_time),
             _checked("transfer_time", transfer_time),
         )

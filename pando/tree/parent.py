@@ -21,7 +21,7 @@ MAX_GATHER_SECONDS = 0.2
 STATUS_WAITS = 1 / 3
 """Part of the reporting interval for which figures wait for a message to go along with."""
 MAX_BUNDLE = 64
-"""Messages that go up in one."""
+"""Messages that go up in one; `messages.MAX_BUNDLED` would be taken."""
 EVERYTHING = 2**62
 """More items than there will ever be."""
 

@@ -19,9 +19,8 @@ from .. import messages
 from ..errors import MAX_TEXT, MalformedValueError, UnsupportedValueError
 from ..scheduler import ResultRun, StruckOut
 from ..sources import WouldBlock
-from .websocket import MAX_MESSAGE_BYTES
 
-MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT
+MAX_VALUES_BYTES = messages.MAX_MESSAGE_BYTES - MAX_TEXT
 """Encoded values in one message to another machine."""
 NOTHING = msgspec.Raw(b"\xc0")
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])

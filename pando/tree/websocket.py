@@ -27,8 +27,6 @@ from ..errors import UsageError
 
 PATH = "/node"
 """Where nodes connect to, on the port that serves the pages as well."""
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""The largest message that is taken; whoever sends a larger one is cut off."""
 FIRST_MESSAGE_BYTES = 64 * 1024
 """Bytes that a client may send before its first message has been read."""
 RECEIVE_BYTES = 64 * 1024
@@ -220,7 +218,7 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
     stream = ActiveStream(await _open_stream(address, tls=tls))
     try:
         uri = parse_uri(f"{'wss' if tls else 'ws'}://{address}{PATH}")
-        protocol = ClientProtocol(uri, max_size=MAX_MESSAGE_BYTES)
+        protocol = ClientProtocol(uri, max_size=messages.MAX_MESSAGE_BYTES)
         channel = WebSocketChannel(stream, protocol)
         with trio.move_on_after(CONNECT_SECONDS) as deadline:
             await _ask_for_websocket(address, channel, protocol)
@@ -275,7 +273,7 @@ async def accept(stream: ActiveStream) -> AsyncIterator[WebSocketChannel]:
         ChannelClosedError: the client does not finish the opening handshake.
     """
     try:
-        protocol = ServerProtocol(max_size=MAX_MESSAGE_BYTES)
+        protocol = ServerProtocol(max_size=messages.MAX_MESSAGE_BYTES)
         channel = WebSocketChannel(stream, protocol)
         with trio.move_on_after(CONNECT_SECONDS):
             request = await channel.next_event()

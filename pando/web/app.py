@@ -24,7 +24,7 @@ from . import frontend_files
 from .door import PageStream
 from .frontend_files import TYPES, File, PythonParts
 from .guard import Guard, Head
-from .run_page import RunPage
+from .run_page import LOOK_AGAIN, RunPage
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -56,7 +56,7 @@ class Pages:
     """Serves the pages of a run. A `pando.web.door.Pages`.
 
     Args:
-        describe: gives what the volunteer page says of the run, as soon as that is known.
+        describe: gives what the volunteer page says of the run.
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
         link: gives the link to this page, for the host in a request.
@@ -127,6 +127,10 @@ def create_app(
         if parts := run.python_parts():
             page.headers["Link"] = _preload(parts)
         return page
+
+    @app.get("/again.js")
+    async def look_again() -> Response:
+        return Response(LOOK_AGAIN, content_type=TYPES[".js"])
 
     @app.get("/assets/<name>")
     async def asset(name: str) -> Response:

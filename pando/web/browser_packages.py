@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ..cache import cache_folder
+from ..cache import cache_folder, make_whole
 from ..errors import PandoError
 from ..requirements import PYTHON
 from .frontend_files import TYPES, File
@@ -52,6 +52,26 @@ def find_packages(requirements: Iterable[str], folder: str | None = None) -> dic
     Raises:
         NotInBrowsersError: something is not to be had there; the message says what.
     """
+    wanted = _wanted(requirements)
+    if not wanted:
+        return {}
+    try:
+        cached = _cached(wanted, folder)
+        if not cached.is_dir():
+            _download(wanted, folder, cached)
+        return {
+            wheel.name: File(wheel.read_bytes(), TYPES[".whl"])
+            for wheel in sorted(cached.glob("*.whl"))
+        }
+    except NotInBrowsersError:
+        raise
+    except (OSError, PandoError) as error:
+        what = ", ".join(wanted)
+        raise NotInBrowsersError(f"it needs {what}, which cannot be looked for: {error}") from None
+
+
+def _wanted(requirements: Iterable[str]) -> list[str]:
+    """What is to be looked for: all that concerns browsers, apart from Python itself."""
     wanted = []
     for text in requirements:
         requirement = Requirement(text)
@@ -63,33 +83,23 @@ def find_packages(requirements: Iterable[str], folder: str | None = None) -> dic
             raise NotInBrowsersError(
                 f"it needs {text}, and the Python in browsers is {PYTHON_IN_BROWSERS}"
             )
-    if not wanted:
-        return {}
-    cached = _cached(wanted, folder)
-    if not (cached / ".done").exists():
-        _download(wanted, folder, cached)
-    return {
-        wheel.name: File(wheel.read_bytes(), TYPES[".whl"])
-        for wheel in sorted(cached.glob("*.whl"))
-    }
+    return wanted
 
 
 def _cached(wanted: list[str], folder: str | None) -> Path:
     own = sorted(path.name for path in Path(folder).glob("*.whl")) if folder else []
     key = "\n".join([PLATFORM, PYTHON_IN_BROWSERS, *sorted(wanted), "", *own])
-    return cache_folder() / "browser-packages" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return cache_folder() / "wheels-for-browsers" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _download(wanted: list[str], folder: str | None, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
     links = [folder] if folder else []
-    with tempfile.TemporaryDirectory() as distributed:
-        while (said := _run_pip(wanted, [*links, distributed], target)) is not None:
+    with make_whole(target) as made, tempfile.TemporaryDirectory() as distributed:
+        while (said := _run_pip(wanted, [*links, distributed], made)) is not None:
             missing = _missing(said)
             gotten = [_get_distributed(text, Path(distributed)) for text in missing]
             if not any(gotten):
                 raise NotInBrowsersError(_why(missing or wanted, said))
-    (target / ".done").touch()
 
 
 def _get_distributed(text: str, folder: Path) -> bool:
@@ -120,6 +130,7 @@ def _run_pip(wanted: list[str], links: list[str], target: Path) -> str | None:
             check=True,
             capture_output=True,
             text=True,
+            errors="replace",
             stdin=subprocess.DEVNULL,
             timeout=PIP_SECONDS,
         )

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -76,21 +77,32 @@ def _static() -> Traversable:
     return resources.files(__package__) / "static"
 
 
-@functools.cache
 def read_file(name: str) -> File | None:
     """A built file by its path inside the folder; None where there is no such file."""
-    parts = PurePosixPath(name).parts
-    if not parts or any(part in ("..", "/") or part.startswith(".") for part in parts):
-        return None
-    kind = TYPES.get(PurePosixPath(name).suffix)
-    if kind is None:
-        return None
-    folder = _static().joinpath(*parts[:-1])
-    for file_name, compressed in ((parts[-1], False), (f"{parts[-1]}.gz", True)):
-        path = folder / file_name
-        if path.is_file():
-            return File(path.read_bytes(), kind, compressed)
-    return None
+    return _read(name) if name in _built() else None
+
+
+@functools.cache
+def _read(name: str) -> File:
+    """A file that is there. Names that strangers make up do not come here, to be remembered."""
+    place = _built()[name]
+    return File(place.read_bytes(), TYPES[PurePosixPath(name).suffix], place.name.endswith(".gz"))
+
+
+@functools.cache
+def _built() -> dict[str, Traversable]:
+    """Where each built file is, by its path inside the folder."""
+    return dict(_walk(_static(), ""))
+
+
+def _walk(folder: Traversable, inside: str) -> Iterator[tuple[str, Traversable]]:
+    places = folder.iterdir() if folder.is_dir() else ()
+    for place in places:
+        name = f"{inside}{place.name}"
+        if place.is_dir():
+            yield from _walk(place, f"{name}/")
+        elif PurePosixPath(name.removesuffix(".gz")).suffix in TYPES:
+            yield name.removesuffix(".gz"), place
 
 
 def read_text(name: str) -> str:

@@ -12,6 +12,23 @@ from .frontend_files import File, PythonParts
 
 RUN_DATA = '<script type="application/json" id="run">{}</script>'
 """The place in the built page for what is particular to a run."""
+LOOK_AGAIN = "setTimeout(() => location.reload(), 2000);\n"
+"""The program of a page that has come too early: it asks again.
+
+`<meta http-equiv="refresh">` would not: with something behind its ``#``, an address is not loaded
+again, only scrolled to.
+"""
+TOO_EARLY = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Pando</title>
+<p>This run is still looking for what its function needs in browsers, which may take some minutes.
+This page loads itself again until it is found.</p>
+<script src="./again.js"></script>
+</html>
+"""
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class RunPage:
         network: whether the function may use the internet in browsers.
         problem: why browsers cannot take part, if they cannot.
         packages: wheels that the function needs, by file name.
+        complete: whether it is known what the function needs.
     """
 
     function: str
@@ -33,6 +51,7 @@ class RunPage:
     network: bool = False
     problem: str = ""
     packages: dict[str, File] = field(default_factory=dict)
+    complete: bool = True
 
     def python_parts(self) -> PythonParts | None:
         """The parts of Python that the page is going to fetch, if it does."""
@@ -43,7 +62,9 @@ class RunPage:
         return replace(parts, packages=[*parts.packages, *wheels])
 
     def render(self, link: str) -> str:
-        """The page, for people who found it at this link."""
+        """The page, for people who found it at this link; too early, one that asks again."""
+        if not self.complete:
+            return TOO_EARLY
         parts = self.python_parts()
         python = parts and {
             "program": parts.program,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ..errors import cut
+from ..errors import portable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,12 +59,7 @@ def describe_failure(error: BaseException) -> Failure:
         text = "".join(traceback.format_exception(type(error), error, own))
     except Exception:
         text = ""
-    return type(error).__qualname__, portable(reason), portable(text)
-
-
-def portable(text: str) -> str:
-    """A text that can travel: not too long, and with its lone surrogates written out."""
-    return cut(text.encode("utf-8", "backslashreplace").decode())
+    return portable(type(error).__qualname__), portable(reason), portable(text)
 
 
 def one_line(error: BaseException) -> str:

@@ -19,10 +19,10 @@ from _socket import socket  # the part in C, without what `socket` imports aroun
 from collections import deque
 
 from .. import values
-from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
+from ..errors import FunctionError, MalformedValueError, UnsupportedValueError, portable
 from . import framing, speech
 from .batch import Batch
-from .calling import one_line, portable
+from .calling import one_line
 from .computing import load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 

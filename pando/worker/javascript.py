@@ -22,6 +22,7 @@ import msgspec
 
 from ..errors import FunctionError, cut
 from ..functions.package import JavaScriptPackage
+from .calling import one_line
 from .progress import OFFSET, Progress
 from .v8 import Engine, ScriptError
 
@@ -122,9 +123,19 @@ class JavaScriptFunction:
         while await self._compute_some(batch, progress):
             pass
         if self._shared[REPORTED]:
-            from ..reporting.report import tally
+            self._take_report()
 
-            tally.add(msgspec.json.decode(self._engine.evaluate("__pando__.takeReport()")))
+    def _take_report(self) -> None:
+        """Add what the function has reported, unless it has spoilt it: the script is its own."""
+        from ..reporting.report import report
+
+        self._shared[REPORTED] = 0
+        try:
+            figures = json.loads(self._engine.evaluate("__pando__.takeReport()"))
+            items, units, cpu_seconds, transfer_seconds = figures
+            report(items=items, units=units, cpu_time=cpu_seconds, transfer_time=transfer_seconds)
+        except Exception as error:
+            print(f"what the function has reported is lost: {one_line(error)}", file=sys.stderr)
 
     async def _compute_some(self, batch: Batch, progress: Progress) -> bool:
         while chunk := self._choose_chunk(batch):

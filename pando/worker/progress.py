@@ -34,6 +34,15 @@ class Progress:
         self._map.close()
 
 
+def create() -> Progress:
+    """One that is shared with nobody."""
+    file = create_file()
+    try:
+        return Progress(file)
+    finally:
+        os.close(file)
+
+
 def create_file() -> int:
     """A new file descriptor to share, saying that nothing runs. The caller closes it."""
     if hasattr(os, "memfd_create"):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from .. import values
-from ..errors import FunctionError, MalformedValueError, UnsupportedValueError
+from ..errors import FunctionError, MalformedValueError, UnsupportedValueError, portable
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
-from .calling import describe_failure, is_coroutine_function, one_line, portable
+from .calling import describe_failure, is_coroutine_function, one_line
 from .speech import split
 
 if TYPE_CHECKING:

@@ -67,6 +67,13 @@ def test_long_units_are_cut() -> None:
     assert figures[1] == "x" * MAX_UNITS
 
 
+def test_units_can_travel() -> None:
+    pando.report(units="gr\ud800\xfcn")
+    figures = tally.take()
+    assert figures
+    assert figures[1] == "gr\\ud800\xfcn"
+
+
 def test_the_newest_units_hold() -> None:
     own = Tally()
     own.add((1.0, "a", 0.0, 0.0))
@@ -86,3 +93,18 @@ async def test_what_workers_report_arrives_at_their_node() -> None:
         reported = run.statistics().reported
     assert reported is not None
     assert (reported.items, reported.units, reported.cpu_seconds) == (4950.0, "BigNums", 50.0)
+
+
+def reporting_odd_units(x: int) -> int:
+    pando.report(units="\udfff")
+    return x
+
+
+@pytest.mark.process
+async def test_odd_units_lose_no_worker() -> None:
+    async with open_run_here(reporting_odd_units, workers=1) as run:
+        assert [x async for x in run.map(range(10))] == list(range(10))
+        reported = run.statistics().reported
+        assert reported is not None
+        assert (reported.items, reported.units) == (10.0, "\\udfff")
+        assert run.statistics().worker_deaths == 0

@@ -29,12 +29,22 @@ UPGRADE = {
 
 @asynccontextmanager
 async def serving(
-    name: str = "square", limits: Limits | None = None, **options: Any
+    name: str = "square",
+    limits: Limits | None = None,
+    requirements: tuple[str, ...] = (),
+    **options: Any,
 ) -> AsyncIterator[Server]:
     """A server on a port of its own, with no workers; it must end soon after the block."""
     node = Node(ValueCodec())
     options = {"port": 0, "listen": HOME, "limits": limits or Limits(), **options}
-    server = Server(node, NO_FUNCTION, name, ServeOptions(**options), lambda text: None)
+    server = Server(
+        node,
+        NO_FUNCTION,
+        name,
+        ServeOptions(**options),
+        lambda text: None,
+        requirements=requirements,
+    )
     await server.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from pando.errors import PandoError
 from pando.web import browser_packages
 from pando.web.browser_packages import NotInBrowsersError, find_packages
 from pando.web.pyodide_distribution import Distribution, Package, read_distribution
@@ -83,6 +84,9 @@ def distribution(tmp_path: Path) -> Iterator[Distribution]:
             "faster": Package(files["faster"], digests["faster"], "1.0", ["fast"]),
             "spoilt": Package(files["fast"], "0" * 64, "1.0", []),
             "library": Package("library.zip", "0" * 64, "1.0", []),
+            "middle": Package(files["fast"], digests["fast"], "1.0", ["library"]),
+            "on-library": Package(files["faster"], digests["faster"], "1.0", ["middle"]),
+            "on-nothing": Package(files["fast"], digests["fast"], "1.0", ["nothing"]),
         },
     )
     server.shutdown()
@@ -105,9 +109,12 @@ def test_what_pip_does_not_find_may_be_in_pyodide_s_distribution(
     assert [name.partition("-")[0] for name in found] == ["fast", "faster", "pure"]
 
 
+WANTED_IN_VAIN = ["fast>=2", "library", "spoilt", "unheard-of", "on-library", "on-nothing"]
+
+
 @pytest.mark.process
 @pytest.mark.socket
-@pytest.mark.parametrize("wanted", ["fast>=2", "library", "spoilt", "unheard-of"])
+@pytest.mark.parametrize("wanted", WANTED_IN_VAIN)
 def test_the_distribution_has_not_everything(
     wanted: str, distribution: Distribution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +128,81 @@ def test_the_distribution_that_belongs_here_has_numpy() -> None:
     assert package
     assert browser_packages.PLATFORM in package.file
     assert read_distribution().url.startswith("https://")
+
+
+def test_names_in_the_distribution_may_be_written_in_any_way() -> None:
+    package = read_distribution().find(Requirement("Jinja2"))
+    assert package
+    assert "markupsafe" in package.depends
+
+
+def test_packages_that_need_each_other_are_found() -> None:
+    one, other = Package("a.whl", "", "1.0", ["b"]), Package("b.whl", "", "1.0", ["a"])
+    packages = Distribution("http://nowhere.invalid/", {"a": one, "b": other})
+    assert packages.find(Requirement("a")) == one
+
+
+class CutShort(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"not so many")
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.mark.process
+@pytest.mark.socket
+def test_a_distribution_that_breaks_off_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), CutShort)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    cut = {"fast": Package("fast-1.0-py3-none-any.whl", "0" * 64, "1.0", [])}
+    distribution = Distribution(f"http://127.0.0.1:{server.server_port}/", cut)
+    monkeypatch.setattr(browser_packages, "read_distribution", lambda: distribution)
+    with pytest.raises(NotInBrowsersError, match="it needs fast, which is not to be had"):
+        find_packages(["fast"])
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_cache_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(NotInBrowsersError, match=r"needs pure, .* be looked for: .*file"):
+        find_packages(["pure"])
+
+
+def test_pages_that_were_not_built_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Distribution:
+        raise PandoError("this installation lacks its pages")
+
+    def run(command: list[str], **rest: Any) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="distribution found for pure")
+
+    monkeypatch.setattr(browser_packages, "read_distribution", fail)
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(NotInBrowsersError, match="cannot be looked for: this installation lacks"):
+        find_packages(["pure"])
+
+
+def test_nothing_is_kept_of_a_search_that_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(command: list[str], **rest: Any) -> None:
+        target = next(word for word in command if word.startswith("--dest="))
+        (Path(target.removeprefix("--dest=")) / "half.whl").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", cut_off)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            find_packages(["pure"])
+    assert not list((tmp_path / "cache").rglob("*.whl"))
 
 
 @pytest.mark.process

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import pytest
 
 from pando import values
-from pando.web import frontend_files
+from pando.web import browser_packages, frontend_files
 from pando.web.run_page import default_asker
 
-from .clients import client_of, head, serving
+from .clients import GENEROUS_SECONDS, client_of, head, serving
 
 pytestmark = pytest.mark.socket
 ODD_NAME = "<script>alert('x')</script>\"&{}%s"
@@ -51,6 +52,33 @@ async def test_the_page_names_the_link_without_its_token(
         assert run_data(page)["link"] == link
         assert server.links[0].partition("#")[2] not in page
         assert server.links[0].startswith(link) or not options
+
+
+async def test_the_page_does_not_wait_for_what_the_function_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = threading.Event()
+    wheel = frontend_files.File(b"a wheel", frontend_files.TYPES[".whl"])
+
+    def find(*args: Any) -> dict[str, frontend_files.File]:
+        assert found.wait(GENEROUS_SECONDS)
+        return {"a.whl": wheel}
+
+    monkeypatch.setattr(browser_packages, "find_packages", find)
+    monkeypatch.setattr("pando.serving.PAGE_WAIT_SECONDS", 0.05)
+    async with serving(requirements=("something",)) as server, client_of(server) as client:
+        early = await client.request("GET", "/")
+        assert '<script src="./again.js"></script>' in early.body
+        assert "location.reload()" in (await client.request("GET", "/again.js")).body
+        assert "still looking for what its function needs" in early.body
+        assert early.headers["content-security-policy"].startswith("default-src 'none'")
+        assert early.headers["cache-control"] == "no-store"
+        assert (await client.request("GET", "/wheels/a.whl")).status == 404
+        found.set()
+        monkeypatch.setattr("pando.serving.PAGE_WAIT_SECONDS", GENEROUS_SECONDS)
+        page = (await client.request("GET", "/")).body
+        assert "wheels/a.whl" in run_data(page)["python"]["packages"]
+        assert (await client.request("GET", "/wheels/a.whl")).body == "a wheel"
 
 
 async def test_who_asks_is_said_and_may_be_chosen() -> None:
@@ -98,6 +126,15 @@ async def test_the_network_is_for_functions_that_were_given_it() -> None:
 async def test_no_other_files_are_served(path: str) -> None:
     async with serving() as server, client_of(server) as client:
         assert (await client.request("GET", path)).status == 404
+
+
+async def test_names_of_files_that_are_not_there_are_not_remembered() -> None:
+    async with serving() as server, client_of(server) as client:
+        await client.request("GET", "/")
+        before = frontend_files._read.cache_info().currsize
+        for number in range(100):
+            assert (await client.request("GET", f"/assets/{number}.js")).status == 404
+        assert frontend_files._read.cache_info().currsize == before
 
 
 async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> None:

@@ -13,8 +13,8 @@ export interface PythonAssets {
   program: string;
   wasm: WebAssembly.Module;
   standardLibrary: ArrayBuffer;
-  /** Wheels, and Pando's own modules, to be unpacked. */
-  packages: { format: "wheel" | "zip"; data: ArrayBuffer }[];
+  /** Wheels, and Pando's own modules, to be unpacked; packed ones are imported from as they are. */
+  packages: { format: "wheel" | "zip" | "packed"; data: ArrayBuffer }[];
 }
 
 export type Language = "python" | "javascript";

@@ -28,8 +28,9 @@ export class PythonEngine implements Engine {
   static async start(assets: PythonAssets): Promise<PythonEngine> {
     const pyodide = await withoutNetwork(assets, () => start(assets));
     const sitePackages = pyodide.runPython("import site; site.getsitepackages()[0]") as string;
-    for (const { format, data } of assets.packages) {
-      pyodide.unpackArchive(data, format, { extractDir: sitePackages });
+    for (const [place, { format, data }] of assets.packages.entries()) {
+      if (format === "packed") addPacked(pyodide, `/lib/packed-${place}.zip`, data);
+      else pyodide.unpackArchive(data, format, { extractDir: sitePackages });
     }
     return new PythonEngine(pyodide.pyimport("pando.worker.tab") as unknown as Tab);
   }
@@ -53,6 +54,11 @@ export class PythonEngine implements Engine {
     const [items, units, cpuSeconds, transferSeconds] = JSON.parse(report) as [number, string, number, number];
     return { items, units, cpuSeconds, transferSeconds };
   }
+}
+
+function addPacked(pyodide: PyodideAPI, path: string, data: ArrayBuffer): void {
+  pyodide.FS.writeFile(path, new Uint8Array(data));
+  pyodide.runPython(`import sys; sys.path.append(${JSON.stringify(path)})`);
 }
 
 /** Failures as `pando.messages` encodes them. */

@@ -58,6 +58,7 @@ export class Crew {
     clearInterval(this.pinging);
     this.size = 0;
     for (const worker of [...this.ports.keys()]) this.end(worker, reason);
+    this.control.close();
   }
 
   private order(order: ToSandbox, transfer: Transferable[] = []): void {

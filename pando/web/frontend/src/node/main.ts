@@ -13,7 +13,7 @@ export type ToNode =
 export type FromNode =
   | { is: "figures"; figures: Figures }
   | { is: "sandbox wanted" }
-  | { is: "stopped" };
+  | { is: "stopped"; problem: string };
 
 const FIGURES_MILLISECONDS = 500;
 
@@ -47,11 +47,14 @@ async function run(options: DeviceOptions): Promise<void> {
   const changed = (figures: Figures): void => tell({ is: "figures", figures });
   const own = (device = new Device(options, { connect, openSandbox, changed }));
   const drawing = setInterval(() => changed(own.figures()), FIGURES_MILLISECONDS);
+  let problem = "";
   try {
     await own.run();
+  } catch (error) {
+    problem = `This page has stopped because of an error in Pando: ${String(error)}`;
   } finally {
     clearInterval(drawing);
     changed(own.figures());
-    tell({ is: "stopped" });
+    tell({ is: "stopped", problem });
   }
 }

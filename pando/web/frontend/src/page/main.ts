@@ -53,15 +53,21 @@ async function hear(message: FromNode): Promise<void> {
       view.show(message.figures, mode === "stopping" ? "running" : mode);
       break;
     case "stopped":
-      end("");
+      end(message.problem);
       break;
     case "sandbox wanted":
-      try {
-        const control = await sandbox.open(wantsNetwork());
-        tell({ do: "sandbox", control }, [control]);
-      } catch (error) {
-        end(`What the function needs could not be loaded: ${String(error)}`);
-      }
+      await giveSandbox();
+  }
+}
+
+/** Give the node that has asked a sandbox; it may be another one when that is ready. */
+async function giveSandbox(): Promise<void> {
+  const asking = node;
+  try {
+    const control = await sandbox.open(wantsNetwork());
+    if (node === asking) tell({ do: "sandbox", control }, [control]);
+  } catch (error) {
+    if (node === asking) end(`What the function needs could not be loaded: ${String(error)}`);
   }
 }
 

@@ -49,8 +49,7 @@ export class Sandbox {
     const files = await this.files;
     await loaded;
     const { port1, port2 } = new MessageChannel();
-    // The frame gets copies of what it may not change for the next one.
-    const message: ToSandboxPage = { control: port2, python: files && { ...files } };
+    const message: ToSandboxPage = { control: port2, python: files };
     frame.contentWindow?.postMessage(message, "*", [port2]);
     return port1;
   }
@@ -70,11 +69,14 @@ async function fetchPython(places: NonNullable<RunInfo["python"]>): Promise<Pyth
     program: new TextDecoder().decode(program),
     wasm: wasm!,
     standardLibrary: standardLibrary!,
-    packages: packages.map((data, i) => ({
-      data,
-      format: places.packages[i]!.endsWith(".whl") ? "wheel" : "zip",
-    })),
+    packages: packages.map((data, i) => ({ data, format: formatOf(places.packages[i]!) })),
   };
+}
+
+/** What is Pando's own and pure Python stays packed; of other packages nobody knows whether it may. */
+function formatOf(place: string): PythonFiles["packages"][number]["format"] {
+  if (/^assets\/.*-none-any\.whl$/.test(place)) return "packed";
+  return place.endsWith(".whl") ? "wheel" : "zip";
 }
 
 async function fetchFile(place: string): Promise<ArrayBuffer> {
