@@ -106,9 +106,3 @@ def download_wheels(frontend: Path) -> None:
         *("--requirement", str(frontend / "wheels.txt")),
     ]
     subprocess.run(download, check=True)
-
-
-if __name__ == "__main__":
-    here = Path(__file__).parent
-    if not is_built(here):
-        build(here)
