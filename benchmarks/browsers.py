@@ -4,8 +4,8 @@
 
 A headless Chromium volunteers for a root that has no workers of its own, on the same machine, with
 functions in Python and in JavaScript. What it gets done is compared with a bare loop over the same
-function in the same browser, in the same run. It takes about ten minutes, with `--quick` about one;
-then the figures only show that it works.
+function in the same browser, in the same run. It takes about twelve minutes, with `--quick` about
+two; then the figures only show that it works.
 """
 
 from __future__ import annotations
