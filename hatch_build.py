@@ -19,7 +19,17 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FRONTEND = Path("pando", "web", "frontend")
 OUTPUT = Path("pando", "web", "static")
 STAMP = OUTPUT / "built-from"
-SOURCES = ("build", "src", "index.html", "package-lock.json", "vite.config.ts", "wheels.txt")
+RUNTIME = Path("pando", "worker", "v8.js")
+"""What of the same sources runs in V8."""
+SOURCES = (
+    "build",
+    "src",
+    "index.html",
+    "package.json",
+    "package-lock.json",
+    "vite.config.ts",
+    "wheels.txt",
+)
 OLDEST_NODE = (20, 19)
 PYODIDE = ("pyemscripten_2026_0_wasm32", "3.14", "cp314")
 """The platform, version and ABI of Pyodide's Python, in the words of pip."""
@@ -44,9 +54,11 @@ class FrontendHook(BuildHookInterface[Any]):
 
 
 def is_built(root: Path) -> bool:
-    """Whether the built pages are those of these sources."""
+    """Whether all that is built is there, and from these sources."""
     stamp = root / STAMP
-    return stamp.is_file() and stamp.read_text("utf-8") == digest_of_sources(root)
+    if not (stamp.is_file() and (root / RUNTIME).is_file()):
+        return False
+    return stamp.read_text("utf-8") == digest_of_sources(root)
 
 
 def digest_of_sources(root: Path) -> str:

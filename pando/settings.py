@@ -131,7 +131,9 @@ class Settings:
         built=False,
     )  # fmt: skip
     headless: bool = _option(False, "accepted and not needed: no window is opened", OTHER)
-    quiet: bool = _option(False, "no progress line", OTHER)
+    quiet: bool = _option(
+        False, "show nothing but results and errors: no progress line, and no links", OTHER
+    )
 
     def __post_init__(self) -> None:
         for name, least in {"workers": 0, "batch_size": 1, "degree": 1}.items():

@@ -245,7 +245,7 @@ def test_without_the_engine_only_volunteers_may_compute(module, monkeypatch, cap
     for where in ("--no-serve", "--local"):
         assert main([path, where, "1"]) == 2
         assert capfd.readouterr().err == (
-            "pando: JavaScript modules need mini-racer: pip install 'pando[javascript]'; "
+            "pando: JavaScript modules need mini-racer: pip install mini-racer; "
             "--start-idle leaves it to volunteers\n"
         )
 

@@ -48,17 +48,24 @@ GLOBALS = {
 def find_esbuild(folder: Path, say: Say) -> str:
     """The esbuild that belongs to a module in this folder, else any, else one of our own.
 
+    One that belongs to the module lies in a folder of the user's.
+
     Raises:
         FunctionError: there is none, and it cannot be installed.
     """
     for place in (folder, *folder.parents):
         program = place / "node_modules" / ".bin" / "esbuild"
-        if os.access(program, os.X_OK):
+        if os.access(program, os.X_OK) and _is_own(place) and _is_own(program):
             return str(program)
     found = shutil.which("esbuild")
     if found is not None:
         return found
     return str(_install(ESBUILD, "esbuild", say) / "node_modules" / ".bin" / "esbuild")
+
+
+def _is_own(place: Path) -> bool:
+    """Whether it belongs to the user: what others put into `/tmp` is not to be run."""
+    return not hasattr(os, "getuid") or place.stat().st_uid == os.getuid()
 
 
 def find_built_ins(say: Say) -> Path:

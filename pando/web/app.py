@@ -38,7 +38,7 @@ SANDBOX_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 """What the function may do in a browser. The origin is opaque: it has none of the page's rights."""
-NETWORK_POLICY = " https: http:"
+NETWORK_POLICY = " https: http: wss: ws:"
 SECURITY_HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",

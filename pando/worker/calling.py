@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 
-from ..errors import portable
+from .. import values
+from ..errors import FunctionError, UnsupportedValueError, portable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..reporting.report import Figures
     from .speech import Failure
 
     Function = Callable[[Any], Any]
@@ -60,6 +63,37 @@ def describe_failure(error: BaseException) -> Failure:
     except Exception:
         text = ""
     return portable(type(error).__qualname__), portable(reason), portable(text)
+
+
+def describe_refusal(error: BaseException) -> tuple[str, str]:
+    """Why a function cannot be loaded: a sentence, and a traceback where its own code failed."""
+    if isinstance(error, FunctionError):
+        return portable(str(error)), ""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    return portable(f"the function cannot be loaded: {one_line(error)}"), portable(text)
+
+
+def take_report() -> Figures | None:
+    """What the function has reported since the last time, if it has."""
+    # Not imported here: it is there where the function reports anything.
+    reporting = sys.modules.get("pando.reporting.report")
+    figures: Figures | None = reporting.tally.take() if reporting else None
+    return figures
+
+
+def encode_results(
+    results: list[Any], failures: dict[int, Failure], encode: Callable[[list[Any]], bytes]
+) -> bytes:
+    """Results as they travel; those that cannot travel become failures instead."""
+    try:
+        return encode(results)
+    except UnsupportedValueError:
+        for place, error in values.find_unsupported(results).items():
+            failures[place] = ("UnsupportedValueError", portable(f"result: {error}"), "")
+            results[place] = None
+        return encode(results)
 
 
 def one_line(error: BaseException) -> str:

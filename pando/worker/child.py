@@ -19,10 +19,10 @@ from _socket import socket  # the part in C, without what `socket` imports aroun
 from collections import deque
 
 from .. import values
-from ..errors import FunctionError, MalformedValueError, UnsupportedValueError, portable
+from ..errors import MalformedValueError, portable
 from . import framing, speech
 from .batch import Batch
-from .calling import one_line
+from .calling import describe_refusal, encode_results, take_report
 from .computing import load_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
@@ -78,14 +78,8 @@ class Child:
         try:
             self._function = load_function(packed)
             return True
-        except FunctionError as error:
-            self._send(speech.write("refused", portable(str(error))))
         except BaseException as error:
-            import traceback
-
-            text = "".join(traceback.format_exception(error))
-            reason = f"the function cannot be loaded: {one_line(error)}"
-            self._send(speech.write("refused", portable(reason), portable(text)))
+            self._send(speech.write("refused", *describe_refusal(error)))
         return False
 
     def _next_batch(self) -> Batch | None:
@@ -113,9 +107,7 @@ class Child:
 
     def _send_report(self) -> None:
         """Send what the function has reported; before its results, to be there with them."""
-        # Not imported here: it is there where the function reports anything.
-        reporting = sys.modules.get("pando.reporting.report")
-        figures = reporting.tally.take() if reporting else None
+        figures = take_report()
         if figures:
             self._send(speech.write("reported", *figures))
 
@@ -213,13 +205,7 @@ class Child:
             now = time.perf_counter()
             results = batch.results[start:end]
             failures = {i - start: f for i, f in batch.failures.items() if start <= i < end}
-            try:
-                encoded = self._function.encode(results)
-            except UnsupportedValueError:
-                for place, error in values.find_unsupported(results).items():
-                    failures[place] = ("UnsupportedValueError", f"result: {error}", "")
-                    results[place] = None
-                encoded = self._function.encode(results)
+            encoded = encode_results(results, failures, self._function.encode)
             seconds = now - batch.since
             message = speech.write_results(batch.lease, start, seconds, encoded, failures)
             try:

@@ -7,19 +7,23 @@ them, and nothing is made of them in JavaScript.
 from __future__ import annotations
 
 import json
-import sys
 import time
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from .. import values
-from ..errors import FunctionError, MalformedValueError, UnsupportedValueError, portable
+from ..errors import MalformedValueError
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
-from .calling import describe_failure, is_coroutine_function, one_line
+from . import calling
+from .calling import (
+    describe_failure,
+    describe_refusal,
+    encode_results,
+    is_coroutine_function,
+)
 from .speech import split
 
 if TYPE_CHECKING:
@@ -48,12 +52,8 @@ def load(packed: Any) -> str | None:
     global _function
     try:
         _function = restore(FunctionPackage.from_bytes(packed.to_bytes()))
-    except FunctionError as error:
-        return json.dumps([portable(str(error)), ""])
     except BaseException as error:
-        text = "".join(traceback.format_exception(error))
-        reason = f"the function cannot be loaded: {one_line(error)}"
-        return json.dumps([portable(reason), portable(text)])
+        return json.dumps(describe_refusal(error))
     return None
 
 
@@ -95,8 +95,7 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
 
 def take_report() -> str | None:
     """What the function has reported since the last time, as JSON, if it has."""
-    reporting = sys.modules.get("pando.reporting.report")
-    figures = reporting.tally.take() if reporting else None
+    figures = calling.take_report()
     return json.dumps(figures) if figures else None
 
 
@@ -145,22 +144,12 @@ class _Results:
         if not self.values:
             return
         now = time.perf_counter()
-        encoded = self._encode()
+        encoded = encode_results(self.values, self._failures, values.encode)
         failures = msgpack.packb(self._failures)
         self._flush(len(self.values), _to_js(encoded), _to_js(failures), now - self._since)
         self.values.clear()
         self._failures = {}
         self._since = time.perf_counter()
-
-    def _encode(self) -> bytes:
-        try:
-            return values.encode(self.values)
-        except UnsupportedValueError:
-            for place, error in values.find_unsupported(self.values).items():
-                reason = portable(f"result: {error}")
-                self._failures[place] = ("UnsupportedValueError", reason, "")
-                self.values[place] = None
-            return values.encode(self.values)
 
 
 def _to_js(data: bytes) -> Any:

@@ -22,7 +22,7 @@ MEMORY_SHARE = 0.75
 """What scripts may take of the memory whose end would make the engine end this process."""
 TICK_SECONDS = 0.005
 PARSE_ERROR = re.compile(r"<anonymous>:(\d+): (SyntaxError: .*)\n(.*)")
-HOW_TO_INSTALL = "JavaScript modules need mini-racer: pip install 'pando[javascript]'"
+HOW_TO_INSTALL = "JavaScript modules need mini-racer: pip install mini-racer"
 
 
 class ScriptError(Exception):

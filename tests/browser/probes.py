@@ -69,7 +69,7 @@ async def listen(url: str) -> str:
 
 
 async def import_module(url: str) -> str:
-    return str(await run_js("url => import(url)")(url))
+    return str(await run_js("url => import(url).then(() => 'imported')")(url))
 
 
 def import_script(url: str) -> None:

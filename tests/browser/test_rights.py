@@ -17,7 +17,7 @@ from .other_site import OtherSite
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
 
 PROBES_FILE = Path(probes.__file__)
-WITH_NETWORK = {"fetch", "request", "pyfetch", "start_worker_inside"}
+WITH_NETWORK = {"fetch", "request", "pyfetch", "connect", "listen", "start_worker_inside"}
 """What `--network` lets the function reach: other sites, and never the run's own pages."""
 
 
@@ -43,6 +43,25 @@ def test_the_function_reaches_nothing_it_should_not(
     allowed = WITH_NETWORK if network else set()
     assert reached == {f"{name} http://{site.address}/" for name in allowed}, answers
     assert bool(site.requests) is network
+
+
+def test_another_site_lets_pages_have_all_that_the_function_is_refused(
+    chromium: Chromium,
+) -> None:
+    probe = """async ([url, open]) => {
+        const opening = (0, eval)(open);
+        await Promise.all([opening("WebSocket", url.replace("http", "ws")), import(url)]);
+        await opening("EventSource", url);
+        const program = `importScripts("${url}"); postMessage("imported")`;
+        const worker = new Worker(URL.createObjectURL(new Blob([program])));
+        return new Promise((answer) => { worker.onmessage = ({ data }) => answer(data); });
+    }"""
+    context = chromium.context()
+    with OtherSite() as site, OtherSite() as home:
+        page = context.new_page()
+        page.goto(f"http://{home.address}/")
+        assert page.evaluate(probe, [f"http://{site.address}/", probes.OPEN]) == "imported"
+        context.close()
 
 
 def test_another_site_s_page_can_neither_join_nor_frame_the_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -174,6 +175,19 @@ def test_an_installation_that_fails_is_a_sentence_and_leaves_nothing(tmp_path, m
         toolbox.find_built_ins(said.append)
     assert said == ["installing what stands for Node's own modules, once"]
     assert list((tmp_path / "cache" / "pando" / "npm").iterdir()) == []
+
+
+def test_esbuild_in_the_folders_of_others_is_not_run(tmp_path, monkeypatch):
+    own = tmp_path / "node_modules" / ".bin" / "esbuild"
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    assert toolbox.find_esbuild(folder, print) == str(own)
+    monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert toolbox.find_esbuild(folder, print) == "/usr/bin/esbuild"
 
 
 # ---- bundling, by the real esbuild ----

@@ -119,7 +119,7 @@ async def test_the_network_is_for_functions_that_were_given_it() -> None:
         assert (await client.request("GET", "/sandbox/online")).status == 403
     async with serving(network=True) as server, client_of(server) as client:
         policy = (await client.request("GET", "/sandbox/online")).headers["content-security-policy"]
-        assert "connect-src blob: data: https: http:;" in policy
+        assert "connect-src blob: data: https: http: wss: ws:;" in policy
 
 
 @pytest.mark.parametrize("path", ["/assets/..%2findex.html", "/assets/.hidden", "/assets/x.js"])
