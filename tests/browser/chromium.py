@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -146,8 +147,8 @@ class Tab:
         return wait_until(lambda: self.results >= results)
 
     def says(self, words: str) -> bool:
-        """Whether its state soon has these words."""
-        return wait_until(lambda: words in self.state)
+        """Whether its state soon has these words, a regular expression."""
+        return wait_until(lambda: re.search(words, self.state) is not None)
 
     def close(self) -> None:
         """Close the tab, and the browser of its person."""
