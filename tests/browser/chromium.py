@@ -32,7 +32,8 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
-CHROMIUM = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+NAMES = (os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 PATIENCE = 30_000.0
 """Milliseconds that anything on a page may take, however busy the machine is."""
 
@@ -41,7 +42,7 @@ class Chromium:
     """A running browser. None of Playwright's own flags are set: pages are throttled as usual."""
 
     def __init__(self, playwright: Playwright, profile: Path) -> None:
-        assert CHROMIUM is not None, "install Chromium, or set CHROMIUM to its program"
+        assert CHROMIUM is not None
         self.process = subprocess.Popen(
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
