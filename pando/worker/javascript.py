@@ -196,12 +196,14 @@ class JavaScriptFunction:
         """Take what has not been started off a batch that is being computed; what remains.
 
         It may be called by another thread. V8 says which item it starts, then looks at the limit;
-        here it is the other way round, so that one sees the other.
+        here it is the other way round, so that one nearly always sees the other. Where neither
+        does, the item after the last that is kept is computed too, and its result, which comes
+        when the item has been given back, is ignored.
         """
         with self._choosing:
             limit = self._shared[RUNNING] + 1
             self._shared[LIMIT] = limit
-            time.sleep(0)  # what has been written is seen by all before more is read
+            time.sleep(0)  # gives what has been written time to be seen; it is no guarantee
             limit = max(limit, self._shared[RUNNING] + 1)
             self._shared[LIMIT] = limit
             kept: int = self._first + limit

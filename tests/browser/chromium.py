@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,8 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
-CHROMIUM = shutil.which(os.environ.get("CHROMIUM", "chromium"))
+NAMES = (os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 PATIENCE = 30_000.0
 """Milliseconds that anything on a page may take, however busy the machine is."""
 
@@ -40,7 +42,7 @@ class Chromium:
     """A running browser. None of Playwright's own flags are set: pages are throttled as usual."""
 
     def __init__(self, playwright: Playwright, profile: Path) -> None:
-        assert CHROMIUM is not None, "install Chromium, or set CHROMIUM to its program"
+        assert CHROMIUM is not None
         self.process = subprocess.Popen(
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
@@ -146,8 +148,8 @@ class Tab:
         return wait_until(lambda: self.results >= results)
 
     def says(self, words: str) -> bool:
-        """Whether its state soon has these words."""
-        return wait_until(lambda: words in self.state)
+        """Whether its state soon has these words, a regular expression."""
+        return wait_until(lambda: re.search(words, self.state) is not None)
 
     def close(self) -> None:
         """Close the tab, and the browser of its person."""

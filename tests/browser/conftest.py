@@ -12,9 +12,16 @@ import pytest
 from playwright.sync_api import Playwright, sync_playwright
 
 from ..roots import Party, Root
-from .chromium import Chromium, Tab, link_of
+from .chromium import CHROMIUM, Chromium, Tab, link_of
 
 OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def browser_is_there() -> None:
+    """Skip where there is none, which `bin/test` sees to when these tests are asked for."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: install it, or set CHROMIUM to its program")
 
 
 @pytest.fixture(scope="package")

@@ -66,7 +66,7 @@ def test_a_root_goes_and_another_comes_at_its_place(party: Party, tab: OpenTab) 
     assert own.says("Reconnecting in"), own.state
     second = party.root("--start-idle", items=100, port=first.port)
     second.finish()
-    assert own.says("The run is over") or own.says("cannot be reached")
+    assert own.says("The run is over|cannot be reached"), own.state
     assert own.results >= 120
     assert [said for said in own.problems if "WebSocket" not in said] == []
 

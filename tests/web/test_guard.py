@@ -17,6 +17,7 @@ from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
 NODE = (websocket.PATH, "GET")
 PAGES = {
     "/": 200,
+    "/again.js": 200,
     "/assets/<name>": 404,
     "/licences": 200,
     "/monitoring": 200,
