@@ -132,7 +132,8 @@ class Tab:
 
     @property
     def state(self) -> str:
-        return self["state"].text_content() or ""
+        texts = (self[name].text_content() or "" for name in ("state", "retry"))
+        return " ".join(texts).strip()
 
     @property
     def results(self) -> int:

@@ -53,7 +53,7 @@ def test_a_phone_has_no_need_to_scroll_sideways(
     assert tab.computes(50)
     expect(tab["failure-count"]).to_have_text(re.compile("[0-9]+ items? failed"))
     tab["failure-count"].tap()
-    tab.page.get_by_text("A computer with Python helps more").tap()
+    tab.page.get_by_text("A computer that has Pando helps more").tap()
     assert overflow(tab.page) == 0
     for button in ("pause", "stop"):
         box = tab[button].bounding_box()

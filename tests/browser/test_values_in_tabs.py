@@ -34,7 +34,7 @@ for result in pando.map(with_name, items, workers=0, serve=serve, return_excepti
     came.append(str(result) if isinstance(result, Exception) else values.encode(result).hex())
 json.dump(came, sys.stdout)
 """
-NOT_IN_BROWSERS = ("numpy", "ZoneInfo")
+NOT_IN_BROWSERS = ("numpy",)
 """What the function would have to name as its dependency, to find it in browsers."""
 
 

@@ -165,7 +165,7 @@ describe("the tree", () => {
     network.refuse = (url) => url.includes("192.168");
     const root = await delegate(["192.168.1.7:5001", "192.168.1.8:5001"]);
     expect(network.connected.length).toBe(3);
-    expect(root.take()).toEqual([["unreachable", "192.168.1.8:5001 cannot be reached"]]);
+    expect(root.take()).toEqual([["unreachable", "the node at 192.168.1.8:5001 cannot be reached"]]);
     root.say("welcome", ROOT);
     await settle();
     expect(figures.state).toBe("computing");
@@ -334,7 +334,7 @@ describe("coming back", () => {
       await vi.advanceTimersByTimeAsync(1000);
       if (network.connected.length > before) tries.push(second);
     }
-    expect(figures.note).toBe("Root:5000 cannot be reached.");
+    expect(figures.note).toBe("The node at root:5000 cannot be reached.");
     const pauses = tries.slice(1).map((second, i) => second - tries[i]!);
     expect(pauses.slice(0, 3)).toEqual([2, 4, 8]);
     expect(Math.max(...pauses)).toBe(15);

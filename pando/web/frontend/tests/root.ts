@@ -67,7 +67,7 @@ export class Network {
 
   connect = (url: string): Promise<Channel> => {
     this.connected.push(url);
-    if (this.refuse(url)) return Promise.reject(new ChannelClosedError(`${new URL(url).host} cannot be reached`));
+    if (this.refuse(url)) return Promise.reject(new ChannelClosedError(`the node at ${new URL(url).host} cannot be reached`));
     const [here, there] = memoryChannelPair();
     this.peers.push(new Peer(there));
     return Promise.resolve(here);

@@ -8,6 +8,8 @@ import type { Channel } from "./channel";
 const BEATS = 3;
 /** A browser does not tell that a long message is on its way, so more silence is borne. */
 const PATIENCE = 3;
+/** Messages in one bundle, as `pando/messages.py` has it. */
+const MAX_BUNDLED = 1024;
 
 export class Link {
   private readonly unbundled: Incoming[] = [];
@@ -51,6 +53,7 @@ export class Link {
       const message = this.unbundled.shift() ?? decode(await this.channel.receive());
       this.heard = performance.now();
       if (message.tag === "bundle") {
+        if (message.messages.length > MAX_BUNDLED) throw new MalformedError("a bundle of very many messages");
         for (const each of message.messages) {
           const inner = decode(each);
           if (inner.tag === "bundle") throw new MalformedError("a bundle inside a bundle");

@@ -45,7 +45,7 @@ export function connect(url: string): Promise<Channel> {
     socket.onclose = () => {
       clearTimeout(deadline);
       inbox.close("the link is lost");
-      reject(new ChannelClosedError(`${new URL(url).host} cannot be reached`));
+      reject(new ChannelClosedError(`the node at ${new URL(url).host} cannot be reached`));
     };
   });
 }
