@@ -10,6 +10,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -75,6 +76,8 @@ class Server:
         self._packages: dict[str, File] = {}
         self._packages_found = trio.Event()
         self._problem = ""
+        if options.wheels is not None and not Path(options.wheels).is_dir():
+            raise UsageError(f"{options.wheels} is not a folder with wheels")
         self._options = options
         self._say = say
         self._token = "" if options.open else secrets.token_urlsafe(12)
@@ -152,6 +155,8 @@ class Server:
             return None
         if secrets.compare_digest(hello.token.encode(), self._token.encode()):
             return None
+        if hello.token:
+            return "this link is not, or no more, good: each run has its own, which it prints"
         return "the link is not complete: what stands behind its # sign is needed to join"
 
     # ---- links ----

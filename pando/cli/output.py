@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ItemError, PandoError, UsageError
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""All control characters but tabs and ends of lines."""
 
 Format = Callable[[Any], str]
 
@@ -124,9 +128,14 @@ def _write_some(file: int, data: memoryview) -> int:
 def report_item_error(error: ItemError) -> None:
     """Tell on standard error why an item has no result, with the function's own traceback."""
     if error.traceback:
-        sys.stderr.write(error.traceback.rstrip("\n") + "\n")
-    sys.stderr.write(f"pando: {error}\n")
+        sys.stderr.write(_harmless(error.traceback.rstrip("\n")) + "\n")
+    sys.stderr.write(_harmless(f"pando: {error}") + "\n")
     sys.stderr.flush()
+
+
+def _harmless(text: str) -> str:
+    """A text without what terminals obey: it may come from anybody's device."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def say(text: str) -> None:

@@ -104,7 +104,7 @@ def test_without_the_token_a_page_says_what_is_missing(party: Party, chromium: C
     link = next(word for word in root.errors.read_text().split() if word.startswith(f"{url}#"))
     wrong = Tab(chromium.context(), link_of(url, "wrong-token", "start"))
     assert wait_until(wrong["problem"].is_visible)
-    assert "The link is not complete" in wrong["problem"].inner_text()
+    assert "This link is not, or no more, good" in wrong["problem"].inner_text()
     assert wrong["start"].is_visible(), "it may be tried again"
     assert wrong.says("This device cannot take part")
     wrong.close()

@@ -111,9 +111,13 @@ function then<T>(value: unknown, next: (value: unknown) => T): T | PromiseLike<T
 
 /** An exception of the function, as text. */
 export function describe(error: unknown): { type: string; reason: string; traceback: string } {
-  if (error instanceof Error || (typeof error === "object" && error !== null && "message" in error)) {
-    const { name, message, stack } = error as Error;
-    return { type: safeString(name ?? "Error"), reason: safeString(message), traceback: ownFrames(stack) };
+  try {
+    if (error instanceof Error || (typeof error === "object" && error !== null && "message" in error)) {
+      const { name, message, stack } = error as Error;
+      return { type: safeString(name ?? "Error"), reason: safeString(message), traceback: ownFrames(stack) };
+    }
+  } catch {
+    // what it says of itself fails in its turn
   }
   return { type: "Error", reason: safeString(error), traceback: "" };
 }
