@@ -576,19 +576,20 @@ def test_progress_is_shown_on_a_terminal_only(module):
     assert (done.stdout, done.stderr) == (b"0\n1\n2\n", b"")
 
 
-def test_what_comes_from_other_devices_does_not_rule_the_terminal(tmp_path: Path) -> None:
-    module = tmp_path / "module.py"
-    module.write_text("def pando(x):\n    raise ValueError('\\x1b[31mred\\x07 \\u00e9\\tok')\n")
-    done = run_command(module, "1")
+def test_what_comes_from_other_devices_does_not_rule_the_terminal(module):
+    done = run_command(
+        module("def pando(x):\n    raise ValueError('\\x1b[31mred\\x07 \\u00e9\\tok')\n"), "1"
+    )
     assert b"\x1b" not in done.stderr
     assert b"\x07" not in done.stderr
     assert "\\x1b[31mred\\x07 \u00e9\tok".encode() in done.stderr
     assert done.returncode == 1
 
 
-def test_a_folder_of_wheels_must_be_there(tmp_path: Path) -> None:
+def test_a_folder_of_wheels_must_be_there(module):
     done = subprocess.run(
-        [*ROOT_COMMAND, str(EXAMPLE), "--port=0", "--wheels", str(tmp_path / "nowhere"), "1"],
+        [arg for arg in COMMAND if arg != "--no-serve"]
+        + [module(ECHO), "--port=0", "--wheels=nowhere", "1"],
         capture_output=True,
         timeout=60,
         check=False,
