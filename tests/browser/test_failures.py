@@ -97,6 +97,7 @@ module.exports['/pando/1.0.0'] = function (x, cb) {
   check(x)
   if (x === 5) while (true);
   if (x === 7) return cb(new Error('called back'))
+  if (x === 9) return setTimeout(() => { throw new Error('late') }, 1)
   setTimeout(() => cb(null, x * x), 1)
 }
 """
@@ -108,11 +109,12 @@ def test_javascript_fails_in_its_own_ways(party: Party, tab: OpenTab) -> None:
     own = tab(root, name="my%20phone")
     assert root.process.wait(60) == 1
     lines = root.output.read_text().split("\n")
-    assert lines[:-1] == ["" if n in (3, 5, 7) else str(n * n) for n in range(20)]
+    assert lines[:-1] == ["" if n in (3, 5, 7, 9) else str(n * n) for n in range(20)]
     said = root.errors.read_text()
     assert "item 3 (3): RangeError: <b>three</b> (on my phone)" in said
     assert "item 5 (5): TimeoutError: it took longer than 1 s (on my phone)" in said
     assert "item 7 (7): Error: called back (on my phone)" in said
+    assert "item 9 (9): Error: late (on my phone)" in said
     stack = said.partition("RangeError: <b>three</b>\n")[2].partition("\npando: item 3")[0]
     frames = stack.splitlines()
     assert [line.rpartition("/")[2] for line in frames] == ["module.js:2:22)", "module.js:6:3)"]

@@ -1,7 +1,7 @@
 import { encode as pack } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 
-import { computeBatch, FLUSH_MILLISECONDS, type Part } from "../src/compute/batch";
+import { computeBatch, failFromOutside, FLUSH_MILLISECONDS, type Part } from "../src/compute/batch";
 import { describe as describeError, FunctionError, load, readPackage } from "../src/compute/javascript";
 import { decode, encode } from "../src/values";
 
@@ -213,4 +213,29 @@ describe("batches", () => {
   test("no items are no parts", async () => {
     expect((await applyFunction((x) => x, [])).parts).toEqual([]);
   });
+});
+
+test("an error thrown out of a timer is that of the item that is waited for, and of no other", async () => {
+  expect(failFromOutside(new Error("nobody waits"))).toBe(false);
+  const call = (item: unknown): unknown => {
+    if (item !== 2) return item;
+    setTimeout(() => expect(failFromOutside(new RangeError("late"))).toBe(true), 1);
+    return new Promise(() => {});
+  };
+  const { values, failures } = await applyFunction(call, [1, 2, 3]);
+  expect(values).toEqual([1, null, 3]);
+  expect([...failures].map(([place, { type, reason }]) => [place, type, reason])).toEqual([[1, "RangeError", "late"]]);
+  expect(failFromOutside(new Error("nobody waits any more"))).toBe(false);
+});
+
+test("an error whose own words fail is one all the same", () => {
+  class Hostile extends Error {
+    override get stack(): string {
+      throw new Error("no");
+    }
+    override get message(): string {
+      throw new Error("no");
+    }
+  }
+  expect(describeError(new Hostile())).toMatchObject({ type: "Error", traceback: "" });
 });

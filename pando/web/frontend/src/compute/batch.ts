@@ -44,7 +44,7 @@ export async function computeBatch(
   for (let place = 0; place < count && (place === 0 || before < end); place++) {
     try {
       const result = call(read(place));
-      collected.add(isPromise(result) ? await result : result);
+      collected.add(isPromise(result) ? await settled(result) : result);
     } catch (error) {
       collected.fail(error);
     }
@@ -53,6 +53,26 @@ export async function computeBatch(
     before = now;
   }
   collected.flush();
+}
+
+let failPending: ((error: unknown) => void) | null = null;
+
+/** An error that was thrown out of a timer is that of the item that is waited for; false if none is. */
+export function failFromOutside(error: unknown): boolean {
+  failPending?.(error);
+  return failPending !== null;
+}
+
+/** What a promise becomes, unless something is thrown outside of it first. */
+async function settled(result: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    return await new Promise((resolve, reject) => {
+      failPending = reject;
+      result.then(resolve, reject);
+    });
+  } finally {
+    failPending = null;
+  }
 }
 
 /** The items of an encoded array; one that cannot be decoded fails when it is read, and alone. */

@@ -2,6 +2,7 @@
 
 import "./global";
 
+import { failFromOutside } from "./batch";
 import { type Engine, JavaScriptEngine, Refusal } from "./engine";
 import type { FromWorker, Opening, ToWorker } from "./protocol";
 import { PythonEngine } from "./python";
@@ -14,6 +15,10 @@ Object.defineProperty(globalThis, "close", {
   value: () => {
     throw new Error("a Pando worker does not close itself");
   },
+});
+
+addEventListener("error", (event) => {
+  if (failFromOutside(event.error)) event.preventDefault();
 });
 
 onmessage = ({ data }: MessageEvent<Opening>) => {
