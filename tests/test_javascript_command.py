@@ -27,19 +27,6 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 ANYWHERE = pytest.mark.parametrize("where", [("--workers=2",), ("--local",)], ids=["2", "local"])
 
 
-@pytest.fixture
-def module(tmp_path):
-    """Write a file and return its path."""
-
-    def write(text, name="work.js"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return write
-
-
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
     """What bundling needs is installed before, since the command's user here has no home."""

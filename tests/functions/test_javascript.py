@@ -22,19 +22,6 @@ from pando.functions.package import (
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
 
 
-@pytest.fixture
-def module(tmp_path):
-    """Write a file and return its path."""
-
-    def write(text, name="work.js"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    return write
-
-
 def read(path):
     return read_module(path, as_text=True, say=lambda text: None)
 
