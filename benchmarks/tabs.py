@@ -28,6 +28,8 @@ SPIN_SECONDS = 0.010
 WARM_UP_SECONDS = 2.0
 CHUNK = 10_000
 """No-op items between two looks at the clock, in a bare loop."""
+SETTLE_SECONDS = 2.0
+"""A person opens the link in a browser that runs, not in one that is starting."""
 STAY_SECONDS = 2.0
 """How long a person stays, so that the browser keeps what it has compiled."""
 END_SECONDS = 20.0
@@ -181,6 +183,7 @@ def visit(language: str) -> Figures:
 
 def _visit(profile: Path, root: RootProcess) -> float:
     with open_chromium(profile) as chromium:
+        time.sleep(SETTLE_SECONDS)
         began = time.monotonic()
         chromium.open_tab(f"{root.link};start")
         seconds = root.first_result() - began

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 END_SECONDS = 1.0
 """How long telling the volunteers that the run is over may take."""
 
+PAGES_AFTER_SECONDS = 0.5
+"""When the pages are made ready: a run that is over sooner is spared the work."""
 PAGE_WAIT_SECONDS = 3.0
 """How long a page may wait for the packages of browsers before it is sent without them."""
 
@@ -119,6 +121,7 @@ class Server:
             limits=options.limits,
         )
         self._pages: Any = None
+        self._loading_pages = trio.Lock()
         self._listeners: list[trio.SocketListener] = []
 
     async def open(self) -> None:
@@ -140,6 +143,7 @@ class Server:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._find_browser_packages)
+            nursery.start_soon(self._prepare_pages)
             nursery.start_soon(self.door.run, self._listeners)
             nursery.start_soon(self.membership.expire_forever)
 
@@ -181,10 +185,22 @@ class Server:
     # ---- pages ----
 
     async def serve(self, stream: PageStream) -> None:
-        """Serve the pages to one connection; the app is loaded when it is first needed."""
-        if self._pages is None:
-            self._pages = await trio.to_thread.run_sync(self._load_pages)
+        """Serve the pages to one connection."""
+        await self._load_pages()
         await self._pages.serve(stream)
+
+    async def _prepare_pages(self) -> None:
+        """Load the app while nobody waits for it."""
+        await trio.sleep(PAGES_AFTER_SECONDS)
+        with suppress(ImportError):  # whoever asks for a page is told
+            await self._load_pages()
+
+    async def _load_pages(self) -> None:
+        async with self._loading_pages:
+            if self._pages is None:
+                self._pages = await trio.to_thread.run_sync(
+                    self._make_pages, abandon_on_cancel=True
+                )
 
     async def _find_browser_packages(self) -> None:
         """Have what the function needs in browsers ready before the first page is asked for."""
@@ -199,7 +215,8 @@ class Server:
                 self._say(f"browsers cannot take part: {error}")
         self._packages_found.set()
 
-    def _load_pages(self) -> Any:
+    def _make_pages(self) -> Any:
+        """The app, whose modules take a quarter of a second to import."""
         from .web.app import Pages
 
         return Pages(self._describe_run, self._guard, self.monitoring, self._link_beginning)

@@ -141,7 +141,9 @@ def own_modules() -> tuple[str, File]:
             for file in files:
                 if file.name.endswith(".py"):
                     inside = name if file is place else f"{name}/{file.name}"
-                    target.writestr(zipfile.ZipInfo(f"pando/{inside}"), file.read_bytes())
+                    target.writestr(
+                        zipfile.ZipInfo(f"pando/{inside}"), file.read_bytes(), zipfile.ZIP_DEFLATED
+                    )
     data = archive.getvalue()
     digest = hashlib.sha256(data).hexdigest()[:16]
     return f"pando-{digest}.zip", File(data, TYPES[".zip"])

@@ -47,10 +47,11 @@ export class Sandbox {
     document.body.append(frame);
     if (this.files === null) this.prefetch();
     const files = await this.files;
+    this.files = null; // they move: a later frame is given what the browser has kept
     await loaded;
     const { port1, port2 } = new MessageChannel();
     const message: ToSandboxPage = { control: port2, python: files };
-    frame.contentWindow?.postMessage(message, "*", [port2]);
+    frame.contentWindow?.postMessage(message, "*", [port2, ...listBuffers(files)]);
     return port1;
   }
 
@@ -71,6 +72,11 @@ async function fetchPython(places: NonNullable<RunInfo["python"]>): Promise<Pyth
     standardLibrary: standardLibrary!,
     packages: packages.map((data, i) => ({ data, format: formatOf(places.packages[i]!) })),
   };
+}
+
+function listBuffers(files: PythonFiles | null): ArrayBuffer[] {
+  if (files === null) return [];
+  return [files.wasm, files.standardLibrary, ...files.packages.map(({ data }) => data)];
 }
 
 /** What is Pando's own and pure Python stays packed; of other packages nobody knows whether it may. */
