@@ -94,6 +94,54 @@ def test_a_result_that_cannot_travel_fails_alone() -> None:
     assert failures[1][0] == "UnsupportedValueError"
 
 
+class Clock:
+    """A clock that goes on only while items are computed, which tell for how many milliseconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def compute(self, item: float) -> None:
+        self.now += item / 1000
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[float]], list[int]]:
+    """How many results go together, of items that take so many milliseconds."""
+    clock = Clock()
+    monkeypatch.setattr(tab, "time", clock)
+    monkeypatch.setattr(tab, "_function", clock.compute)
+    monkeypatch.setattr(tab, "_expected", tab._expected)
+
+    def group(items: list[float]) -> list[int]:
+        counts: list[int] = []
+        tab.compute(Buffer(values.encode(items)), lambda count, *_: counts.append(count))
+        return counts
+
+    return group
+
+
+Group = Callable[[list[float]], list[int]]
+
+
+def test_results_of_short_items_go_together(group: Group) -> None:
+    assert group([0] * 100) == [100]
+    assert group([2] * 60) == [25, 25, 10]
+
+
+def test_results_of_long_items_go_alone(group: Group) -> None:
+    assert group([tab.FLUSH_SECONDS * 1000] * 3) == [1, 1, 1]
+
+
+def test_results_wait_for_items_that_are_expected_in_time(group: Group) -> None:
+    assert group([10, 10]) == [1, 1]  # nobody knows yet how long the next one takes
+    group([10] * 20)
+    assert group([10] * 7) == [5, 2]
+    assert group([200, 10, 10, 10]) == [1, 1, 1, 1]
+
+
 def test_a_function_that_cannot_be_loaded_is_explained() -> None:
     refusal = tab.load(Buffer(b"nonsense"))
     assert refusal is not None

@@ -30,16 +30,20 @@ if TYPE_CHECKING:
     from .calling import Function
     from .speech import Failure
 
-FLUSH_SECONDS = 0.025
+FLUSH_SECONDS = 0.05
 """How long a finished result may wait for the rest of its batch."""
 LONG_SECONDS = 0.004
-"""An item that takes so long has its result sent at once: the next one may take much longer."""
+"""Where items take so long, a result waits only if the next one is expected to be there in time."""
+FADING = 0.9
+"""How much of a long item is expected again after each of the long ones behind it."""
 LONGEST_SECONDS = 0.25
 """How long a batch may take before what is left of it goes back: other workers may be idle."""
 
 Flush = Callable[[int, Any, Any, float], None]
 """Takes the count of results, the results and the failures, both encoded, and the time spent."""
 
+_expected = 2 * FLUSH_SECONDS
+"""How long the next long item may take: at first nobody knows."""
 _function: Function = lambda item: item  # noqa: E731 - until `load`
 
 
@@ -83,14 +87,24 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
             results.fail(error)
         now = clock()
         if now >= due or now - before >= LONG_SECONDS:
-            results.flush()
-            now = clock()
-            due = now + FLUSH_SECONDS
+            if len(results.values) == 1:
+                due = now + FLUSH_SECONDS
+            if now + _expect_after(now - before) >= due:
+                results.flush()
+                now = clock()
+                due = now + FLUSH_SECONDS
             if now >= end:
                 break
         before = now
     results.flush()
     return None
+
+
+def _expect_after(seconds: float) -> float:
+    """How long the next item may take, after one that took so long."""
+    global _expected
+    _expected = max(seconds, FADING * _expected)
+    return _expected
 
 
 def take_report() -> str | None:

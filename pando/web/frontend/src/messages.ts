@@ -95,7 +95,7 @@ export type Outgoing =
   | { tag: "leaving" }
   | { tag: "heartbeat" };
 
-type Bytes = Uint8Array<ArrayBuffer>;
+export type Bytes = Uint8Array<ArrayBuffer>;
 
 export function encode(message: Outgoing): Bytes {
   switch (message.tag) {
@@ -133,6 +133,11 @@ export function encode(message: Outgoing): Bytes {
     case "heartbeat":
       return pack([message.tag]);
   }
+}
+
+/** Several messages as one, which costs whoever receives them little more than one does. */
+export function bundle(encoded: readonly Bytes[]): Bytes {
+  return joinArray(2, [pack("bundle"), joinArray(encoded.length, encoded)]);
 }
 
 function statusFields(status: NodeStatus): unknown[] {

@@ -280,7 +280,7 @@ describe("computing", () => {
     ["values that are none", { is: "results", batch: 1, count: 1, values: new Uint8Array([0xc1]), failures: new Map(), seconds: 1 }],
     ["failures that are none", { is: "results", batch: 1, count: 1, values: new Uint8Array([0x91, 1]), failures: new Map([[5, {}]]), seconds: 1 }],
     ["endless time", { is: "results", batch: 1, count: 1, values: new Uint8Array([0x91, 1]), failures: new Map(), seconds: NaN }],
-    ["done, without results", { is: "done", batch: 1 }],
+    ["the end, without results", { is: "ended early", batch: 1 }],
     ["nothing", null],
   ])("a worker that says %s is replaced", async (_, message) => {
     const root = await join();
@@ -408,10 +408,10 @@ describe("stopping", () => {
     root.lend(1, [1, null]);
     root.lend(2, [5]); // which waits in the worker
     root.lend(3, [6, 7]);
-    await settle();
+    await pass(0.03);
     root.take();
     const stopped = device.stop();
-    await settle();
+    await pass(0.03);
     expect(root.take()).toEqual([["returned", 3, 0, 2]]);
     root.lend(4, [8]);
     await settle();

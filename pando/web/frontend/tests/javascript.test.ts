@@ -1,7 +1,7 @@
 import { encode as pack } from "@msgpack/msgpack";
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { computeBatch, failFromOutside, FLUSH_MILLISECONDS, type Part } from "../src/compute/batch";
+import { computeBatch, Expectation, failFromOutside, FLUSH_MILLISECONDS, type Part } from "../src/compute/batch";
 import { describe as describeError, FunctionError, load, readPackage } from "../src/compute/javascript";
 import { decode, encode } from "../src/values";
 
@@ -16,9 +16,13 @@ async function apply(source: string, items: unknown[], asText = false): Promise<
   return applyFunction(load({ name: "f", source, filename: "module.js", asText }), items);
 }
 
-async function applyFunction(call: (item: unknown) => unknown, items: unknown[]): Promise<Outcome> {
+async function applyFunction(
+  call: (item: unknown) => unknown,
+  items: unknown[],
+  expectation = new Expectation(),
+): Promise<Outcome> {
   const outcome: Outcome = { values: [], failures: new Map(), parts: [] };
-  await computeBatch(call, encode(items), (part) => {
+  await computeBatch(call, encode(items), expectation, (part) => {
     for (const [place, why] of part.failures) outcome.failures.set(outcome.values.length + place, why);
     outcome.values.push(...(decode(part.values) as unknown[]));
     outcome.parts.push(part);
@@ -200,18 +204,49 @@ describe("batches", () => {
     expect((await applyFunction(call, [1, 2, 3, 4])).values).toEqual([1, 2, 3, 4]);
     expect(most).toBe(1);
   });
-  test("short items come together, long ones as they are done", async () => {
-    const busy = (milliseconds: number) => (): void => {
-      const end = performance.now() + milliseconds;
-      while (performance.now() < end);
-    };
-    expect((await applyFunction(busy(0), Array(100).fill(0))).parts.length).toBeLessThan(3);
-    const { parts } = await applyFunction(busy(FLUSH_MILLISECONDS + 5), [1, 2, 3]);
-    expect(parts.map(({ count }) => count)).toEqual([1, 1, 1]);
-    for (const { seconds } of parts) expect(seconds).toBeGreaterThanOrEqual(FLUSH_MILLISECONDS / 1000);
-  });
   test("no items are no parts", async () => {
     expect((await applyFunction((x) => x, [])).parts).toEqual([]);
+  });
+});
+
+describe("results on their way", () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
+  afterEach(() => void vi.useRealTimers());
+  /** How many results go together, of items that take so many milliseconds. */
+  async function group(items: number[], expectation = new Expectation()): Promise<number[]> {
+    const { parts } = await applyFunction((item) => void vi.advanceTimersByTime(item as number), items, expectation);
+    const seconds = parts.reduce((sum, part) => sum + part.seconds, 0);
+    expect(seconds).toBeCloseTo(items.reduce((sum, item) => sum + item, 0) / 1000);
+    return parts.map(({ count }) => count);
+  }
+  /** Of a function whose items have been short so far. */
+  async function calm(): Promise<Expectation> {
+    const expectation = new Expectation();
+    await group(Array<number>(100).fill(0), expectation);
+    return expectation;
+  }
+
+  test("of short items go together", async () => {
+    expect(await group(Array<number>(100).fill(0))).toEqual([100]);
+    expect(await group(Array<number>(120).fill(1))).toEqual([51, 51, 18]);
+  });
+  test("of long items go alone", async () => {
+    expect(await group([FLUSH_MILLISECONDS, FLUSH_MILLISECONDS])).toEqual([1, 1]);
+    expect(await group([300])).toEqual([1]);
+  });
+  test("wait for another one that takes as long, where that is short enough", async () => {
+    expect(await group(Array<number>(7).fill(10), await calm())).toEqual([5, 2]);
+    expect(await group([20, 20, 20, 20], await calm())).toEqual([3, 1]);
+  });
+  test("do not wait behind the first items of all, as nobody knows how long others take", async () => {
+    expect(await group([10, 10])).toEqual([1, 1]);
+  });
+  test("do not wait where long items have been seen, until those are forgotten", async () => {
+    const expectation = await calm();
+    await group([200, 10, 10, 10], expectation);
+    expect(await group([10, 10, 10, 10], expectation)).toEqual([1, 1, 1, 1]);
+    await group(Array<number>(20).fill(10), expectation);
+    expect(await group([10, 10, 10, 10], expectation)).toEqual([4]);
   });
 });
 

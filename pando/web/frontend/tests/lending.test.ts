@@ -98,12 +98,13 @@ class Machine {
     const values = encode(items.map((item) => `result of ${item}`));
     const failures = new Map([[0, { type: "E", reason: items[0] ?? "", traceback: "", device: "" }]]);
     const part = { count: items.length, values, failures: this.random() < 0.2 ? failures : NONE, seconds };
+    if (held.done === held.items.length) this.workers.get(id)!.batches.shift();
     expect(this.lending.addResults(id, held.number, part)).toBe(true);
   }
 
-  finish(id: number): void {
+  endEarly(id: number): void {
     const held = this.workers.get(id)!.batches.shift()!;
-    expect(this.lending.finish(id, held.number)).toBe(true);
+    expect(this.lending.endEarly(id, held.number)).toBe(true);
   }
 
   /** Answers that make no sense: of others' batches, of old ones, too many results or none. */
@@ -117,12 +118,12 @@ class Machine {
     expect(this.lending.addResults(id, held?.number ?? 1, of(0))).toBe(false);
     for (const number of [0, queued?.number ?? 0, 1e9]) {
       expect(this.lending.addResults(id, number, of(1))).toBe(false);
-      expect(this.lending.finish(id, number)).toBe(false);
+      expect(this.lending.endEarly(id, number)).toBe(false);
     }
     expect(this.lending.addResults(1e9, held?.number ?? 1, of(1))).toBe(false);
-    expect(this.lending.finish(1e9, held?.number ?? 1)).toBe(false);
+    expect(this.lending.endEarly(1e9, held?.number ?? 1)).toBe(false);
     // Whoever ends a batch without having done any of it would be asked for ever.
-    if (held?.done === 0) expect(this.lending.finish(id, held.number)).toBe(false);
+    if (held?.done === 0) expect(this.lending.endEarly(id, held.number)).toBe(false);
     this.lending.removeWorker(1e9, "it never was");
   }
 
@@ -236,8 +237,7 @@ class Machine {
         this.addWorker();
         continue;
       }
-      if (batches[0]!.items.length > batches[0]!.done) this.answer(id, batches[0]!.items.length);
-      this.finish(id);
+      this.answer(id, batches[0]!.items.length);
     }
     expect(this.unanswered()).toEqual([]);
   }
@@ -247,7 +247,8 @@ class Machine {
 function step(machine: Machine): void {
   const busy = [...machine.workers].filter(([, { batches, doomed }]) => batches.length > 0 && !doomed);
   const [id, worker] = machine.pick(busy) ?? [0, null];
-  const rest = worker ? worker.batches[0]!.items.length - worker.batches[0]!.done : 0;
+  const held = worker?.batches[0];
+  const rest = held ? held.items.length - held.done : 0;
   machine.time += machine.random() < 0.1 ? machine.random() * 4 : 0.01;
   switch (machine.below(15)) {
     case 0: case 1: case 2:
@@ -281,9 +282,9 @@ function step(machine: Machine): void {
       break;
     default:
       if (!worker) break;
-      if (rest > 0) machine.answer(id, 1 + machine.below(rest), machine.pick([0, 0.0001, 0.01, 1])!);
-      // All of it is done, or it took so long that the rest of it goes back.
-      if (worker.batches[0]!.done === worker.batches[0]!.items.length || machine.random() < 0.1) machine.finish(id);
+      machine.answer(id, 1 + machine.below(rest), machine.pick([0, 0.0001, 0.01, 1])!);
+      // What is left of a batch that takes long goes back.
+      if (machine.workers.get(id)!.batches[0] === held && machine.random() < 0.1) machine.endEarly(id);
   }
 }
 
@@ -319,7 +320,6 @@ function measured(seconds: number): [Machine, number] {
   machine.lend(1);
   machine.act();
   machine.answer(worker, 1, seconds);
-  machine.finish(worker);
   machine.act();
   return [machine, worker];
 }
@@ -335,7 +335,6 @@ describe("batches", () => {
       const held = machine.workers.get(worker)!.batches[0]!;
       sizes.push(held.items.length);
       machine.answer(worker, held.items.length, 0);
-      machine.finish(worker);
     }
     expect(sizes[0]).toBe(1);
     sizes.slice(1).forEach((size, i) => expect(size).toBeLessThanOrEqual(sizes[i]! * GROWTH));
@@ -380,16 +379,15 @@ describe("workers that are lost", () => {
     machine.act();
     const suspects = first!.items.length - 2;
     machine.removeWorker(worker);
+    let next = machine.addWorker();
     for (let i = 0; i < suspects; i++) {
-      const next = machine.addWorker();
-      expect(batches(machine.act())[0]).toEqual({ worker: next, items: [`${lease}.${2 + i}`] });
+      expect(batches(machine.act())).toEqual([{ worker: next, items: [`${lease}.${2 + i}`] }]);
       if (i === 1) {
         machine.removeWorker(next);
         expect(sent(machine.act())).toEqual([{ tag: "struck", lease, offset: 3, reason: "it is gone" }]);
+        next = machine.addWorker();
       } else {
         machine.answer(next, 1);
-        machine.removeWorker(next); // between its results and the end of its batch
-        expect(sent(machine.act()).map(({ tag }) => tag)).toEqual(["results"]);
       }
     }
     machine.runToEnd();
@@ -432,7 +430,6 @@ describe("time", () => {
         machine.lending.checkTime();
         machine.answer(worker, 1, 0);
       }
-      machine.finish(worker);
     }
     expect(machine.act().filter((action) => action.do === "replace")).toEqual([]);
   });
@@ -457,7 +454,6 @@ describe("the parent", () => {
       else machine.recall(lease);
       expect(sent(machine.act())).toEqual([{ tag: "returned", lease, offset: 1, count: 4 }]);
       machine.answer(worker, 1);
-      machine.finish(worker);
       machine.act();
       expect(machine.unanswered()).toEqual([]);
     }
@@ -485,7 +481,6 @@ describe("the parent", () => {
     machine.forget(); // with an answer that has not been sent
     expect(machine.act()).toEqual([]);
     machine.answer(worker, 100);
-    machine.finish(worker);
     expect(sent(machine.act())).toEqual([]);
     machine.removeWorker(worker);
     expect(machine.act()).toEqual([]);

@@ -33,10 +33,17 @@ export class Peer {
 
   private async listen(): Promise<void> {
     try {
-      for (;;) this.heard.push(split(await this.channel.receive()).map((each) => unpack(each)) as Sent);
+      for (;;) this.hear(await this.channel.receive());
     } catch {
       this.closed = true;
     }
+  }
+
+  private hear(message: Uint8Array): void {
+    const fields = split(message);
+    const [tag] = fields.slice(0, 1).map((field) => unpack(field));
+    if (tag === "bundle") split(fields[1]!).forEach((each) => this.hear(each));
+    else this.heard.push(fields.map((each) => unpack(each)) as Sent);
   }
 
   say(...message: unknown[]): void {
@@ -149,7 +156,6 @@ export class FakeSandbox {
       );
       const { batch } = message;
       port.postMessage({ is: "results", batch, count: items.length, values, failures, seconds: 0.01 });
-      port.postMessage({ is: "done", batch });
     };
     const waiting = this.thinking.get(port)!;
     if (items.includes(null) || waiting.length > 0) waiting.push(answer);

@@ -6,10 +6,12 @@ import { decode, encode } from "../values";
 import { describe, isPromise } from "./javascript";
 
 /** How long a finished result may wait for the rest of its batch, in milliseconds. */
-export const FLUSH_MILLISECONDS = 25;
+export const FLUSH_MILLISECONDS = 50;
 
-/** An item that takes so long has its result sent at once: the next one may take much longer. */
-export const LONG_MILLISECONDS = 4;
+/** Where items take so long, it is asked how long the next one may take before a result waits for it. */
+const LONG_MILLISECONDS = 4;
+/** How much of a long item is expected again after each of the ones behind it. */
+const FADING = 0.9;
 
 /**
  * How long a batch may take before what is left of it goes back, in milliseconds: other workers
@@ -27,14 +29,27 @@ export interface Part {
 
 const NIL = new Uint8Array([0xc0]);
 
+/** How long the next item may take, in milliseconds: at first nobody knows, and long ones may come again. */
+export class Expectation {
+  private milliseconds = 2 * FLUSH_MILLISECONDS;
+
+  /** An item took so long. */
+  after(milliseconds: number): number {
+    this.milliseconds = Math.max(milliseconds, FADING * this.milliseconds);
+    return milliseconds < LONG_MILLISECONDS ? 0 : this.milliseconds;
+  }
+}
+
 /**
  * Apply a function to each item of an encoded array, in order, for as long as a batch may take.
  *
+ * @param expectation - of the function, from one batch to the next.
  * @param flush - given results as they come: those of `FLUSH_MILLISECONDS`, and the rest at the end.
  */
 export async function computeBatch(
   call: (item: unknown) => unknown,
   items: Uint8Array,
+  expectation: Expectation,
   flush: (part: Part) => void,
 ): Promise<void> {
   const { count, read } = readItems(items);
@@ -49,7 +64,7 @@ export async function computeBatch(
       collected.fail(error);
     }
     const now = performance.now();
-    collected.flushIfDue(now, now - before >= LONG_MILLISECONDS);
+    collected.flushIfDue(now, expectation.after(now - before));
     before = now;
   }
   collected.flush();
@@ -91,6 +106,8 @@ export class Collected {
   private values: unknown[] = [];
   private failures = new Map<number, { type: string; reason: string; traceback: string; device: string }>();
   private since = performance.now();
+  /** When the first of them was there. */
+  private oldest = 0;
 
   constructor(private readonly send: (part: Part) => void) {}
 
@@ -103,8 +120,10 @@ export class Collected {
     this.values.push(null);
   }
 
-  flushIfDue(now: number, urgent: boolean): void {
-    if (urgent || now - this.since >= FLUSH_MILLISECONDS) this.flush();
+  /** Send them unless all may wait until the next is there, in so many milliseconds. */
+  flushIfDue(now: number, expected: number): void {
+    if (this.values.length === 1) this.oldest = now;
+    if (now + expected - this.oldest >= FLUSH_MILLISECONDS) this.flush();
   }
 
   flush(): void {

@@ -1,6 +1,6 @@
 /** What computes inside a worker: one for each language. */
 
-import { computeBatch, type Part } from "./batch";
+import { computeBatch, Expectation, type Part } from "./batch";
 import { describe, load, readPackage } from "./javascript";
 import { type Report, Tally } from "./report";
 
@@ -26,6 +26,7 @@ export class Refusal extends Error {
 export class JavaScriptEngine implements Engine {
   private call: (item: unknown) => unknown = () => undefined;
   private readonly tally = new Tally();
+  private readonly expectation = new Expectation();
 
   async load(packed: Uint8Array): Promise<void> {
     try {
@@ -37,7 +38,7 @@ export class JavaScriptEngine implements Engine {
   }
 
   compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
-    return computeBatch(this.call, items, flush);
+    return computeBatch(this.call, items, this.expectation, flush);
   }
 
   takeReport(): Report | null {

@@ -27,14 +27,16 @@ export interface Opening {
 
 export type ToWorker =
   | { do: "load"; package: Uint8Array }
-  | { do: "compute"; batch: number; items: Uint8Array };
+  /** `items` are `count` encoded ones. */
+  | { do: "compute"; batch: number; count: number; items: Uint8Array };
 
 export type FromWorker =
   | { is: "ready" }
   | { is: "refused"; reason: string; traceback: string }
   | { is: "results"; batch: number; count: number; values: Uint8Array; failures: Failures; seconds: number }
   | { is: "reported"; report: Report }
-  | { is: "done"; batch: number };
+  /** The batch ends here, before all its items were computed. */
+  | { is: "ended early"; batch: number };
 
 /** From the node to the sandbox. */
 export type ToSandbox =
@@ -67,8 +69,8 @@ export function checkFromWorker(message: unknown): FromWorker | null {
       const report = checkReport(said["report"]);
       return report && { is: "reported", report };
     }
-    case "done":
-      return isCount(said["batch"]) ? { is: "done", batch: said["batch"] } : null;
+    case "ended early":
+      return isCount(said["batch"]) ? { is: "ended early", batch: said["batch"] } : null;
     case "results": {
       const { batch, count, values, seconds } = said;
       const failures = checkFailures(said["failures"], count);

@@ -55,13 +55,15 @@ async function handle(port: MessagePort, engine: Engine, message: ToWorker): Pro
     }
     return;
   }
-  const { batch } = message;
-  await engine.compute(message.items, ({ values, ...part }) =>
-    say(port, { is: "results", batch, values, ...part }, [values.buffer]),
-  );
+  const { batch, count, items } = message;
+  let computed = 0;
+  await engine.compute(items, ({ values, ...part }) => {
+    computed += part.count;
+    say(port, { is: "results", batch, values, ...part }, [values.buffer]);
+  });
   const report = engine.takeReport();
   if (report !== null) say(port, { is: "reported", report });
-  say(port, { is: "done", batch });
+  if (computed < count) say(port, { is: "ended early", batch });
 }
 
 /** What breaks the engine itself, such as memory that is used up, ends this worker. */

@@ -10,7 +10,7 @@ const MAX_FAILED_STARTS = 3;
 
 export interface CrewEvents {
   ready(worker: number): void;
-  said(worker: number, message: FromWorker & { is: "results" | "done" | "reported" }): void;
+  said(worker: number, message: FromWorker & { is: "results" | "ended early" | "reported" }): void;
   lost(worker: number, reason: string): void;
   refused(reason: string, traceback: string): void;
   /** The sandbox itself is gone, and all workers with it. */

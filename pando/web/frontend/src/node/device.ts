@@ -295,9 +295,10 @@ export class Device {
     this.show("computing");
     this.pause = FIRST_PAUSE_SECONDS;
     link.beat(assigned.silence);
-    const send = (message: Outgoing): void => {
+    const send = (message: Outgoing, urgent = true): void => {
       try {
-        link.send(message);
+        if (urgent) link.send(message);
+        else link.post(message);
       } catch {
         link.close(); // whoever reads notices, too
       }

@@ -8,17 +8,18 @@ import type { Failures, Outgoing } from "../messages";
 import { findElements, joinArray } from "../raw";
 
 /** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
-export const TARGET_SECONDS = 0.03;
+export const TARGET_SECONDS = 0.05;
 /** A batch is at most so many times larger than the worker's largest before. */
 export const GROWTH = 8;
 /** A second batch waits in a worker only where the first takes no longer than this. */
-export const QUEUED_SECONDS = 0.06;
+export const QUEUED_SECONDS = 0.1;
 /** Weight of the newest results in a worker's mean time of an item. */
 const SMOOTHING = 0.5;
 
 /** Items for a worker, as one encoded array. */
 export interface Batch {
   number: number;
+  count: number;
   items: Uint8Array<ArrayBuffer>;
 }
 
@@ -193,21 +194,18 @@ export class Lending {
     current.done += part.count;
     worker.since = this.now();
     this.measure(worker, part);
+    if (current.done === current.stretch.count) this.finish(worker);
     return true;
   }
 
-  /** A worker has ended a batch. False where that makes no sense, as when results of it are missing. */
-  finish(id: number, batch: number): boolean {
+  /** A worker gives back what is left of a batch. False where that makes no sense. */
+  endEarly(id: number, batch: number): boolean {
     const worker = this.workers.get(id);
     const current = worker?.batches[0];
     if (worker === undefined || current === undefined || current.number !== batch) return false;
     if (current.done === 0) return false;
-    worker.batches.shift();
-    worker.since = this.now();
-    if (worker.batches.length === 0) this.busyBefore += worker.since - worker.busySince;
-    const { stretch, done } = current;
-    if (done < stretch.count) this.requeue(stretch.slice(done, stretch.count));
-    this.pump();
+    this.requeue(current.stretch.slice(current.done, current.stretch.count));
+    this.finish(worker);
     return true;
   }
 
@@ -235,6 +233,14 @@ export class Lending {
     worker.itemSeconds ??= itemSeconds;
     worker.itemSeconds += SMOOTHING * (itemSeconds - worker.itemSeconds);
     worker.largest = Math.max(worker.largest, part.count);
+  }
+
+  /** The first of a worker's batches is over. */
+  private finish(worker: Worker): void {
+    worker.batches.shift();
+    worker.since = this.now();
+    if (worker.batches.length === 0) this.busyBefore += worker.since - worker.busySince;
+    this.pump();
   }
 
   private lose(lost: Running, reason: string, tooLong: boolean): void {
@@ -309,13 +315,13 @@ export class Lending {
     const waiting = this.waiting.reduce((sum, stretch) => sum + stretch.count, 0);
     const share = Math.ceil(waiting / this.workers.size);
     const wanted = Math.min(TARGET_SECONDS / Math.max(itemSeconds, 1e-9), largest * GROWTH);
-    return Math.max(1, Math.min(Math.floor(wanted), share));
+    return Math.max(1, Math.min(Math.round(wanted), share));
   }
 
   private start(id: number, worker: Worker, stretch: Stretch): void {
     const number = this.nextNumber++;
     if (worker.batches.length === 0) worker.since = worker.busySince = this.now();
     worker.batches.push({ number, stretch, done: 0 });
-    this.actions.push({ do: "compute", worker: id, batch: { number, items: stretch.encode() } });
+    this.actions.push({ do: "compute", worker: id, batch: { number, count: stretch.count, items: stretch.encode() } });
   }
 }

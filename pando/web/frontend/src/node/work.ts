@@ -26,6 +26,9 @@ export class RefusedError extends Error {
   }
 }
 
+/** Takes an answer for the parent; one that is not urgent may wait for others to go along with. */
+export type Answer = (message: Outgoing, urgent: boolean) => void;
+
 export interface WorkEvents {
   /** An item has failed: what is shown of it. */
   failed(text: string): void;
@@ -46,7 +49,7 @@ export class Work {
   private readonly tally = new Tally();
   private readonly watching: ReturnType<typeof setInterval>;
   private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
-  private send: ((message: Outgoing) => void) | null = null;
+  private answer: Answer | null = null;
   private drained: (() => void) | null = null;
   /** Settles when the function is loaded in a worker; rejects with `RefusedError`. */
   readonly loaded: Promise<void>;
@@ -113,9 +116,9 @@ export class Work {
   }
 
   /** Answers go to this parent from now on; null where there is none. */
-  answerTo(send: ((message: Outgoing) => void) | null): void {
-    if (this.send !== null && send === null) this.lending.forget();
-    this.send = send;
+  answerTo(answer: Answer | null): void {
+    if (this.answer !== null && answer === null) this.lending.forget();
+    this.answer = answer;
   }
 
   lend(lease: number, items: Uint8Array): void {
@@ -140,7 +143,7 @@ export class Work {
 
   /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
-    this.send = null;
+    this.answer = null;
     clearInterval(this.watching);
     this.settleLoaded?.reject(new ChannelClosedError("stopped"));
     this.crew.endAll("stopped");
@@ -160,13 +163,13 @@ export class Work {
 
   private hear(
     worker: number,
-    message: FromWorker & { is: "results" | "done" | "reported" },
+    message: FromWorker & { is: "results" | "ended early" | "reported" },
   ): void {
     if (message.is === "reported") {
       this.tally.add(message.report);
       return;
     }
-    const fits = message.is === "results" ? this.take(worker, message) : this.lending.finish(worker, message.batch);
+    const fits = message.is === "results" ? this.take(worker, message) : this.lending.endEarly(worker, message.batch);
     if (!fits) this.crew.replace(worker, "the worker answers what it was not asked");
     this.act();
   }
@@ -191,13 +194,14 @@ export class Work {
 
   /** Do what the lending says. */
   private act(): void {
+    const urgent = !this.lending.busy;
     for (const action of this.lending.take()) {
       if (action.do === "send") {
         this.note(action.message);
-        this.send?.(action.message);
+        this.answer?.(action.message, urgent);
       } else if (action.do === "compute") {
-        const { number, items } = action.batch;
-        this.crew.tell(action.worker, { do: "compute", batch: number, items }, [items.buffer]);
+        const { number, count, items } = action.batch;
+        this.crew.tell(action.worker, { do: "compute", batch: number, count, items }, [items.buffer]);
       } else {
         this.crew.replace(action.worker, "it took too long");
       }

@@ -1,6 +1,6 @@
 /** A link: a channel with signs of life, and messages instead of bytes. */
 
-import { decode, encode, type Incoming, type Outgoing } from "../messages";
+import { bundle, type Bytes, decode, encode, type Incoming, type Outgoing } from "../messages";
 import { MalformedError } from "../raw";
 import type { Channel } from "./channel";
 
@@ -10,11 +10,19 @@ const BEATS = 3;
 const PATIENCE = 3;
 /** Messages in one bundle, as `pando/messages.py` has it. */
 const MAX_BUNDLED = 1024;
+/** How long a message that is posted may wait for others to go along with, in milliseconds. */
+export const GATHER_MILLISECONDS = 40;
+/** Messages and bytes that are not gathered any further. */
+const MANY = 64;
+const MUCH = 64 * 1024;
 
 export class Link {
   private readonly unbundled: Incoming[] = [];
   private heard = performance.now();
   private sent = performance.now();
+  private posted: Bytes[] = [];
+  private postedBytes = 0;
+  private posting: ReturnType<typeof setTimeout> | null = null;
   private beating: ReturnType<typeof setInterval> | null = null;
 
   constructor(private readonly channel: Channel) {}
@@ -30,20 +38,45 @@ export class Link {
     this.beating ??= setInterval(() => {
       const now = performance.now();
       if (now - this.heard > PATIENCE * milliseconds) this.close(`nothing was heard for ${PATIENCE * silence} s`);
-      else if (now - this.sent >= milliseconds / BEATS) this.sendQuietly({ tag: "heartbeat" });
+      else if (now - this.sent >= milliseconds / BEATS) this.quietly(() => this.send({ tag: "heartbeat" }));
     }, milliseconds / BEATS);
   }
 
+  /** Send a message now, behind those that were posted. */
   send(message: Outgoing): void {
-    this.sent = performance.now();
-    this.channel.send(encode(message));
+    this.gather(message);
+    this.flush();
   }
 
-  private sendQuietly(message: Outgoing): void {
+  /** Send a message within `GATHER_MILLISECONDS`, together with others. */
+  post(message: Outgoing): void {
+    this.gather(message);
+    if (this.posted.length >= MANY || this.postedBytes >= MUCH) this.flush();
+    else this.posting ??= setTimeout(() => this.quietly(() => this.flush()), GATHER_MILLISECONDS);
+  }
+
+  private gather(message: Outgoing): void {
+    const encoded = encode(message);
+    if (this.postedBytes + encoded.length > MUCH) this.flush();
+    this.posted.push(encoded);
+    this.postedBytes += encoded.length;
+  }
+
+  private flush(): void {
+    if (this.posting !== null) clearTimeout(this.posting);
+    const { posted } = this;
+    [this.posted, this.postedBytes, this.posting] = [[], 0, null];
+    if (posted.length === 0) return;
+    this.sent = performance.now();
+    this.channel.send(posted.length === 1 ? posted[0]! : bundle(posted));
+  }
+
+
+  private quietly(send: () => void): void {
     try {
-      this.send(message);
+      send();
     } catch {
-      this.close();
+      this.close(); // whoever receives notices
     }
   }
 
@@ -67,6 +100,7 @@ export class Link {
 
   close(reason?: string): void {
     if (this.beating !== null) clearInterval(this.beating);
+    if (this.posting !== null) clearTimeout(this.posting);
     this.channel.close(reason);
   }
 }
