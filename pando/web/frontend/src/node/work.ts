@@ -47,7 +47,7 @@ export class Work {
   private readonly crew: Crew;
   private readonly ready = new Set<number>();
   private readonly tally = new Tally();
-  private readonly watching: ReturnType<typeof setInterval>;
+  private watching: ReturnType<typeof setInterval> | null = null;
   private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
   private answer: Answer | null = null;
   private drained: (() => void) | null = null;
@@ -87,10 +87,12 @@ export class Work {
       },
       sandboxLost: () => events.sandboxLost(),
     });
-    this.watching = setInterval(() => {
-      this.lending.checkTime();
-      this.act();
-    }, WATCH_MILLISECONDS);
+    if (assigned.timeout !== null) {
+      this.watching = setInterval(() => {
+        this.lending.checkTime();
+        this.act();
+      }, WATCH_MILLISECONDS);
+    }
     this.crew.resize(size);
   }
 
@@ -144,7 +146,7 @@ export class Work {
   /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
     this.answer = null;
-    clearInterval(this.watching);
+    if (this.watching !== null) clearInterval(this.watching);
     this.settleLoaded?.reject(new ChannelClosedError("stopped"));
     this.crew.endAll("stopped");
   }
