@@ -25,6 +25,9 @@ def pando(x):
         while True: pass
     return x * x
 """
+SLOW_SQUARE = """\
+module.exports["/pando/1.0.0"] = (x, cb) => setTimeout(() => cb(null, x * x), 10);
+"""
 
 
 def test_a_tab_is_closed_in_the_middle_of_an_item(party: Party, tab: OpenTab) -> None:
@@ -59,13 +62,17 @@ def test_a_browser_is_stopped_and_comes_back_and_is_killed(
 
 
 def test_a_root_goes_and_another_comes_at_its_place(party: Party, tab: OpenTab) -> None:
-    first = party.root("--start-idle", items=100_000, seconds=0.01)
+    first = party.root("--start-idle", items=100_000, module=SLOW_SQUARE, name="slow.js")
     own = tab(first)
     assert own.computes(20)
+    assert "JavaScript" in (own["about"].text_content() or "")
     first.end()
     assert own.says("Reconnecting in"), own.state
-    second = party.root("--start-idle", items=100, port=first.port)
+    second = party.root("--start-idle", "--asker=Ada", items=100, port=first.port)
     second.finish()
+    assert own["asker"].text_content() == "Ada"
+    assert own["function"].text_content() == "module"
+    assert "Python" in (own["about"].text_content() or "")
     assert own.says("The run is over|cannot be reached"), own.state
     assert own.results >= 120
     assert [said for said in own.problems if "WebSocket" not in said] == []

@@ -4,11 +4,15 @@ import type { FromNode, ToNode } from "../node/main";
 import { maySleep, stayAwake } from "./awake";
 import { guessName, rememberedName, rememberName, suitableWorkers } from "./device-name";
 import { parseInvitation } from "./invitation";
-import { readRun } from "./run";
+import { fetchRun, readRun } from "./run";
 import { Sandbox } from "./sandbox";
-import { controls, FiguresView, type Mode, showMode, showProblem, showRun } from "./view";
+import { controls, FiguresView, type Mode, showMode, showNetwork, showProblem, showRun } from "./view";
 
-const run = readRun();
+/** For so long after it was loaded, in milliseconds, a page knows which run is served. */
+const FRESH_MILLISECONDS = 5000;
+
+let run = readRun(document)!;
+let hasBegun = false;
 const invitation = parseInvitation(location.hash);
 const sandbox = new Sandbox(run);
 const view = new FiguresView();
@@ -44,7 +48,23 @@ function start(): void {
   const url = new URL("node", location.href.replace(/[?#].*$/, "").replace(/^http/, "ws")).href;
   const count = Math.max(1, Math.min(64, Math.round(workers.valueAsNumber) || 1));
   tell({ do: "start", options: { url, token: invitation.token, name: device, workers: count } });
-  sandbox.prepare(wantsNetwork());
+  if (isFresh()) sandbox.prepare(wantsNetwork());
+}
+
+/** Whether the run that this page was made for is the one that is served. */
+function isFresh(): boolean {
+  return !hasBegun && performance.now() < FRESH_MILLISECONDS;
+}
+
+/** See whether another run has begun at this address. */
+async function update(): Promise<void> {
+  const now = await fetchRun();
+  if (now === null || JSON.stringify(now) === JSON.stringify(run)) return;
+  // Who has not been asked whether the function may use the internet has not agreed to it.
+  if (!run.network) controls.network.checked = false;
+  run = now;
+  sandbox.changeRun(run);
+  showRun(run, invitation.token);
 }
 
 async function hear(message: FromNode): Promise<void> {
@@ -64,6 +84,9 @@ async function hear(message: FromNode): Promise<void> {
 async function giveSandbox(): Promise<void> {
   const asking = node;
   try {
+    if (!isFresh()) await update();
+    hasBegun = true;
+    if (run.problem) return end(run.problem);
     const control = await sandbox.open(wantsNetwork());
     if (node === asking) tell({ do: "sandbox", control }, [control]);
   } catch (error) {
@@ -94,7 +117,7 @@ function end(problem: string): void {
 showRun(run, invitation.token);
 controls.name.value = invitation.device ?? rememberedName() ?? guessName(navigator.userAgent);
 controls.workers.value = String(suitableWorkers(navigator.hardwareConcurrency || 1, navigator.userAgent));
-controls.start.disabled = run.problem !== "";
+controls.network.addEventListener("change", () => showNetwork(wantsNetwork()));
 controls.form.addEventListener("submit", (event) => {
   event.preventDefault();
   start();

@@ -16,6 +16,21 @@ export interface RunInfo {
   python: { program: string; wasm: string; standardLibrary: string; packages: string[] } | null;
 }
 
-export function readRun(): RunInfo {
-  return JSON.parse(document.getElementById("run")!.textContent!) as RunInfo;
+/** How long the root may take to say what it runs, in milliseconds. */
+const PATIENCE_MILLISECONDS = 3000;
+
+/** The run that a page was made for, if it was for one. */
+export function readRun(page: Document): RunInfo | null {
+  const text = page.getElementById("run")?.textContent;
+  return text ? (JSON.parse(text) as RunInfo) : null;
+}
+
+/** The run that is served now, or null where that cannot be told: another one may have begun here. */
+export async function fetchRun(): Promise<RunInfo | null> {
+  try {
+    const response = await fetch("./", { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
+    return readRun(new DOMParser().parseFromString(await response.text(), "text/html"));
+  } catch {
+    return null;
+  }
 }

@@ -10,7 +10,14 @@ export class Sandbox {
   private files: Promise<PythonFiles> | null = null;
   private prepared: { network: boolean; control: Promise<MessagePort> } | null = null;
 
-  constructor(private readonly run: RunInfo) {}
+  constructor(private run: RunInfo) {}
+
+  /** Another run has begun: what was fetched for the one before is of no use. */
+  changeRun(run: RunInfo): void {
+    this.close();
+    this.run = run;
+    this.files = null;
+  }
 
   /** Fetch what Python needs already now. */
   prefetch(): void {

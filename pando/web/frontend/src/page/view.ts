@@ -37,15 +37,15 @@ export function showRun(run: RunInfo, token: string): void {
     `Many devices apply one ${language} function to a stream of values. ` +
     "This page lends it your processor: nothing is installed, and you can leave at any time.";
   element("network-choice").hidden = !run.network;
-  showNetwork(run.network);
-  controls.network.addEventListener("change", () => showNetwork(controls.network.checked));
-  if (run.problem) showProblem(run.problem);
+  showNetwork(run.network && controls.network.checked);
+  showProblem(run.problem);
+  controls.start.disabled = run.problem !== "";
   const awake = element("awake");
   awake.hidden = canStayAwake() || !isPhone(navigator.userAgent);
   awake.textContent = "Keep the screen on while it computes: this browser stops pages when the screen sleeps.";
 }
 
-function showNetwork(allowed: boolean): void {
+export function showNetwork(allowed: boolean): void {
   element("network-note").textContent = allowed
     ? "It may fetch from the internet, but not from this run's own pages."
     : "It can fetch nothing from any network.";
