@@ -388,7 +388,7 @@ async def open_packed_run(
     """`open_run` for a function that has been packed already; `say` is told of what happens."""
     node = Node(ValueCodec(), batch_limit=options.batch_limit)
     count = count_cores() if options.workers is None else options.workers
-    pool = WorkerPool(packed, count, node.serve, timeout=options.timeout)
+    pool = WorkerPool(packed, count, node.serve, timeout=options.timeout, say=say)
     body_error: BaseException | None = None
     async with trio.open_nursery() as nursery:
         pool_ended = trio.Event()

@@ -78,6 +78,7 @@ class Work:
             self._serve_worker,
             timeout=self._assigned.timeout,
             environment=environment,
+            say=say,
         )
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

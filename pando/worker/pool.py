@@ -18,6 +18,9 @@ MAX_IDLE_DEATHS = 5
 PAUSE_SECONDS = 0.1
 """The pause after the first of such deaths; it doubles with each."""
 
+SLOW_LOAD_SECONDS = 10.0
+"""How long loading the function may take before a word is said of it."""
+
 Serve = Callable[[Channel, str], Awaitable[object]]
 
 
@@ -48,6 +51,7 @@ class WorkerPool:
         serve: given each worker's channel and name for as long as it lives.
         timeout: seconds that an item may take.
         environment: the Python that workers run in; this process's own by default.
+        say: told, in a sentence, what the person who runs this should know.
     """
 
     def __init__(
@@ -58,12 +62,15 @@ class WorkerPool:
         *,
         timeout: float | None = None,
         environment: Environment | None = None,
+        say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._function = function
         self._count = count
         self._serve = serve
         self._timeout = timeout
         self._environment = environment or Environment()
+        self._say = say
+        self._has_loaded = False
         self._idle_deaths = 0
         self._closing = False
         self._serving: set[trio.CancelScope] = set()
@@ -72,9 +79,20 @@ class WorkerPool:
 
     async def run(self, failed: Callable[[Exception], None]) -> None:
         """Run until closed or cancelled; `failed` is told that workers cannot work at all."""
-        async with trio.open_nursery() as nursery:
-            for number in range(1, self._count + 1):
-                nursery.start_soon(self._keep_alive, f"worker {number}", failed)
+        async with trio.open_nursery() as watching:
+            watching.start_soon(self._mention_slow_loading)
+            async with trio.open_nursery() as nursery:
+                for number in range(1, self._count + 1):
+                    nursery.start_soon(self._keep_alive, f"worker {number}", failed)
+            watching.cancel_scope.cancel()
+
+    async def _mention_slow_loading(self) -> None:
+        await trio.sleep(SLOW_LOAD_SECONDS)
+        if self._count and not self._has_loaded:
+            self._say(
+                f"the function's module has been loading for {SLOW_LOAD_SECONDS:g} s; "
+                "nothing is computed before it has"
+            )
 
     def close(self) -> None:
         """Let the workers end in order, which takes a moment, and `run` return."""
@@ -84,6 +102,7 @@ class WorkerPool:
 
     async def _keep_alive(self, name: str, failed: Callable[[Exception], None]) -> None:
         async def serve(worker: WorkerProcess) -> None:
+            self._has_loaded = True
             self.pids.add(worker.pid)
             with trio.CancelScope() as scope:
                 self._serving.add(scope)
