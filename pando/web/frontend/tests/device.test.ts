@@ -408,10 +408,10 @@ describe("stopping", () => {
     root.lend(1, [1, null]);
     root.lend(2, [5]); // which waits in the worker
     root.lend(3, [6, 7]);
-    await pass(0.03);
+    await pass(0.05);
     root.take();
     const stopped = device.stop();
-    await pass(0.03);
+    await pass(0.05);
     expect(root.take()).toEqual([["returned", 3, 0, 2]]);
     root.lend(4, [8]);
     await settle();

@@ -1,6 +1,7 @@
 import { encode as pack } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 
+import { FLUSH_MILLISECONDS } from "../src/compute/protocol";
 import type { Failures, Outgoing } from "../src/messages";
 import { type Action, GROWTH, Lending, QUEUED_SECONDS, TARGET_SECONDS } from "../src/node/lending";
 import { decode, encode } from "../src/values";
@@ -432,6 +433,17 @@ describe("time", () => {
       }
     }
     expect(machine.act().filter((action) => action.do === "replace")).toEqual([]);
+  });
+  test("results that a worker has not sent yet are not the running item's fault", () => {
+    const [machine, worker] = measured(0);
+    machine.lend(1);
+    machine.act();
+    machine.time += TIMEOUT + 0.9 * FLUSH_MILLISECONDS / 1000;
+    machine.lending.checkTime();
+    expect(machine.act()).toEqual([]);
+    machine.time += 0.2 * FLUSH_MILLISECONDS / 1000;
+    machine.lending.checkTime();
+    expect(machine.act()).toEqual([{ do: "replace", worker }]);
   });
   test("there is no limit where none was given", () => {
     const machine = quiet(null);

@@ -4,9 +4,7 @@ import type { Failures } from "../messages";
 import { joinArray, split } from "../raw";
 import { decode, encode } from "../values";
 import { describe, isPromise } from "./javascript";
-
-/** How long a finished result may wait for the rest of its batch, in milliseconds. */
-export const FLUSH_MILLISECONDS = 50;
+import { FLUSH_MILLISECONDS } from "./protocol";
 
 /** Where items take so long, it is asked how long the next one may take before a result waits for it. */
 const LONG_MILLISECONDS = 4;

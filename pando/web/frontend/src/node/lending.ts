@@ -4,6 +4,7 @@
  * No I/O and no clock of its own: a method is told what happened, and `take` gives what to do.
  */
 
+import { FLUSH_MILLISECONDS } from "../compute/protocol";
 import type { Failures, Outgoing } from "../messages";
 import { findElements, joinArray } from "../raw";
 
@@ -212,8 +213,10 @@ export class Lending {
   /** End workers whose item takes too long. */
   checkTime(): void {
     if (this.timeout === null) return;
+    // What was computed before it may not have been sent yet.
+    const most = this.timeout + FLUSH_MILLISECONDS / 1000;
     for (const [id, worker] of this.workers) {
-      const overdue = worker.batches.length > 0 && this.now() - worker.since > this.timeout;
+      const overdue = worker.batches.length > 0 && this.now() - worker.since > most;
       if (overdue && worker.ending === "") {
         worker.ending = "timeout";
         this.actions.push({ do: "replace", worker: id });

@@ -17,7 +17,8 @@ export interface RunInfo {
 }
 
 /** How long the root may take to say what it runs, in milliseconds. */
-const PATIENCE_MILLISECONDS = 3000;
+const PATIENCE_MILLISECONDS = 5000;
+const AGAIN_MILLISECONDS = 2000;
 
 /** The run that a page was made for, if it was for one. */
 export function readRun(page: Document): RunInfo | null {
@@ -25,12 +26,17 @@ export function readRun(page: Document): RunInfo | null {
   return text ? (JSON.parse(text) as RunInfo) : null;
 }
 
-/** The run that is served now, or null where that cannot be told: another one may have begun here. */
+/** The run that is served now, or null where nobody answers: another one may have begun here. */
 export async function fetchRun(): Promise<RunInfo | null> {
-  try {
-    const response = await fetch("./", { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
-    return readRun(new DOMParser().parseFromString(await response.text(), "text/html"));
-  } catch {
-    return null;
+  for (;;) {
+    try {
+      const response = await fetch("./", { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
+      const run = readRun(new DOMParser().parseFromString(await response.text(), "text/html"));
+      if (run !== null || !response.ok) return run;
+    } catch {
+      return null;
+    }
+    // The run is still looking for what its function needs.
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
   }
 }
