@@ -85,6 +85,7 @@ async function giveSandbox(): Promise<void> {
   const asking = node;
   try {
     if (!isFresh()) await update();
+    if (node !== asking) return; // it was stopped meanwhile
     hasBegun = true;
     if (run.problem) return end(run.problem);
     const control = await sandbox.open(wantsNetwork());

@@ -71,7 +71,6 @@ export class Link {
     this.channel.send(posted.length === 1 ? posted[0]! : bundle(posted));
   }
 
-
   private quietly(send: () => void): void {
     try {
       send();
