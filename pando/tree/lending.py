@@ -348,8 +348,11 @@ class Lending:
         lender = stream.lender
         if borrower in self._idle:
             return False
-        if not stream.dry and not lender.input_ended and lender.waiting < size // 2:
-            return True  # only the window keeps its batch so small
+        may_grow = not stream.dry or borrower in self._partly_busy
+        if may_grow and not lender.input_ended and lender.waiting < size // 2:
+            return (
+                True  # a window or an input that is read with some delay keeps its batch so small
+            )
         remaining = self._count_remaining(stream)
         if remaining is None or remaining > self._workers:
             return False

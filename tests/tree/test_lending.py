@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from pando import messages
 from pando.run import ValueCodec
 from pando.scheduler import Credit, Window
-from pando.sources import WouldBlock
+from pando.sources import EndOfInput, WouldBlock
 from pando.tree.lending import Borrower, Lending, Stream
 
 
@@ -17,10 +19,11 @@ class HandSource:
 
     def __init__(self) -> None:
         self.items: list[int] = []
+        self.has_ended = False
 
     def read_nowait(self, limit: int) -> list[Any]:
         if not self.items:
-            raise WouldBlock
+            raise EndOfInput if self.has_ended else WouldBlock
         items, self.items = self.items[:limit], self.items[limit:]
         return items
 
@@ -54,4 +57,35 @@ def test_whoever_has_nothing_in_reserve_comes_before_whoever_has_something() -> 
         lending.handle(borrower, messages.Want(1))
     assert holdings_after(1) == [3, 1, 2]
     assert holdings_after(1) == [3, 2, 2]
-    assert holdings_after(1) == [4, 2, 2], "all have something: whoever has waited longest"
+    assert holdings_after(1) == [3, 2, 2], "all have something: an item alone waits for others"
+    assert holdings_after(3) == [7, 2, 2], "whoever has waited longest"
+    assert holdings_after(1) == [7, 2, 2]
+    lending.remove(borrowers[1])
+    lending.remove(borrowers[2])
+    assert stream.lender.waiting == 1 + 2 + 2
+    lending.remove(borrowers[0])
+    assert stream.lender.waiting == 12
+
+
+def test_what_waits_for_others_is_lent_when_the_reserve_is_gone_or_the_input_has_ended() -> None:
+    source, lending = HandSource(), Lending(ValueCodec(), lambda: 0.0)
+    stream = Stream(source, lending.new_lender(), Window())
+    lending.open_stream(stream)
+    borrower = Borrower("a", Credit(target_seconds=0.004), lambda: None)
+    borrower.credit.completed(1, 0.001)
+    lending.add(borrower)
+    source.items = [0, 1]
+    lending.input_has_news(stream)
+    source.items = [2]
+    lending.input_has_news(stream)
+    assert (stream.lender.count_lent(borrower), stream.lender.waiting) == (2, 1)
+    (lease,) = stream.lender.leases_of(borrower)
+    values = msgspec.Raw(ValueCodec().encode([0]))
+    lending.handle(borrower, messages.Results(lease.number, 0, 0.001, values))
+    assert (stream.lender.count_lent(borrower), stream.lender.waiting) == (2, 0)
+    source.items = [3]
+    lending.input_has_news(stream)
+    assert stream.lender.waiting == 1
+    source.has_ended = True
+    lending.input_has_news(stream)
+    assert (stream.lender.count_lent(borrower), stream.lender.waiting) == (3, 0)

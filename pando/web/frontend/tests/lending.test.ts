@@ -219,6 +219,8 @@ class Machine {
     must(current.every((item) => unanswered.has(item)), "an answered item is computed");
     const busy = [...this.workers.values()].some(({ batches }) => batches.length > 0);
     must(this.lending.busy === busy, "it is busy, or is not");
+    const hungry = this.workers.size === 0 || [...this.workers.values()].some(({ batches }) => batches.length === 0);
+    must(this.lending.idle === hungry, "somebody is idle, or nobody is");
     const idle = [...this.workers.values()].some(({ batches, doomed }) => batches.length === 0 && !doomed);
     if (idle || this.paused) must(unanswered.size === current.length, "somebody is idle while something waits");
   }
@@ -353,6 +355,20 @@ describe("batches", () => {
     expect(first!.items.length).toBe(5);
     expect(second!.worker).toBe(worker);
     expect(first!.items.length * (TARGET_SECONDS / 5)).toBeLessThanOrEqual(QUEUED_SECONDS);
+  });
+  test("whoever needs more gets all it should have, if nobody else needs any", () => {
+    const [machine, first] = measured(TARGET_SECONDS / 5);
+    const second = machine.addWorker();
+    machine.lend(2);
+    machine.act();
+    for (const worker of [first, second]) machine.answer(worker, 1, TARGET_SECONDS / 5);
+    machine.lend(20);
+    expect(batches(machine.act()).map(({ items }) => items.length)).toEqual([5, 5, 5, 5]);
+    machine.lend(9);
+    machine.answer(first, 5, TARGET_SECONDS);
+    expect(batches(machine.act()).map(({ items }) => items.length)).toEqual([5]);
+    machine.answer(second, 5, TARGET_SECONDS);
+    expect(batches(machine.act()).map(({ items }) => items.length)).toEqual([4]);
   });
   test("few items are shared out", () => {
     const [machine] = measured(0);

@@ -124,6 +124,11 @@ export class Lending {
     return [...this.workers.values()].some((worker) => worker.batches.length > 0);
   }
 
+  /** Whether a worker has nothing to do, or there is none. */
+  get idle(): boolean {
+    return this.workers.size === 0 || [...this.workers.values()].some((worker) => worker.batches.length === 0);
+  }
+
   // ---- the parent ----
 
   lend(lease: number, items: Uint8Array): void {
@@ -287,36 +292,36 @@ export class Lending {
   /** Hand out what waits: first to whoever has nothing, then a second batch where batches are short. */
   private pump(): void {
     if (this.paused) return;
-    for (const [id, worker] of this.workers) {
-      if (worker.batches.length > 0 || worker.ending !== "") continue;
-      const suspect = this.suspects.shift();
-      if (suspect !== undefined) this.start(id, worker, suspect);
-      else this.feed(id, worker);
-    }
-    if (this.suspects.length > 0) return;
-    for (const [id, worker] of this.workers) {
-      if (worker.batches.length === 1 && worker.ending === "" && this.mayQueue(worker)) this.feed(id, worker);
-    }
+    const able = [...this.workers].filter(([, worker]) => worker.ending === "");
+    const idle = able.filter(([, worker]) => worker.batches.length === 0);
+    while (idle.length > 0 && this.suspects.length > 0) this.start(...idle.shift()!, this.suspects.shift()!);
+    this.feed(idle);
+    if (this.suspects.length === 0) this.feed(able.filter(([, worker]) => this.mayQueue(worker)));
   }
 
   private mayQueue({ itemSeconds, batches }: Worker): boolean {
     const count = batches[0]?.stretch.count ?? 0;
-    return itemSeconds !== null && itemSeconds * count <= QUEUED_SECONDS;
+    return batches.length === 1 && itemSeconds !== null && itemSeconds * count <= QUEUED_SECONDS;
   }
 
-  private feed(id: number, worker: Worker): void {
+  /** Share what waits among these workers. */
+  private feed(hungry: [number, Worker][]): void {
+    hungry.forEach(([id, worker], index) => this.feedOne(id, worker, hungry.length - index));
+  }
+
+  private feedOne(id: number, worker: Worker, hungry: number): void {
     const next = this.waiting[0];
     if (next === undefined) return;
-    const size = Math.min(this.batchSize(worker), next.count);
+    const size = Math.min(this.batchSize(worker, hungry), next.count);
     if (size === next.count) this.waiting.shift();
     else this.waiting[0] = next.slice(size, next.count);
     this.start(id, worker, next.slice(0, size));
   }
 
-  private batchSize({ itemSeconds, largest }: Worker): number {
+  private batchSize({ itemSeconds, largest }: Worker, hungry: number): number {
     if (itemSeconds === null) return 1;
     const waiting = this.waiting.reduce((sum, stretch) => sum + stretch.count, 0);
-    const share = Math.ceil(waiting / this.workers.size);
+    const share = Math.ceil(waiting / hungry);
     const wanted = Math.min(TARGET_SECONDS / Math.max(itemSeconds, 1e-9), largest * GROWTH);
     return Math.max(1, Math.min(Math.round(wanted), share));
   }

@@ -15,7 +15,7 @@ export type FromNode =
   | { is: "sandbox wanted" }
   | { is: "stopped"; problem: string };
 
-const FIGURES_MILLISECONDS = 500;
+const FIGURES_MILLISECONDS = 1000;
 
 let device: Device | null = null;
 let takeSandbox: ((control: MessagePort) => void) | null = null;

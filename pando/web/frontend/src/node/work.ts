@@ -196,7 +196,7 @@ export class Work {
 
   /** Do what the lending says. */
   private act(): void {
-    const urgent = !this.lending.busy;
+    const urgent = this.lending.idle;
     for (const action of this.lending.take()) {
       if (action.do === "send") {
         this.note(action.message);

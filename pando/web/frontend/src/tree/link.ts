@@ -11,7 +11,7 @@ const PATIENCE = 3;
 /** Messages in one bundle, as `pando/messages.py` has it. */
 const MAX_BUNDLED = 1024;
 /** How long a message that is posted may wait for others to go along with, in milliseconds. */
-export const GATHER_MILLISECONDS = 40;
+export const GATHER_MILLISECONDS = 80;
 /** Messages and bytes that are not gathered any further. */
 const MANY = 64;
 const MUCH = 64 * 1024;
