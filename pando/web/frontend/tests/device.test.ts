@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { Device, type Figures } from "../src/node/device";
+import { GATHER_MILLISECONDS } from "../src/tree/link";
 import { decode } from "../src/values";
 import { FakeSandbox, Network, NODE, type Peer, ROOT, settle } from "./root";
 
@@ -240,6 +241,22 @@ describe("computing", () => {
     sandbox.loadAll();
     await settle();
     expect(sandbox.workers).toBe(3);
+  });
+  test("results go at once where a worker has nothing to do, and together where all are busy", async () => {
+    const root = await join({ workers: 2 });
+    root.take();
+    root.lend(1, [null]);
+    root.lend(2, [1]);
+    await settle();
+    expect(results(root)).toEqual([[2, 0, 2]]);
+    root.lend(3, [2]);
+    root.lend(4, [null]);
+    await settle();
+    expect(results(root)).toEqual([]);
+    await vi.advanceTimersByTimeAsync(GATHER_MILLISECONDS);
+    await settle();
+    expect(results(root)).toEqual([[3, 0, 4]]);
+    sandbox.answerAll();
   });
   test("values pass untouched", async () => {
     const root = await join();
