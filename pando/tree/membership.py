@@ -39,7 +39,7 @@ MAX_STATUS_NODES = 20_000
 """Nodes that one child may report figures of."""
 CHILD_MESSAGES = 4
 """Batches that a child holds when it holds all it may."""
-CHILD_TARGET_SECONDS = 0.1
+CHILD_TARGET_SECONDS = 0.2
 """Work in a child's batches, for each of its workers: a network is slower than a socket pair."""
 CHILD_PAIR_SECONDS = 2.0
 """Two items that are no more work than this travel to a child's worker together."""

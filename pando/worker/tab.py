@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .calling import Function
     from .speech import Failure
 
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS = 0.1
 """How long a finished result may wait for the rest of its batch."""
 LONG_SECONDS = 0.004
 """Where items take so long, a result waits only if the next one is expected to be there in time."""

@@ -229,15 +229,15 @@ describe("results on their way", () => {
 
   test("of short items go together", async () => {
     expect(await group(Array<number>(100).fill(0))).toEqual([100]);
-    expect(await group(Array<number>(120).fill(1))).toEqual([51, 51, 18]);
+    expect(await group(Array<number>(220).fill(1))).toEqual([101, 101, 18]);
   });
   test("of long items go alone", async () => {
     expect(await group([FLUSH_MILLISECONDS, FLUSH_MILLISECONDS])).toEqual([1, 1]);
     expect(await group([300])).toEqual([1]);
   });
   test("wait for another one that takes as long, where that is short enough", async () => {
-    expect(await group(Array<number>(7).fill(10), await calm())).toEqual([5, 2]);
-    expect(await group([20, 20, 20, 20], await calm())).toEqual([3, 1]);
+    expect(await group(Array<number>(12).fill(10), await calm())).toEqual([10, 2]);
+    expect(await group([40, 40, 40, 40], await calm())).toEqual([3, 1]);
   });
   test("do not wait behind the first items of all, as nobody knows how long others take", async () => {
     expect(await group([10, 10])).toEqual([1, 1]);

@@ -417,14 +417,14 @@ describe("time", () => {
     const [machine, worker] = measured(0);
     const lease = machine.lend(4);
     machine.act();
-    machine.time += TIMEOUT + 0.1;
+    machine.time += TIMEOUT + 1.1 * FLUSH_MILLISECONDS / 1000;
     machine.lending.checkTime();
     machine.lending.checkTime();
     expect(machine.act()).toEqual([{ do: "replace", worker }]);
     machine.removeWorker(worker);
     const next = machine.addWorker();
     machine.act();
-    machine.time += TIMEOUT + 0.1;
+    machine.time += TIMEOUT + 1.1 * FLUSH_MILLISECONDS / 1000;
     machine.lending.checkTime();
     expect(machine.act()).toEqual([{ do: "replace", worker: next }]);
     machine.removeWorker(next);

@@ -5,7 +5,7 @@ import { MAX_UNITS, type Report } from "./report";
 import { cut, wellFormed } from "../text";
 
 /** How long a worker may keep a finished result for the rest of its batch, in milliseconds. */
-export const FLUSH_MILLISECONDS = 50;
+export const FLUSH_MILLISECONDS = 100;
 /** Far more than all reports of a batch add up to. */
 const MAX_FIGURES = 1e17;
 

@@ -9,11 +9,11 @@ import type { Failures, Outgoing } from "../messages";
 import { findElements, joinArray } from "../raw";
 
 /** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
-export const TARGET_SECONDS = 0.05;
+export const TARGET_SECONDS = 0.1;
 /** A batch is at most so many times larger than the worker's largest before. */
 export const GROWTH = 8;
 /** A second batch waits in a worker only where the first takes no longer than this. */
-export const QUEUED_SECONDS = 0.1;
+export const QUEUED_SECONDS = 0.2;
 /** Weight of the newest results in a worker's mean time of an item. */
 const SMOOTHING = 0.5;
 
