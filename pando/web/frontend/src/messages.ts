@@ -5,7 +5,6 @@
 
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
-import type { Report } from "./compute/report";
 import { joinArray, joinMap, MalformedError, split } from "./raw";
 import { cut } from "./text";
 
@@ -43,6 +42,14 @@ export interface Assigned {
   timeout: number | null;
   silence: number;
   reportingInterval: number;
+}
+
+/** What a function has reported of its own work, as `pando/reporting` adds it up. */
+export interface Report {
+  items: number;
+  units: string;
+  cpuSeconds: number;
+  transferSeconds: number;
 }
 
 export interface NodeStatus {
@@ -249,7 +256,7 @@ const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8A
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isNumberOrNull = (value: unknown): value is number | null =>
   value === null || isNumber(value);
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
 const isIdentifier = (value: unknown): value is Uint8Array =>
   isBytes(value) && value.length === ID_BYTES;

@@ -4,6 +4,9 @@ export class MalformedError extends Error {
   override name = "MalformedError";
 }
 
+/** An encoded nothing: what a result is that has failed. */
+export const NIL: Uint8Array<ArrayBuffer> = new Uint8Array([0xc0]);
+
 /** Containers inside containers; deeper ones are not values of anybody's. */
 const MAX_DEPTH = 512;
 

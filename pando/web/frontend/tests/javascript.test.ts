@@ -1,8 +1,8 @@
 import { encode as pack } from "@msgpack/msgpack";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { computeBatch, Expectation, failFromOutside, type Part } from "../src/compute/batch";
-import { FLUSH_MILLISECONDS } from "../src/compute/protocol";
+import { computeBatch, Expectation, failFromOutside } from "../src/compute/batch";
+import { FLUSH_MILLISECONDS, type Part } from "../src/compute/protocol";
 import { describe as describeError, FunctionError, load, readPackage } from "../src/compute/javascript";
 import { decode, encode } from "../src/values";
 

@@ -3,8 +3,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import type { Outgoing } from "../src/messages";
 import { split } from "../src/raw";
-import { type Channel, ChannelClosedError, memoryChannelPair } from "../src/tree/channel";
+import { type Channel, ChannelClosedError } from "../src/tree/channel";
 import { GATHER_MILLISECONDS, Link } from "../src/tree/link";
+import { memoryChannelPair } from "./channels";
 
 let link: Link;
 let there: Channel;

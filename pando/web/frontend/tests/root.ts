@@ -5,8 +5,9 @@ import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 import type { FromSandbox, ToSandbox, ToWorker } from "../src/compute/protocol";
 import { VERSION } from "../src/messages";
 import { split } from "../src/raw";
-import { type Channel, ChannelClosedError, memoryChannelPair } from "../src/tree/channel";
+import { type Channel, ChannelClosedError } from "../src/tree/channel";
 import { decode, encode } from "../src/values";
+import { memoryChannelPair } from "./channels";
 
 export const NODE = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
 export const ROOT = new Uint8Array(8);

@@ -1,10 +1,9 @@
 /** The items of one batch on their way through a JavaScript function. */
 
-import type { Failures } from "../messages";
-import { joinArray, split } from "../raw";
+import { joinArray, NIL, split } from "../raw";
 import { decode, encode } from "../values";
 import { describe, isPromise } from "./javascript";
-import { FLUSH_MILLISECONDS } from "./protocol";
+import { FLUSH_MILLISECONDS, type Part } from "./protocol";
 
 /** Where items take so long, it is asked how long the next one may take before a result waits for it. */
 const LONG_MILLISECONDS = 4;
@@ -16,16 +15,6 @@ const FADING = 0.9;
  * may be idle, and these items longer than those before.
  */
 export const LONGEST_MILLISECONDS = 250;
-
-/** Results of consecutive items: the values, encoded as one array, and why some have none. */
-export interface Part {
-  count: number;
-  values: Uint8Array<ArrayBuffer>;
-  failures: Failures;
-  seconds: number;
-}
-
-const NIL = new Uint8Array([0xc0]);
 
 /** How long the next item may take, in milliseconds: at first nobody knows, and long ones may come again. */
 export class Expectation {

@@ -1,8 +1,10 @@
 /** What computes inside a worker: one for each language. */
 
-import { computeBatch, Expectation, type Part } from "./batch";
+import type { Report } from "../messages";
+import { computeBatch, Expectation } from "./batch";
 import { describe, load, readPackage } from "./javascript";
-import { type Report, Tally } from "./report";
+import type { Part } from "./protocol";
+import { Tally } from "./report";
 
 export interface Engine {
   /** Take a packed function; throws `Refusal` where it cannot be loaded. */

@@ -1,7 +1,7 @@
 /** What the node and the workers that run the function say to each other, and how it is checked. */
 
-import type { Failure, Failures } from "../messages";
-import { MAX_UNITS, type Report } from "./report";
+import { type Failure, type Failures, isCount, type Report } from "../messages";
+import { MAX_UNITS } from "./report";
 import { cut, wellFormed } from "../text";
 
 /** How long a worker may keep a finished result for the rest of its batch, in milliseconds. */
@@ -21,6 +21,14 @@ export interface PythonAssets {
 
 export type Language = "python" | "javascript";
 
+/** Results of consecutive items: the values, encoded as one array, and why some have none. */
+export interface Part {
+  count: number;
+  values: Uint8Array;
+  failures: Failures;
+  seconds: number;
+}
+
 /** From the sandbox to a worker it has started, first of all. */
 export interface Opening {
   port: MessagePort;
@@ -35,7 +43,7 @@ export type ToWorker =
 export type FromWorker =
   | { is: "ready" }
   | { is: "refused"; reason: string; traceback: string }
-  | { is: "results"; batch: number; count: number; values: Uint8Array; failures: Failures; seconds: number }
+  | ({ is: "results"; batch: number } & Part)
   | { is: "reported"; report: Report }
   /** The batch ends here, before all its items were computed. */
   | { is: "ended early"; batch: number };
@@ -48,7 +56,6 @@ export type ToSandbox =
 
 export type FromSandbox = { is: "failed"; worker: number; reason: string } | { is: "pong" };
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 const isFigure = (value: unknown): value is number => typeof value === "number" && value >= 0 && value <= MAX_FIGURES;
 const isText = (value: unknown): value is string => typeof value === "string";
 

@@ -3,11 +3,9 @@
 import { decode as unpack } from "@msgpack/msgpack";
 import { loadPyodide, type PyodideAPI } from "pyodide";
 
-import type { Failure } from "../messages";
-import type { Part } from "./batch";
+import type { Failure, Report } from "../messages";
 import { type Engine, Refusal } from "./engine";
-import type { PythonAssets } from "./protocol";
-import type { Report } from "./report";
+import type { Part, PythonAssets } from "./protocol";
 
 /** Where Pyodide believes that it is served; nothing is asked there. */
 const NOWHERE = "https://pando.invalid/";
@@ -44,7 +42,7 @@ export class PythonEngine implements Engine {
 
   async compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
     await this.tab.compute(items, (count, values, failures, seconds) => {
-      flush({ count, values: values as Uint8Array<ArrayBuffer>, failures: readFailures(failures), seconds });
+      flush({ count, values, failures: readFailures(failures), seconds });
     });
   }
 

@@ -1,13 +1,7 @@
 /** What a function reports of its own work, added up until it is sent; as `pando/reporting`. */
 
+import type { Report } from "../messages";
 import { wellFormed } from "../text";
-
-export interface Report {
-  items: number;
-  units: string;
-  cpuSeconds: number;
-  transferSeconds: number;
-}
 
 export const MAX_UNITS = 32;
 const MAX_FIGURE = 1e15;

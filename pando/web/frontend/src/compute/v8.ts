@@ -8,8 +8,9 @@ import { surroundings } from "./surroundings";
 
 import { joinArray } from "../raw";
 import { decode, encode } from "../values";
-import { Collected, type Part } from "./batch";
+import { Collected } from "./batch";
 import { describe, isPromise, load, readPackage } from "./javascript";
+import type { Part } from "./protocol";
 import { Tally } from "./report";
 
 /**

@@ -1,10 +1,11 @@
 /** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
 
-import type { Report } from "../compute/report";
-import { type Assigned, type Incoming, type Outgoing, VERSION } from "../messages";
+import { type Assigned, type Incoming, type Outgoing, type Report, VERSION } from "../messages";
 import { MalformedError } from "../raw";
 import { type Channel, ChannelClosedError } from "../tree/channel";
 import { Link } from "../tree/link";
+import { findParent } from "./parent";
+import { sleep, soon } from "./waiting";
 import { RefusedError, Work, type WorkEvents } from "./work";
 
 const FIRST_PAUSE_SECONDS = 1;
@@ -16,10 +17,6 @@ const LEAVE_MILLISECONDS = 1000;
 const LOST_RUN_MILLISECONDS = 30_000;
 /** How long the root may take to answer: it may have to ask its children for a place. */
 const ANSWER_MILLISECONDS = 120_000;
-/** How long a parent may take to answer. */
-const WELCOME_MILLISECONDS = 5000;
-/** Addresses of one parent that are tried. */
-const MAX_TRIED = 8;
 
 export type State = "connecting" | "preparing" | "joining" | "computing" | "waiting" | "stopped" | "refused";
 
@@ -255,7 +252,8 @@ export class Device {
       if (answer.tag === "welcome") return this.compute(work, root, answer.parent, assigned);
       if (answer.tag === "ended") return;
       if (answer.tag === "delegated") {
-        const found = await this.findParent(work, answer);
+        const hello = this.hello(work, { ticket: answer.ticket });
+        const found = await findParent((url) => this.connect(url), answer.addresses, hello);
         if (typeof found !== "string") {
           this.link = found.link;
           root.send({ tag: "joined" });
@@ -265,29 +263,6 @@ export class Device {
         root.send({ tag: "unreachable", reason: found });
       }
     }
-  }
-
-  /** Connect to a parent below the root; why that is impossible, if it is. */
-  private async findParent(
-    work: Work,
-    place: { addresses: string[]; ticket: string },
-  ): Promise<{ link: Link; parent: Uint8Array } | string> {
-    let why = "it has no address";
-    for (const address of place.addresses.slice(0, MAX_TRIED)) {
-      let channel: Channel | null = null;
-      try {
-        channel = await this.connect(`ws://${address}/node`);
-        const link = new Link(channel);
-        link.send(this.hello(work, { ticket: place.ticket }));
-        const answer = await soon(link.receive(), WELCOME_MILLISECONDS);
-        if (answer?.tag === "welcome") return { link, parent: answer.parent };
-        why = answer?.tag === "denied" ? answer.reason : "no welcome";
-      } catch (error) {
-        why = error instanceof Error ? error.message : String(error);
-      }
-      channel?.close();
-    }
-    return why;
   }
 
   /** Be the child of whoever is at the other end, until the run is over. */
@@ -355,13 +330,4 @@ export class Device {
 function sentence(text: string): string {
   const begun = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-}
-
-function sleep(milliseconds: number): Promise<null> {
-  return new Promise((resolve) => setTimeout(() => resolve(null), milliseconds));
-}
-
-function soon<T>(promise: Promise<T>, milliseconds: number): Promise<T | null> {
-  promise.catch(() => {}); // it may still fail when nobody waits any more
-  return Promise.race([promise, sleep(milliseconds)]);
 }

@@ -4,9 +4,9 @@
  * No I/O and no clock of its own: a method is told what happened, and `take` gives what to do.
  */
 
-import { FLUSH_MILLISECONDS } from "../compute/protocol";
+import { FLUSH_MILLISECONDS, type Part } from "../compute/protocol";
 import type { Failures, Outgoing } from "../messages";
-import { findElements, joinArray } from "../raw";
+import { findElements, joinArray, NIL } from "../raw";
 
 /** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
 export const TARGET_SECONDS = 0.1;
@@ -28,14 +28,6 @@ export type Action =
   | { do: "send"; message: Outgoing }
   | { do: "compute"; worker: number; batch: Batch }
   | { do: "replace"; worker: number };
-
-/** Results of consecutive items of a batch. */
-export interface PartOfBatch {
-  count: number;
-  values: Uint8Array;
-  failures: Failures;
-  seconds: number;
-}
 
 /** Consecutive items of a lease. `lease` is null where the parent that lent them is lost. */
 class Stretch {
@@ -184,7 +176,7 @@ export class Lending {
   }
 
   /** Results of a worker, those behind the ones it has given before. False where they make no sense. */
-  addResults(id: number, batch: number, part: PartOfBatch): boolean {
+  addResults(id: number, batch: number, part: Part): boolean {
     const worker = this.workers.get(id);
     const current = worker?.batches[0];
     if (worker === undefined || current === undefined || current.number !== batch) return false;
@@ -236,7 +228,7 @@ export class Lending {
     return new Map([...failures].map(([place, why]) => [place, { ...why, device: this.device }]));
   }
 
-  private measure(worker: Worker, part: PartOfBatch): void {
+  private measure(worker: Worker, part: Part): void {
     const itemSeconds = Math.max(part.seconds, 0) / part.count;
     worker.itemSeconds ??= itemSeconds;
     worker.itemSeconds += SMOOTHING * (itemSeconds - worker.itemSeconds);
@@ -260,7 +252,7 @@ export class Lending {
     } else if (tooLong) {
       const why = { type: "TimeoutError", reason: `it took longer than ${this.timeout} s`, traceback: "" };
       const failures = new Map([[0, { ...why, device: this.device }]]);
-      const values = joinArray(1, [new Uint8Array([0xc0])]);
+      const values = joinArray(1, [NIL]);
       this.results += 1;
       this.actions.push({
         do: "send",

@@ -1,16 +1,15 @@
 /** Results that are too large for one message. */
 
-import type { PartOfBatch } from "./lending";
+import type { Part } from "../compute/protocol";
 import { MAX_TEXT } from "../text";
-import { joinArray, split } from "../raw";
+import { joinArray, NIL, split } from "../raw";
 
 /** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 export const MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT;
-const NIL = new Uint8Array([0xc0]);
 
 /** A part, as one or more that each fit into a message. A result that alone is too large fails. */
-export function divide(part: PartOfBatch, limit = MAX_VALUES_BYTES): PartOfBatch[] {
+export function divide(part: Part, limit = MAX_VALUES_BYTES): Part[] {
   if (part.values.length <= limit) return [part];
   if (part.count > 1) {
     const half = part.count >> 1;
@@ -22,7 +21,7 @@ export function divide(part: PartOfBatch, limit = MAX_VALUES_BYTES): PartOfBatch
   return [{ ...part, values: joinArray(1, [NIL]), failures: new Map([[0, why]]) }];
 }
 
-function slice(part: PartOfBatch, first: number, end: number): PartOfBatch {
+function slice(part: Part, first: number, end: number): Part {
   const failures = [...part.failures].filter(([place]) => first <= place && place < end);
   return {
     count: end - first,

@@ -3,8 +3,8 @@
 import { decode as unpack } from "@msgpack/msgpack";
 
 import type { FromWorker, Language } from "../compute/protocol";
-import { type Report, Tally } from "../compute/report";
-import type { Assigned, NodeStatus, Outgoing } from "../messages";
+import { Tally } from "../compute/report";
+import type { Assigned, NodeStatus, Outgoing, Report } from "../messages";
 import { split } from "../raw";
 import { ChannelClosedError } from "../tree/channel";
 import { Crew } from "./crew";

@@ -13,7 +13,7 @@ export interface Channel {
   close(reason?: string): void;
 }
 
-/** What both kinds of channel need: messages that wait for a reader, and an end. */
+/** What each kind of channel needs: messages that wait for a reader, and an end. */
 export class Inbox {
   private readonly waiting: Uint8Array[] = [];
   private reader: { resolve(bytes: Uint8Array): void; reject(error: Error): void } | null = null;
@@ -46,21 +46,4 @@ export class Inbox {
       this.reader = { resolve, reject };
     });
   }
-}
-
-/** Two ends of a channel inside a program, for tests. */
-export function memoryChannelPair(): [Channel, Channel] {
-  const [here, there] = [new Inbox(), new Inbox()];
-  const end = (own: Inbox, other: Inbox): Channel => ({
-    send(bytes) {
-      if (own.end !== null) throw own.end;
-      other.put(bytes.slice());
-    },
-    receive: () => own.take(),
-    close(reason = "this end is closed") {
-      own.close(reason);
-      other.close("the other end is gone");
-    },
-  });
-  return [end(here, there), end(there, here)];
 }
