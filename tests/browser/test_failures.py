@@ -39,6 +39,8 @@ def pando(x):
         return object()
     if x == 17:
         raise KeyboardInterrupt
+    if x == 19:
+        input("in vain")
     return x * x
 """
 REASONS = {
@@ -51,6 +53,7 @@ REASONS = {
     15: "UnsupportedValueError: result: a value of type object cannot travel: see "
     "pando.register_type (on my phone)",
     17: "KeyboardInterrupt (on my phone)",
+    19: "EOFError: EOF when reading a line (on my phone)",
 }
 TOO_MUCH = re.compile(
     r"pando: item 7 \(7\): (MemoryError(: .*)?|TimeoutError: it took longer than 3 s)"

@@ -82,6 +82,7 @@ async function start(assets: PythonAssets): Promise<PyodideAPI> {
         packages: {},
       }),
       createPyodideModule: program.default,
+      stdin: () => null, // ended, as that of native workers
       // Each worker has to have hashes and random numbers of its own.
       env: { HOME: "/home/pyodide", PYTHONUNBUFFERED: "1" },
     } as Parameters<typeof loadPyodide>[0]);
