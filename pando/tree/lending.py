@@ -348,11 +348,10 @@ class Lending:
         lender = stream.lender
         if borrower in self._idle:
             return False
+        # The window keeps its batch so small; or the reader does, while it has enough to do.
         may_grow = not stream.dry or borrower in self._partly_busy
         if may_grow and not lender.input_ended and lender.waiting < size // 2:
-            return (
-                True  # a window or an input that is read with some delay keeps its batch so small
-            )
+            return True
         remaining = self._count_remaining(stream)
         if remaining is None or remaining > self._workers:
             return False

@@ -15,6 +15,7 @@ export type FromNode =
   | { is: "sandbox wanted" }
   | { is: "stopped"; problem: string };
 
+/** How often the page is told how far it is. */
 const FIGURES_MILLISECONDS = 1000;
 
 let device: Device | null = null;
