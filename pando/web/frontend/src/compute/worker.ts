@@ -23,25 +23,28 @@ addEventListener("error", (event) => {
 
 onmessage = ({ data }: MessageEvent<Opening>) => {
   onmessage = null;
-  void serve(data.port, data.python);
+  serve(data.port, data.python);
 };
 
-async function serve(port: MessagePort, python: Opening["python"]): Promise<void> {
-  let engine: Engine | null = null;
-  let earlier = Promise.resolve();
-  const make = python ? PythonEngine.start(python) : Promise.resolve(new JavaScriptEngine());
-  const starting = make.then((made) => void (engine = made));
-  port.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-    earlier = earlier.then(async () => {
-      try {
-        await starting;
-        await handle(port, engine!, data);
-      } catch (error) {
-        report(error);
-      }
-    });
+function serve(port: MessagePort, python: Opening["python"]): void {
+  let engine: Engine;
+  let broken = false;
+  /** What waits behind something that broke the engine is not done any more. */
+  const attempt = async (work: () => Promise<void>): Promise<void> => {
+    if (broken) return;
+    try {
+      await work();
+    } catch (error) {
+      broken = true;
+      report(error);
+    }
   };
-  await starting.catch(report);
+  let earlier = attempt(async () => {
+    engine = python ? await PythonEngine.start(python) : new JavaScriptEngine();
+  });
+  port.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+    earlier = earlier.then(() => attempt(() => handle(port, engine, data)));
+  };
 }
 
 async function handle(port: MessagePort, engine: Engine, message: ToWorker): Promise<void> {
