@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FRONTEND = Path("pando", "web", "frontend")
 OUTPUT = Path("pando", "web", "static")
 STAMP = OUTPUT / "built-from"
-RUNTIME = Path("pando", "worker", "v8.js")
+RUNTIME = Path("pando", "runtime", "v8.js")
 """What of the same sources runs in V8."""
 SOURCES = (
     "build",

@@ -22,8 +22,8 @@ from workloads import count_up
 
 import pando
 from pando.functions.package import JavaScriptPackage
-from pando.run import RunOptions, open_packed_run, pack
-from pando.serve_options import ServeOptions
+from pando.running.run import RunOptions, open_packed_run, pack
+from pando.running.serve_options import ServeOptions
 
 WARM_UP_SECONDS = 3.0
 DIFFERENT_PAYLOADS = 16

@@ -78,7 +78,7 @@ def worker_of_pando() -> Figures:
     import trio
 
     import pando
-    from pando.run import pack
+    from pando.running.run import pack
     from pando.worker.environment import Environment
     from pando.worker.process import WorkerProcess, run_worker
 

@@ -18,7 +18,7 @@ import time
 import trio
 
 import pando
-from pando.serve_options import ServeOptions
+from pando.running.serve_options import ServeOptions
 
 ROUNDS = 3
 SECONDS = 6.0

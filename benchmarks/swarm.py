@@ -22,7 +22,7 @@ from light import raise_file_limit
 from probes import Figures, run_as_probe
 
 import pando
-from pando.serve_options import ServeOptions
+from pando.running.serve_options import ServeOptions
 
 Probe = Callable[..., Figures]
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
         UsageError,
         WorkerError,
     )
+    from .figures import report
     from .functions.convention import function
-    from .mapping import Results, map  # noqa: A004
-    from .reporting.report import report
-    from .run import ResultStream, Run, RunStatistics, open_run
-    from .serve_options import ServeOptions
+    from .running.mapping import Results, map  # noqa: A004
+    from .running.run import ResultStream, Run, RunStatistics, open_run
+    from .running.serve_options import ServeOptions
     from .values import register_type
     from .volunteering import volunteer
 
@@ -41,14 +41,14 @@ _HOMES = {
     "UsageError": "errors",
     "WorkerError": "errors",
     "function": "functions.convention",
-    "Results": "mapping",
-    "map": "mapping",
-    "report": "reporting.report",
-    "ResultStream": "run",
-    "Run": "run",
-    "RunStatistics": "run",
-    "open_run": "run",
-    "ServeOptions": "serve_options",
+    "Results": "running.mapping",
+    "map": "running.mapping",
+    "report": "figures",
+    "ResultStream": "running.run",
+    "Run": "running.run",
+    "RunStatistics": "running.run",
+    "open_run": "running.run",
+    "ServeOptions": "running.serve_options",
     "register_type": "values",
     "volunteer": "volunteering",
 }

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from .errors import MAX_TEXT, PandoError
-from .reporting.report import MAX_UNITS
+from .figures import MAX_UNITS
 
 VERSION = 1
 """The protocol's version, in the first message each way."""

@@ -59,9 +59,9 @@ def test_the_version_is_the_package_s():
     ("statement", "forbidden"),
     [
         ("import pando", HEAVY),
-        ("import pando.worker.child, pando.functions.restore", HEAVY + SLOW),
+        ("import pando.runtime.child, pando.functions.restore", HEAVY + SLOW),
         ("import pando.scheduler, pando.tree.overlay", [*HEAVY, "ssl"]),
-        ("import pando.tree.uplink", ["websockets", "pando.tree.websocket"]),
+        ("import pando.tree.uplink", ["websockets", "pando.net.websocket"]),
         ("import pando.cli.main; pando.cli.main.main(['-h'])", HEAVY),
         ("import pando; pando.map", ["quart", "quart_trio", "hypercorn", "websockets", "rich"]),
     ],

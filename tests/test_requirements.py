@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pando.errors import FunctionError
-from pando.requirements import find_missing, prepare_environment, read_script_metadata
+from pando.requirements import find_missing, read_script_metadata
+from pando.worker.virtual_environment import prepare_environment
 
 METADATA = """\
 # /// script

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from ..errors import UsageError
-from ..sources import EndOfInput, WouldBlock
+from ..source import EndOfInput, WouldBlock
 from ..values import Unreadable
 
 CHUNK_SIZE = 64 * 1024
@@ -108,7 +108,7 @@ def read_batches(file: int, parse: Parse) -> Iterator[list[Any]]:
 
 
 class LineSource:
-    """Items from a file descriptor, for a run: a `pando.sources.Source`.
+    """Items from a file descriptor, for a run: a `pando.running.inputs.Source`.
 
     Reading happens in a thread, and only when items are wanted.
     """

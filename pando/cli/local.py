@@ -17,13 +17,13 @@ from ..values import Unreadable
 
 if TYPE_CHECKING:
     from ..functions.package import JavaScriptPackage
-    from ..worker.javascript import JavaScriptFunction
-    from ..worker.progress import Progress
+    from ..runtime.javascript import JavaScriptFunction
+    from ..runtime.progress import Progress
 
 
 def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
     """A run of one result for each item; a failure holds the item's `ItemError`."""
-    from ..worker.calling import make_synchronous
+    from ..runtime.calling import make_synchronous
 
     process = os.getpid()
     call = make_synchronous(function)
@@ -45,7 +45,7 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
 
 
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
-    from ..worker.calling import describe_failure
+    from ..runtime.calling import describe_failure
 
     return ItemError(item, index, *describe_failure(error))
 
@@ -54,8 +54,8 @@ def compute_javascript_locally(
     package: JavaScriptPackage, batches: Iterable[list[Any]]
 ) -> Iterator[ResultRun]:
     """Runs of results of a JavaScript function, each of some milliseconds or of one item."""
-    from ..worker import progress
-    from ..worker.javascript import JavaScriptFunction
+    from ..runtime import progress
+    from ..runtime.javascript import JavaScriptFunction
 
     index = 0
     with closing(JavaScriptFunction(package)) as function, closing(progress.create()) as cells:
@@ -82,7 +82,7 @@ def _compute_batch(
 def _compute_stretch(
     function: JavaScriptFunction, items: list[Any], index: int, progress: Progress
 ) -> Iterator[ResultRun]:
-    from ..worker.batch import Batch
+    from ..runtime.batch import Batch
 
     batch = Batch(0, function.decode(values.encode(items)))
     start = 0

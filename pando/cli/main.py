@@ -9,13 +9,13 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FunctionError, ItemError, PandoError, UsageError
-from ..settings import Settings, dashed
 from .output import ClosedOutputError, OutputError, free_standard_output, say, write_all
+from .settings import Settings, dashed
 
 if TYPE_CHECKING:
-    from ..run import ResultStream
+    from ..running.run import ResultStream
     from ..scheduler import ResultRun
-    from ..sources import Source
+    from ..source import Source
     from .modules import Module
     from .output import Printout
     from .progress import Progress
@@ -146,7 +146,7 @@ class Command:
     async def _main(self) -> None:
         import trio
 
-        from ..run import RunOptions, StreamOptions, open_packed_run
+        from ..running.run import RunOptions, StreamOptions, open_packed_run
         from .links import show_links
         from .progress import Progress
 
@@ -181,7 +181,7 @@ class Command:
             raise error
 
     def _open_source(self) -> Source:
-        from ..sources import open_source
+        from ..running.inputs import open_source
         from .items import LineSource
 
         if self._settings.stdin:
@@ -190,7 +190,7 @@ class Command:
 
     async def _print_all(self, stream: ResultStream[Any], progress: Progress) -> Exception | None:
         """Print results until they end, and return why they ended early, if they did."""
-        from ..sources import EndOfInput
+        from ..source import EndOfInput
         from .output import report_item_error
         from .writer import ResultWriter
 
@@ -237,7 +237,7 @@ class Command:
 
     @staticmethod
     def _item_errors(run: ResultRun, unprintable: dict[int, str]) -> dict[int, ItemError]:
-        from ..run import item_error
+        from ..running.run import item_error
 
         errors = {place: item_error(run, place) for place in run.failures}
         for place, reason in unprintable.items():

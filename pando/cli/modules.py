@@ -74,7 +74,7 @@ class PythonModule:
         """It has been imported, so it can run here."""
 
     def pack(self, requirements: list[str]) -> bytes:
-        from ..run import pack
+        from ..running.run import pack
 
         return pack(self._function, requirements)
 
@@ -97,13 +97,13 @@ class JavaScriptModule:
         return self._package.requirements
 
     def check(self, *, starts_idle: bool) -> None:
-        from ..worker import v8
+        from ..runtime import v8
 
         if not v8.is_installed():
             if not starts_idle:
                 raise UsageError(f"{v8.HOW_TO_INSTALL}; --start-idle leaves it to volunteers")
         elif starts_idle:  # else the workers do
-            from ..worker.javascript import JavaScriptFunction
+            from ..runtime.javascript import JavaScriptFunction
 
             JavaScriptFunction(self._package).close()
 

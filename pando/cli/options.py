@@ -10,16 +10,7 @@ from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import UsageError
-from ..settings import (
-    COMPUTING,
-    ITEMS,
-    OTHER,
-    VOLUNTEERS,
-    Settings,
-    dashed,
-    read_config,
-    value_type,
-)
+from .settings import COMPUTING, ITEMS, OTHER, VOLUNTEERS, Settings, dashed, read_config, value_type
 
 INTRODUCTION = """\
 Apply the function of a Python or JavaScript file to each item, on all cores,

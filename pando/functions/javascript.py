@@ -2,7 +2,7 @@
 
 A module is a CommonJS script that sets ``module.exports["/pando/1.0.0"] = function (x, cb) {…}``,
 as for the original tool, or an ES module with a default export. Whether it exports a function is
-known only where it runs; see `pando.worker.javascript`.
+known only where it runs; see `pando.runtime.javascript`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The tree: a node, and what links it to its parent and its children."""
+"""The tree: a node, its parent and its children, and who goes where."""

@@ -16,7 +16,7 @@ import msgspec
 
 from .. import messages
 from ..errors import MalformedValueError, PandoError, UnsupportedValueError, cut
-from ..reporting.report import Tally
+from ..figures import Tally
 from ..scheduler import (
     LONG_SECONDS,
     MAX_BATCH_BYTES,
@@ -29,7 +29,7 @@ from ..scheduler import (
     Window,
     choose_recall,
 )
-from ..sources import EndOfInput, Source, WouldBlock
+from ..source import EndOfInput, Source, WouldBlock
 
 MAX_FRAME_BYTES = 2**32 - 1024
 """The largest batch for a worker of this machine."""

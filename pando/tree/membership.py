@@ -20,9 +20,10 @@ import trio
 from .. import messages
 from ..channel import BrokenRulesError, Channel, ChannelClosedError
 from ..errors import PandoError
+from ..net.addresses import join_address
+from ..net.keepalive import Link
 from ..scheduler import Credit
 from .lending import Borrower
-from .link import Link
 from .node import Node
 from .overlay import Accept, Decision, Delegate, Overlay, Wait
 from .uplink import MAX_VALUES_BYTES
@@ -456,8 +457,3 @@ def tidy_name(name: str) -> str:
     """A device's name, safe to print: one short line."""
     printable = "".join(c if c.isprintable() else " " for c in name[: messages.MAX_NAME])
     return " ".join(printable.split()) or "a volunteer"
-
-
-def join_address(host: str, port: int) -> str:
-    """``HOST:PORT``, with brackets where the host is an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -7,7 +7,7 @@ import trio
 from ..channel import Channel, ChannelClosedError
 from ..errors import PandoError
 from ..scheduler import Credit, LenderStatistics, ResultRun
-from ..sources import EndOfInput
+from ..source import EndOfInput
 from .lending import MAX_FRAME_BYTES, Borrower, Codec, Lending, Stream
 
 BALANCE_SECONDS = 0.02

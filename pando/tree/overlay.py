@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from ..limits import DEGREE
 from ..messages import ID_BYTES
-from ..serve_options import DEGREE
 
 MAX_WAITING = 4096
 """Join requests that may wait for candidates to connect."""

@@ -9,9 +9,9 @@ import trio
 from .. import messages
 from ..channel import ChannelClosedError
 from ..errors import PandoError
+from ..net.keepalive import Link
 from ..scheduler import Window
 from .lending import Stream
-from .link import Link
 from .membership import Membership
 from .node import Node
 from .uplink import Uplink

@@ -18,7 +18,7 @@ import msgspec
 from .. import messages
 from ..errors import MAX_TEXT, MalformedValueError, UnsupportedValueError
 from ..scheduler import ResultRun, StruckOut
-from ..sources import WouldBlock
+from ..source import WouldBlock
 
 MAX_VALUES_BYTES = messages.MAX_MESSAGE_BYTES - MAX_TEXT
 """Encoded values in one message to another machine."""
@@ -124,7 +124,7 @@ class _ParentLease:
 
 
 class Uplink:
-    """A parent's leases as a `pando.sources.Source`, and the messages that answer them.
+    """A parent's leases as a `pando.running.inputs.Source`, and the messages that answer them.
 
     Args:
         device: what this node is called in failures.

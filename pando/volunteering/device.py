@@ -13,8 +13,8 @@ import trio
 from .. import messages
 from ..channel import Channel, ChannelClosedError
 from ..errors import FunctionError, UsageError, WorkerError
-from ..tree import websocket
-from ..tree.link import Link
+from ..net import websocket
+from ..net.keepalive import Link
 from ..tree.membership import tidy_name
 from ..worker.pool import MakePool, WorkerPool, count_cores
 from .invitation import Invitation

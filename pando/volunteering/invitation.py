@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ..errors import UsageError
-from ..tree.membership import join_address
+from ..net.addresses import join_address
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ import trio
 from .. import messages
 from ..channel import Channel
 from ..errors import UsageError
-from ..requirements import prepare_environment
+from ..net.addresses import join_address, listen, own_addresses
+from ..net.keepalive import Link
+from ..net.listener import Door
+from ..net.request_policy import Guard
 from ..tree.lending import Borrower
-from ..tree.link import Link
-from ..tree.membership import Child, Membership, join_address, tidy_name
+from ..tree.membership import Child, Membership, tidy_name
 from ..tree.node import Node
 from ..tree.overlay import Overlay
 from ..tree.parent import Parent
 from ..tree.uplink import RawCodec
-from ..web.door import Door
-from ..web.guard import Guard
-from ..web.network import listen, own_addresses
 from ..worker.pool import MakePool, Pool
+from ..worker.virtual_environment import prepare_environment
 
 END_SECONDS = 5.0
 """How long telling the children that the run is over may take."""

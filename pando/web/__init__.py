@@ -1,1 +1,1 @@
-"""What is served on a node's one port: the pages, and the door at which all connections arrive."""
+"""The pages that a root serves: what volunteers open, and the monitoring."""

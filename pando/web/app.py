@@ -20,10 +20,10 @@ from hypercorn.utils import wrap_app
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from ..net.listener import PageStream
+from ..net.request_policy import Guard, Head
 from . import frontend_files
-from .door import PageStream
 from .frontend_files import TYPES, File, PythonParts
-from .guard import Guard, Head
 from .run_page import LOOK_AGAIN, RunPage
 
 PAGE_POLICY = (
@@ -53,7 +53,7 @@ SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script
 
 
 class Pages:
-    """Serves the pages of a run. A `pando.web.door.Pages`.
+    """Serves the pages of a run. A `pando.net.listener.Pages`.
 
     Args:
         describe: gives what the volunteer page says of the run.

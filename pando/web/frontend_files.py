@@ -34,13 +34,13 @@ TYPES = {
 MODULES_IN_BROWSERS = (
     "__init__.py",
     "errors.py",
+    "figures.py",
     "values.py",
     "functions",
-    "reporting",
-    "worker/__init__.py",
-    "worker/calling.py",
-    "worker/speech.py",
-    "worker/tab.py",
+    "runtime/__init__.py",
+    "runtime/calling.py",
+    "runtime/speech.py",
+    "runtime/tab.py",
 )
 """What of Pando a browser's Python has."""
 

@@ -17,9 +17,9 @@ import trio
 from .. import messages, values
 from ..channel import ChannelClosedError
 from ..errors import FunctionError, WorkerError
-from . import framing
+from ..runtime import framing
+from ..runtime.progress import Progress, create_file
 from .environment import Environment
-from .progress import Progress, create_file
 
 GRACE_SECONDS = 0.3
 """How long an idle worker may take to end in order."""
@@ -223,7 +223,7 @@ async def _start_process(
     if not environment.python:
         raise WorkerError("workers cannot be started: this Python does not know its own program")
     path = list(environment.path)
-    boot = f"import sys; sys.path[:] = {path!r}; from pando.worker.child import main; main()"
+    boot = f"import sys; sys.path[:] = {path!r}; from pando.runtime.child import main; main()"
     start = functools.partial(
         trio.lowlevel.open_process,
         [environment.python, "-c", boot, *map(str, shared)],

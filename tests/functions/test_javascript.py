@@ -12,12 +12,7 @@ from pando.errors import FunctionError
 from pando.functions import javascript, toolbox
 from pando.functions.javascript import read_module
 from pando.functions.needs import find_needs
-from pando.functions.package import (
-    FunctionPackage,
-    JavaScriptPackage,
-    language_of,
-    read_package,
-)
+from pando.functions.package import FunctionPackage, JavaScriptPackage, language_of, read_package
 
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
 

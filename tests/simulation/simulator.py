@@ -17,7 +17,7 @@ import msgspec
 
 from pando import messages
 from pando.scheduler import Credit, Window
-from pando.sources import EndOfInput
+from pando.source import EndOfInput
 from pando.tree.lending import Borrower, Lending, Stream
 from pando.tree.membership import new_credit
 from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overlay

@@ -165,7 +165,7 @@ class Network:
 
     @asynccontextmanager
     async def connect(self, address: str, *, tls: bool = False) -> AsyncIterator[Channel]:
-        """What `pando.tree.websocket.connect` does, here."""
+        """What `pando.net.websocket.connect` does, here."""
         welcome, nursery = self._doors.get(address, (None, None))
         await trio.sleep(self._chance.uniform(0, self._delay))
         if welcome is None or nursery is None or nursery.cancel_scope.cancel_called:

@@ -19,12 +19,12 @@ import trio.testing
 
 from pando import messages, values
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
-from pando.run import ValueCodec
+from pando.net import websocket
+from pando.net.keepalive import Link
+from pando.running.inputs import open_source
+from pando.running.run import ValueCodec
 from pando.scheduler import Window
-from pando.sources import open_source
-from pando.tree import websocket
 from pando.tree.lending import Borrower, Stream
-from pando.tree.link import Link
 from pando.tree.membership import Child, Membership
 from pando.tree.node import Node
 from pando.tree.overlay import Overlay

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from pando import messages
-from pando.run import ValueCodec
+from pando.running.run import ValueCodec
 from pando.scheduler import Credit, Window
-from pando.sources import EndOfInput, WouldBlock
+from pando.source import EndOfInput, WouldBlock
 from pando.tree.lending import Borrower, Lending, Stream
 
 

@@ -13,9 +13,10 @@ import trio.testing
 
 from pando import messages
 from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_channel_pair
-from pando.run import ValueCodec
+from pando.running.inputs import open_source
+from pando.running.run import ValueCodec
 from pando.scheduler import Window
-from pando.sources import EndOfInput, open_source
+from pando.source import EndOfInput
 from pando.tree.lending import Stream
 from pando.tree.node import Node
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pando import messages, values
 from pando.errors import MalformedValueError
 from pando.scheduler import ResultRun, StruckOut
-from pando.sources import WouldBlock
+from pando.source import WouldBlock
 from pando.tree import uplink
 from pando.tree.uplink import RawCodec, Uplink
 

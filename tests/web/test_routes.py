@@ -18,7 +18,7 @@ from pando import values
 from pando.web import browser_packages, frontend_files
 from pando.web.run_page import default_asker
 
-from .clients import GENEROUS_SECONDS, client_of, head, serving
+from ..net.clients import GENEROUS_SECONDS, client_of, head, serving
 
 pytestmark = pytest.mark.socket
 ODD_NAME = "<script>alert('x')</script>\"&{}%s"
@@ -65,7 +65,7 @@ async def test_the_page_does_not_wait_for_what_the_function_needs(
         return {"a.whl": wheel}
 
     monkeypatch.setattr(browser_packages, "find_packages", find)
-    monkeypatch.setattr("pando.serving.PAGE_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("pando.running.server.PAGE_WAIT_SECONDS", 0.05)
     async with serving(requirements=("something",)) as server, client_of(server) as client:
         early = await client.request("GET", "/")
         assert '<script src="./again.js"></script>' in early.body
@@ -75,7 +75,7 @@ async def test_the_page_does_not_wait_for_what_the_function_needs(
         assert early.headers["cache-control"] == "no-store"
         assert (await client.request("GET", "/wheels/a.whl")).status == 404
         found.set()
-        monkeypatch.setattr("pando.serving.PAGE_WAIT_SECONDS", GENEROUS_SECONDS)
+        monkeypatch.setattr("pando.running.server.PAGE_WAIT_SECONDS", GENEROUS_SECONDS)
         page = (await client.request("GET", "/")).body
         assert "wheels/a.whl" in run_data(page)["python"]["packages"]
         assert (await client.request("GET", "/wheels/a.whl")).body == "a wheel"
@@ -157,7 +157,7 @@ def test_the_modules_in_browsers_are_those_of_this_installation() -> None:
     _, file = frontend_files.own_modules()
     with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
         assert archive.read("pando/values.py") == Path(values.__file__).read_bytes()
-        assert "pando/worker/tab.py" in archive.namelist()
+        assert "pando/runtime/tab.py" in archive.namelist()
 
 
 async def test_the_page_knows_where_those_modules_are() -> None:

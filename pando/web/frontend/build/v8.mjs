@@ -14,7 +14,7 @@ await build({
       name: "pandoV8",
       fileName: () => "v8.js",
     },
-    outDir: "../../worker",
+    outDir: "../../runtime",
     emptyOutDir: false,
     copyPublicDir: false,
     target: "es2022",

@@ -11,7 +11,7 @@ import type { Part, PythonAssets } from "./protocol";
 const NOWHERE = "https://pando.invalid/";
 const STANDARD_LIBRARY = `${NOWHERE}python_stdlib.zip`;
 
-/** What `pando.worker.tab` offers. */
+/** What `pando.runtime.tab` offers. */
 interface Tab {
   load(packed: Uint8Array): string | undefined;
   compute(items: Uint8Array, flush: Flush): Promise<void> | undefined;
@@ -30,7 +30,7 @@ export class PythonEngine implements Engine {
       if (format === "packed") addPacked(pyodide, `/lib/packed-${place}.zip`, data);
       else pyodide.unpackArchive(data, format, { extractDir: sitePackages });
     }
-    return new PythonEngine(pyodide.pyimport("pando.worker.tab") as unknown as Tab);
+    return new PythonEngine(pyodide.pyimport("pando.runtime.tab") as unknown as Tab);
   }
 
   async load(packed: Uint8Array): Promise<void> {

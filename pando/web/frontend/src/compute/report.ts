@@ -1,4 +1,4 @@
-/** What a function reports of its own work, added up until it is sent; as `pando/reporting`. */
+/** What a function reports of its own work, added up until it is sent; as `pando/figures.py`. */
 
 import type { Report } from "../messages";
 import { wellFormed } from "../text";

@@ -1,5 +1,5 @@
 /**
- * What runs inside V8 where no browser is around it: see `pando/worker/javascript.py`, its host.
+ * What runs inside V8 where no browser is around it: see `pando/runtime/javascript.py`, its host.
  *
  * Bytes go in and out through memory that both see, and so does the number of the running item.
  */
@@ -43,7 +43,7 @@ function report(info: unknown): void {
   Atomics.store(shared, REPORTED, 1);
 }
 
-/** What the function has reported, as `pando.reporting.report.Figures` in JSON. */
+/** What the function has reported, as `pando.figures.Figures` in JSON. */
 function takeReport(): string {
   Atomics.store(shared, REPORTED, 0);
   const { items, units, cpuSeconds, transferSeconds } = tally.take()!;

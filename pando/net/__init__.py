@@ -1,0 +1,1 @@
+"""What carries messages between nodes: the listener on a node's one port, and its channels."""

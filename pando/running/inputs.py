@@ -1,0 +1,230 @@
+"""Where a run's items come from: any iterable, read no further than it has to be.
+
+A container such as a list is read in the run's own loop, since that never waits. Everything else
+may wait for as long as it likes: an iterator is read in a thread of its own, an asynchronous
+iterable in a task.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import trio
+
+from ..source import EndOfInput, Source, WouldBlock
+
+GATHER_SECONDS = 0.001
+"""How long items that trickle in are gathered before they are used."""
+PROMPT_TYPES = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
+"""Types whose iteration never waits for anything."""
+
+
+def open_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:
+    """The source that suits an iterable.
+
+    Raises:
+        TypeError: it is not iterable.
+    """
+    if isinstance(items, AsyncIterable):
+        return _AsyncSource(items)
+    if type(items) in PROMPT_TYPES:
+        return _PromptSource(items)
+    return _ThreadSource(iter(items))
+
+
+class _PromptSource:
+    """A container, read in place."""
+
+    def __init__(self, items: Any) -> None:
+        self._iterator = iter(items)
+        self._unread = len(items)
+
+    def read_nowait(self, limit: int) -> list[Any]:
+        items = list(islice(self._iterator, limit))
+        if not items:
+            raise EndOfInput
+        self._unread -= len(items)
+        return items
+
+    def count_unread(self) -> int | None:
+        return max(0, self._unread)
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        wake()
+
+    def close(self) -> None:
+        self._iterator = iter(())
+
+
+class _Gathering:
+    """What has been read ahead of `read_nowait`, and how much more may be.
+
+    Items are counted from the first on, so that a wish that is repeated while items are on their
+    way is not fulfilled twice.
+    """
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+        self._end: Exception | None = None
+        self._taken = 0
+        self._allowed = 0
+
+    def count_unread(self) -> int | None:
+        return None
+
+    def read_nowait(self, limit: int) -> list[Any]:
+        # A reading thread may append at any moment, and does nothing else.
+        if not self._items:
+            end = self._end
+            if end is not None and not self._items:
+                raise end
+            self._allow(self._taken + limit)
+            if not self._items:
+                raise WouldBlock
+        items = self._items[:limit]
+        del self._items[: len(items)]
+        self._taken += len(items)
+        if len(items) < limit:
+            self._allow(self._taken + limit - len(items))
+        return items
+
+    def _allow(self, count: int) -> None:
+        """Items may be read until there have been so many since the start."""
+        raise NotImplementedError
+
+
+class _ThreadSource(_Gathering):
+    """An iterator, read in a thread of its own as far as items are wanted."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        super().__init__()
+        self._iterator = iterator
+        self._permits = threading.Condition()
+        self._closed = False
+        self._hungry = False
+        self._notify: Callable[[], None] = lambda: None
+
+    def _allow(self, count: int) -> None:
+        with self._permits:
+            self._hungry = True
+            self._allowed = max(self._allowed, count)
+            self._permits.notify()
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        news = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def announce() -> None:
+            news.set()
+
+        def notify() -> None:
+            try:
+                token.run_sync_soon(announce)
+            except trio.RunFinishedError:
+                self.close()
+
+        self._notify = notify
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._read,), name="pando input", daemon=True
+        )
+        thread.start()
+        try:
+            ended = False
+            while not ended:
+                await news.wait()
+                news = trio.Event()
+                if self._end is None:
+                    await trio.sleep(GATHER_SECONDS)
+                ended = self._end is not None
+                wake()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        with self._permits:
+            self._closed = True
+            self._permits.notify()
+
+    def _read(self) -> None:
+        """The thread: read as many items as are wanted, then wait to be asked for more."""
+        end: Exception = EndOfInput()
+        read = 0
+        try:
+            while count := self._next_permit(read):
+                if not self._append(count):
+                    break
+                read += count
+        except BaseException as error:
+            end = error if isinstance(error, Exception) else RuntimeError(f"the input: {error!r}")
+        self._iterator = iter(())  # a generator that nobody else holds is finalized here
+        self._end = end
+        self._notify()
+
+    def _next_permit(self, read: int) -> int:
+        """Wait until more than the items read so far are wanted; 0 when closed."""
+        with self._permits:
+            while self._allowed <= read and not self._closed:
+                self._permits.wait()
+            return 0 if self._closed else self._allowed - read
+
+    def _append(self, count: int) -> bool:
+        """Read so many items; False where the iterator has ended, or reading was closed."""
+        append = self._items.append
+        for item in islice(self._iterator, count):
+            append(item)
+            if self._hungry:
+                self._hungry = False
+                self._notify()
+            if self._closed:
+                return False
+            count -= 1
+        return count == 0
+
+
+class _AsyncSource(_Gathering):
+    """An asynchronous iterable, read in a task as far as items are wanted."""
+
+    def __init__(self, items: AsyncIterable[Any]) -> None:
+        super().__init__()
+        self._iterable = items
+        self._asked = trio.Event()
+        self._scope = trio.CancelScope()
+
+    def _allow(self, count: int) -> None:
+        self._allowed = max(self._allowed, count)
+        self._asked.set()
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        with self._scope:
+            try:
+                await self._read(wake)
+            except StopAsyncIteration:
+                self._end = EndOfInput()
+            except Exception as error:
+                self._end = error
+        wake()
+
+    async def _read(self, wake: Callable[[], None]) -> None:
+        iterator = aiter(self._iterable)
+        read = 0
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked = trio.Event()
+                while read < self._allowed:
+                    self._items.append(await anext(iterator))
+                    read += 1
+                    wake()
+        finally:
+            if inspect.isasyncgen(iterator):
+                await iterator.aclose()
+
+    def close(self) -> None:
+        self._scope.cancel()

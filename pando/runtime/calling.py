@@ -1,0 +1,108 @@
+"""Calling the user's function, and putting into words what it raises: on every kind of worker."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+from .. import values
+from ..errors import FunctionError, UnsupportedValueError, portable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..figures import Figures
+    from .speech import Failure
+
+    Function = Callable[[Any], Any]
+
+CO_COROUTINE = 0x80
+
+
+def make_synchronous(function: Function) -> Function:
+    """The function itself, or one that runs its coroutine to the end on an event loop."""
+    if not is_coroutine_function(function):
+        return function
+    import asyncio
+
+    runner = asyncio.Runner()
+    return lambda item: runner.run(function(item))
+
+
+def is_coroutine_function(function: Function) -> bool:
+    """Whether calling it gives a coroutine.
+
+    As `inspect.iscoroutinefunction`, without importing that module at each worker's start.
+    """
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return _has_coroutine_code(function) or _has_coroutine_code(call)
+
+
+def _has_coroutine_code(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    return bool(code and code.co_flags & CO_COROUTINE)
+
+
+def describe_failure(error: BaseException) -> Failure:
+    """An exception of the function, as text."""
+    if isinstance(error, SystemExit):
+        reason = f"the function called sys.exit({error.code!r})"
+    else:
+        reason = _text(error)
+    try:
+        import traceback  # which fails where the function has used up all files
+
+        # The first frame is the caller's loop, which is none of the user's business.
+        own = error.__traceback__.tb_next if error.__traceback__ else None
+        text = "".join(traceback.format_exception(type(error), error, own))
+    except Exception:
+        text = ""
+    return portable(type(error).__qualname__), portable(reason), portable(text)
+
+
+def describe_refusal(error: BaseException) -> tuple[str, str]:
+    """Why a function cannot be loaded: a sentence, and a traceback where its own code failed."""
+    if isinstance(error, FunctionError):
+        return portable(str(error)), ""
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    return portable(f"the function cannot be loaded: {one_line(error)}"), portable(text)
+
+
+def take_report() -> Figures | None:
+    """What the function has reported since the last time, if it has."""
+    # Not imported here: it is there where the function reports anything.
+    reporting = sys.modules.get("pando.figures")
+    figures: Figures | None = reporting.tally.take() if reporting else None
+    return figures
+
+
+def encode_results(
+    results: list[Any], failures: dict[int, Failure], encode: Callable[[list[Any]], bytes]
+) -> bytes:
+    """Results as they travel; those that cannot travel become failures instead."""
+    try:
+        return encode(results)
+    except UnsupportedValueError:
+        for place, error in values.find_unsupported(results).items():
+            failures[place] = ("UnsupportedValueError", portable(f"result: {error}"), "")
+            results[place] = None
+        return encode(results)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's type and the first line of its text."""
+    return f"{type(error).__name__}: {_text(error)}".partition("\n")[0]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be shown)"

@@ -1,0 +1,186 @@
+"""Who is let in, by the head of a request: for every route and method there is."""
+
+from __future__ import annotations
+
+import h2.connection
+import h2.events
+import pytest
+import trio
+
+from pando.net import websocket
+from pando.net.request_policy import MAX_HEAD_BYTES, Guard, Head, parse_head
+from pando.web.app import create_app
+from pando.web.run_page import RunPage
+
+from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
+
+NODE = (websocket.PATH, "GET")
+PAGES = {
+    "/": 200,
+    "/again.js": 200,
+    "/assets/<name>": 404,
+    "/licences": 200,
+    "/monitoring": 200,
+    "/python/<name>": 404,
+    "/sandbox": 200,
+    "/sandbox/online": 403,
+    "/wheels/<name>": 404,
+}
+"""Each page, and the status that who belongs here gets. There are no files of these names."""
+ROUTES = {
+    **{(path, method): status for path, status in PAGES.items() for method in ("GET", "HEAD")},
+    **{(path, "OPTIONS"): 200 for path in PAGES},
+    NODE: 101,
+}
+"""The same for each method."""
+NOT_ROUTES = {("/", "POST"): 405, ("/nothing", "GET"): 404, ("/monitoring", "DELETE"): 405}
+
+REFUSED = {
+    "dns rebinding": ({"Host": "evil.example"}, 421),
+    "dns rebinding with a port": ({"Host": "evil.example:5000"}, 421),
+    "a name that begins well": ({"Host": "localhost.evil.example"}, 421),
+    "an address as a user": ({"Host": "127.0.0.1@evil.example"}, 421),
+    "a user at an address": ({"Host": "evil.example@127.0.0.1"}, 421),
+    "no name": ({"Host": ""}, 421),
+    "half an address": ({"Host": "[::1"}, 421),
+    "markup": ({"Host": "127.0.0.1/'><b>"}, 421),
+    "another site": ({"Origin": "http://evil.example"}, 403),
+    "another port": ({"Host": "localhost:5000", "Origin": "http://localhost:8000"}, 403),
+    "null": ({"Origin": "null"}, 403),
+    "an empty origin": ({"Origin": ""}, 403),
+    "an extension": ({"Origin": "chrome-extension://localhost"}, 403),
+    "an origin that is none": ({"Origin": "http://["}, 403),
+    "an origin that begins well": ({"Origin": "http://localhost.evil.example"}, 403),
+    "HTTP/2": ({"Connection": "Upgrade", "Upgrade": "h2c"}, 400),
+}
+
+
+def all_routes() -> set[tuple[str, str]]:
+    async def describe() -> RunPage:
+        return RunPage("name")
+
+    app = create_app(describe, Guard(), dict, str)
+    rules = app.url_map.iter_rules()
+    return {(rule.rule, method) for rule in rules for method in rule.methods or ()} | {NODE}
+
+
+def test_every_route_has_its_row() -> None:
+    assert all_routes() == set(ROUTES)
+
+
+def test_nodes_in_pages_of_others_are_let_in_only_where_that_is_said() -> None:
+    foreign = UPGRADE | {"Origin": "http://192.168.1.7:5000"}
+    to_node = parse_head(head("GET", websocket.PATH, **foreign))
+    to_page = parse_head(head("GET", "/", Origin="http://192.168.1.7:5000"))
+    rebound = parse_head(head("GET", websocket.PATH, **(foreign | {"Host": "evil.example"})))
+    guard = Guard(nodes_of_pages=True)
+    assert Guard().judge(to_node) is not None
+    assert guard.judge(to_node) is None
+    assert guard.judge(to_page) is not None
+    assert guard.judge(rebound) is not None
+
+
+def judge(method: str, path: str, headers: dict[str, str]) -> int | None:
+    refusal = Guard().judge(parse_head(head(method, path, **headers)))
+    return refusal and refusal.status
+
+
+@pytest.mark.parametrize(("path", "method"), [*ROUTES, *NOT_ROUTES])
+def test_every_route_and_method_is_judged(path: str, method: str) -> None:
+    upgrade = UPGRADE if (path, method) == NODE else {}
+    assert judge(method, path, upgrade) is None
+    for headers, status in REFUSED.values():
+        assert judge(method, path, upgrade | headers) == status
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("route", [*ROUTES, *NOT_ROUTES])
+async def test_every_route_and_method_is_guarded(route: tuple[str, str]) -> None:
+    path, method = route
+    upgrade = UPGRADE if route == NODE else {}
+    async with serving() as server:
+        async with client_of(server) as client:
+            reply = await client.request(method, path, **upgrade)
+            assert reply.status == (ROUTES | NOT_ROUTES)[route]
+        for headers, status in REFUSED.values():
+            async with client_of(server) as client:
+                assert (await client.request(method, path, **(upgrade | headers))).status == status
+                assert await client.is_closed()
+        assert server.all_counters()["refused requests"] == len(REFUSED)
+        assert not server.membership.children
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("case", REFUSED.keys() - {"HTTP/2"})
+async def test_later_requests_of_a_connection_are_judged_too(case: str) -> None:
+    headers, status = REFUSED[case]
+    async with serving() as server, client_of(server) as client:
+        assert (await client.request("GET", "/")).status == 200
+        assert (await client.request("GET", "/monitoring")).status == 200
+        assert (await client.request("GET", "/monitoring", **headers)).status == status
+
+
+@pytest.mark.socket
+async def test_requests_over_http_2_are_judged_too() -> None:
+    # Hypercorn takes it for later requests of a connection.
+    connection = h2.connection.H2Connection()
+    connection.initiate_connection()
+    cases = {1: ("localhost", {}), 3: ("evil.example", {}), 5: ("localhost", {"origin": "null"})}
+    for stream, (host, headers) in cases.items():
+        names = {":method": "GET", ":path": "/", ":authority": host, ":scheme": "http"}
+        connection.send_headers(stream, list((names | headers).items()), end_stream=True)
+    statuses: dict[int, str] = {}
+    async with serving() as server, client_of(server) as client:
+        assert (await client.request("GET", "/")).status == 200
+        await client.send(connection.data_to_send())
+        with trio.fail_after(GENEROUS_SECONDS):
+            while len(statuses) < len(cases):
+                for event in connection.receive_data(await client.stream.receive_some()):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        statuses[event.stream_id] = dict(event.headers)[b":status"].decode()
+    assert statuses == {1: "200", 3: "421", 5: "403"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST:5000", "127.0.0.1", "127.0.0.1:5000", "192.168.1.7", "[::1]:5000"],
+)
+def test_names_that_this_machine_answers_to(host: str) -> None:
+    assert judge("GET", "/", {"Host": host}) is None
+    for scheme in ("http", "https"):
+        assert judge("GET", "/", {"Host": host, "Origin": f"{scheme}://{host.lower()}"}) is None
+
+
+def test_the_name_of_a_proxy_in_front() -> None:
+    guard = Guard(["Example.org"])
+    request = parse_head(head("GET", "/", Host="example.org", Origin="https://example.org"))
+    assert guard.judge(request) is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: null\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: \x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * MAX_HEAD_BYTES,
+    ],
+)
+def test_what_is_not_a_request(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_head(data)
+
+
+def test_a_head_is_taken_apart() -> None:
+    request = parse_head(head("GET", "/node?a=b", Origin="http://x", **UPGRADE) + b"more")
+    assert request == Head("GET", "/node", "localhost", "http://x", "websocket")
+    assert request.is_node

@@ -1,0 +1,64 @@
+"""The page about security names limits as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pando import errors, messages
+from pando.limits import Limits
+from pando.net import keepalive as link
+from pando.net import request_policy as guard
+from pando.net import websocket
+from pando.running import serve_options
+from pando.running.serve_options import ServeOptions
+from pando.scheduler import credit
+from pando.tree import membership, overlay
+
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
+MODULES = (errors, serve_options, messages, guard, websocket, link, membership, overlay, credit)
+STATED = sorted(set(re.findall(r"`([A-Z_]+)` = ([0-9.]+[0-9]|[0-9])", PAGE)))
+NEEDED = {
+    "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "HEAD_SECONDS",
+    "MAX_HEAD_BYTES",
+    "PAGE_SECONDS",
+    "FIRST_MESSAGE_SECONDS",
+    "FIRST_MESSAGE_BYTES",
+    "MAX_MESSAGE_BYTES",
+    "MAX_BUNDLED",
+    "MAX_NEWCOMERS",
+    "BOOTSTRAP_SECONDS",
+    "SILENCE_SECONDS",
+    "SEND_SECONDS",
+    "UNPROVEN_WORKERS",
+}
+
+
+@pytest.mark.parametrize(("name", "stated"), STATED)
+def test_a_limit_that_the_page_names_is_there_with_its_default(name: str, stated: str) -> None:
+    found = {getattr(module, name) for module in MODULES if hasattr(module, name)}
+    assert found == {float(stated)}
+
+
+def test_the_limits_that_must_be_named_are() -> None:
+    assert {name for name, _ in STATED} >= NEEDED
+    assert set(re.findall(r"`([A-Z]+_[A-Z_]+)`", PAGE)) == {
+        name for name, _ in STATED if "_" in name
+    }
+
+
+def test_the_limits_are_the_defaults() -> None:
+    options = ServeOptions()
+    assert options.limits == Limits(
+        serve_options.MAX_CONNECTIONS,
+        serve_options.MAX_CONNECTIONS_PER_ADDRESS,
+        serve_options.HEAD_SECONDS,
+        serve_options.PAGE_SECONDS,
+    )
+    assert options.silence == serve_options.SILENCE_SECONDS
+    assert options.bootstrap_timeout == serve_options.BOOTSTRAP_SECONDS
+    assert not options.open
