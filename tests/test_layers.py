@@ -38,9 +38,9 @@ MAY_KNOW = {
     "worker": {"functions", "runtime"},
     "tree": {"scheduler", "net"},
     "web": {"net"},
-    "volunteering": {"functions", "net", "scheduler", "tree", "web", "worker"},
+    "volunteering": {"functions", "net", "scheduler", "tree", "worker"},
     "running": {"functions", "net", "scheduler", "tree", "web", "worker"},
-    "cli": {"functions", "net", "running", "runtime", "scheduler", "volunteering", "worker"},
+    "cli": {"functions", "running", "runtime", "scheduler", "volunteering", "worker"},
 }
 WITHOUT_TRIO = ("scheduler", "functions", "runtime", "messages.py", "source.py", "values.py")
 """What is told what happened and returns what to do, or runs where Trio is not."""

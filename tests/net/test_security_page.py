@@ -7,18 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from pando import errors, messages
+from pando import errors, limits, messages
 from pando.limits import Limits
-from pando.net import keepalive as link
-from pando.net import request_policy as guard
-from pando.net import websocket
-from pando.running import serve_options
+from pando.net import keepalive, request_policy, websocket
 from pando.running.serve_options import ServeOptions
 from pando.scheduler import credit
 from pando.tree import membership, overlay
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
-MODULES = (errors, serve_options, messages, guard, websocket, link, membership, overlay, credit)
+MODULES = (
+    errors,
+    limits,
+    messages,
+    request_policy,
+    websocket,
+    keepalive,
+    membership,
+    overlay,
+    credit,
+)
 STATED = sorted(set(re.findall(r"`([A-Z_]+)` = ([0-9.]+[0-9]|[0-9])", PAGE)))
 NEEDED = {
     "MAX_CONNECTIONS",
@@ -54,11 +61,11 @@ def test_the_limits_that_must_be_named_are() -> None:
 def test_the_limits_are_the_defaults() -> None:
     options = ServeOptions()
     assert options.limits == Limits(
-        serve_options.MAX_CONNECTIONS,
-        serve_options.MAX_CONNECTIONS_PER_ADDRESS,
-        serve_options.HEAD_SECONDS,
-        serve_options.PAGE_SECONDS,
+        limits.MAX_CONNECTIONS,
+        limits.MAX_CONNECTIONS_PER_ADDRESS,
+        limits.HEAD_SECONDS,
+        limits.PAGE_SECONDS,
     )
-    assert options.silence == serve_options.SILENCE_SECONDS
-    assert options.bootstrap_timeout == serve_options.BOOTSTRAP_SECONDS
+    assert options.silence == limits.SILENCE_SECONDS
+    assert options.bootstrap_timeout == limits.BOOTSTRAP_SECONDS
     assert not options.open
