@@ -22,7 +22,8 @@ from workloads import count_up
 
 import pando
 from pando.functions.package import JavaScriptPackage
-from pando.running.run import RunOptions, open_packed_run, pack
+from pando.running.options import RunOptions
+from pando.running.run import open_packed_run, pack
 from pando.running.serve_options import ServeOptions
 
 WARM_UP_SECONDS = 3.0

@@ -181,8 +181,7 @@ async def _measure_steady_state(
 
 def _count_results(run: pando.Run[int, int]) -> int:
     """Results that have come, those whose turn has not come among them."""
-    stream = run.statistics().stream
-    return stream.finished + stream.handed_out if stream else 0
+    return sum(stream.finished + stream.handed_out for stream in run.statistics().streams)
 
 
 async def _drain(stream: pando.ResultStream[int]) -> None:

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     )
     from .figures import report
     from .functions.convention import function
-    from .running.mapping import Results, map  # noqa: A004
-    from .running.run import ResultStream, Run, RunStatistics, open_run
+    from .running.mapping import amap, map  # noqa: A004
+    from .running.results import AsyncResults, Results
+    from .running.run import Run, RunStatistics, open_run
     from .running.serve_options import ServeOptions
+    from .running.streams import ResultStream
+    from .running.sync_run import SyncRun, run
     from .values import register_type
     from .volunteering import volunteer
 
@@ -41,10 +44,14 @@ _HOMES = {
     "UsageError": "errors",
     "WorkerError": "errors",
     "function": "functions.convention",
-    "Results": "running.mapping",
+    "amap": "running.mapping",
     "map": "running.mapping",
+    "AsyncResults": "running.results",
+    "Results": "running.results",
     "report": "figures",
-    "ResultStream": "running.run",
+    "ResultStream": "running.streams",
+    "SyncRun": "running.sync_run",
+    "run": "running.sync_run",
     "Run": "running.run",
     "RunStatistics": "running.run",
     "open_run": "running.run",
@@ -54,6 +61,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncResults",
     "FunctionError",
     "ItemError",
     "PandoError",
@@ -63,14 +71,17 @@ __all__ = [
     "RunClosedError",
     "RunStatistics",
     "ServeOptions",
+    "SyncRun",
     "UnsupportedValueError",
     "UsageError",
     "WorkerError",
+    "amap",
     "function",
     "map",
     "open_run",
     "register_type",
     "report",
+    "run",
     "volunteer",
 ]
 

@@ -8,6 +8,10 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 64 * 1024
 """Characters of a failure's reason and of its traceback that travel; more is cut."""
+MAX_ARGUMENTS_BYTES = 16 * 1024
+"""Encoded bytes of an exception's arguments that are sent; larger ones are left out."""
+LOCAL_WORKER = "worker "
+"""What the names of this machine's own workers begin with."""
 
 
 class PandoError(Exception):
@@ -47,7 +51,9 @@ class ItemError(PandoError):
         type: the name of the exception the function raised, such as ``ValueError``.
         reason: that exception's text.
         traceback: the function's own traceback as text, empty where there is none.
-        device: what was running the item, such as ``worker 2``.
+        device: what was running the item: ``worker 2`` of this machine, or a volunteer's name.
+
+    Where the function raised a built-in exception, that is the error's ``__cause__``.
     """
 
     def __init__(
@@ -71,7 +77,8 @@ class ItemError(PandoError):
 
     def __str__(self) -> str:
         what = f"{self.type}: {self.reason}" if self.reason else self.type
-        where = f" (on {self.device})" if self.device else ""
+        is_elsewhere = self.device and not self.device.startswith(LOCAL_WORKER)
+        where = f" (on {self.device})" if is_elsewhere else ""
         return f"item {self.index} ({shorten(self.item)}): {what}{where}"
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from .errors import MAX_TEXT, PandoError
+from .errors import MAX_ARGUMENTS_BYTES, MAX_TEXT, PandoError
 from .figures import MAX_UNITS
 
 VERSION = 1
@@ -41,12 +41,17 @@ class MalformedMessageError(PandoError):
 
 
 class Failure(msgspec.Struct, array_like=True, frozen=True):
-    """Why an item has no result: the function's exception, as text."""
+    """Why an item has no result: the function's exception, as text.
+
+    `arguments` are those of a built-in exception, encoded as one list; empty where it is another
+    one, or where they are not values.
+    """
 
     type: Text
     reason: Text
     traceback: Text = ""
     device: Text = ""
+    arguments: Annotated[bytes, msgspec.Meta(max_length=MAX_ARGUMENTS_BYTES)] = b""
 
 
 class Lend(msgspec.Struct, array_like=True, tag="lend"):

@@ -21,6 +21,7 @@ PACKAGE = Path(pando.__file__).parent
 VOCABULARY = {
     "cache",
     "channel",
+    "config",
     "errors",
     "figures",
     "limits",

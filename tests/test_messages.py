@@ -91,7 +91,7 @@ def test_every_kind_has_a_tag_of_its_own():
             messages.Results(
                 1, 0, 0.5, msgspec.Raw(b"\x91\xc0"), {0: messages.Failure("E", "r", "t", "d")}
             ),
-            "96a7726573756c74730100cb3fe000000000000091c0810094a145a172a174a164",
+            "96a7726573756c74730100cb3fe000000000000091c0810095a145a172a174a164c400",
         ),
     ],
 )

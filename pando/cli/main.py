@@ -13,7 +13,7 @@ from .output import ClosedOutputError, OutputError, free_standard_output, say, w
 from .settings import Settings, dashed
 
 if TYPE_CHECKING:
-    from ..running.run import ResultStream
+    from ..running.streams import ResultStream
     from ..scheduler import ResultRun
     from ..source import Source
     from .modules import Module
@@ -146,7 +146,8 @@ class Command:
     async def _main(self) -> None:
         import trio
 
-        from ..running.run import RunOptions, StreamOptions, open_packed_run
+        from ..running.options import RunOptions, StreamOptions
+        from ..running.run import open_packed_run
         from .links import show_links
         from .progress import Progress
 
@@ -237,7 +238,7 @@ class Command:
 
     @staticmethod
     def _item_errors(run: ResultRun, unprintable: dict[int, str]) -> dict[int, ItemError]:
-        from ..running.run import item_error
+        from ..running.streams import item_error
 
         errors = {place: item_error(run, place) for place in run.failures}
         for place, reason in unprintable.items():

@@ -11,7 +11,7 @@ import contextvars
 import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -62,7 +62,7 @@ class _PromptSource:
         self._iterator = iter(())
 
 
-class _Gathering:
+class BufferedSource:
     """What has been read ahead of `read_nowait`, and how much more may be.
 
     Items are counted from the first on, so that a wish that is repeated while items are on their
@@ -94,12 +94,21 @@ class _Gathering:
             self._allow(self._taken + limit - len(items))
         return items
 
+    @property
+    def has_gathered(self) -> bool:
+        """Whether items, or the end, wait to be read."""
+        return bool(self._items) or self._end is not None
+
+    def current_reader(self) -> Hashable:
+        """The thread or task that reads the input, where it is the one that calls; else None."""
+        raise NotImplementedError
+
     def _allow(self, count: int) -> None:
         """Items may be read until there have been so many since the start."""
         raise NotImplementedError
 
 
-class _ThreadSource(_Gathering):
+class _ThreadSource(BufferedSource):
     """An iterator, read in a thread of its own as far as items are wanted."""
 
     def __init__(self, iterator: Iterator[Any]) -> None:
@@ -109,6 +118,10 @@ class _ThreadSource(_Gathering):
         self._closed = False
         self._hungry = False
         self._notify: Callable[[], None] = lambda: None
+        self._reader = 0
+
+    def current_reader(self) -> Hashable:
+        return self._reader if self._reader == threading.get_ident() else None
 
     def _allow(self, count: int) -> None:
         with self._permits:
@@ -154,6 +167,7 @@ class _ThreadSource(_Gathering):
 
     def _read(self) -> None:
         """The thread: read as many items as are wanted, then wait to be asked for more."""
+        self._reader = threading.get_ident()
         end: Exception = EndOfInput()
         read = 0
         try:
@@ -164,6 +178,7 @@ class _ThreadSource(_Gathering):
         except BaseException as error:
             end = error if isinstance(error, Exception) else RuntimeError(f"the input: {error!r}")
         self._iterator = iter(())  # a generator that nobody else holds is finalized here
+        self._reader = 0
         self._end = end
         self._notify()
 
@@ -188,7 +203,7 @@ class _ThreadSource(_Gathering):
         return count == 0
 
 
-class _AsyncSource(_Gathering):
+class _AsyncSource(BufferedSource):
     """An asynchronous iterable, read in a task as far as items are wanted."""
 
     def __init__(self, items: AsyncIterable[Any]) -> None:
@@ -196,12 +211,19 @@ class _AsyncSource(_Gathering):
         self._iterable = items
         self._asked = trio.Event()
         self._scope = trio.CancelScope()
+        self._reader: trio.lowlevel.Task | None = None
+
+    def current_reader(self) -> Hashable:
+        if not trio.lowlevel.in_trio_task():
+            return None
+        return self._reader if self._reader is trio.lowlevel.current_task() else None
 
     def _allow(self, count: int) -> None:
         self._allowed = max(self._allowed, count)
         self._asked.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
+        self._reader = trio.lowlevel.current_task()
         with self._scope:
             try:
                 await self._read(wake)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+import functools
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import msgspec
 import trio
@@ -13,67 +15,28 @@ import trio
 from .. import messages, values
 from ..errors import ItemError, RunClosedError, UsageError
 from ..functions.capture import capture, function_name
-from ..scheduler import LenderStatistics, ResultRun, StruckOut, Window
-from ..source import EndOfInput, Source
-from ..tree.lending import Stream
+from ..scheduler import LenderStatistics, Window
+from ..source import Source
+from ..tree.lending import Job
 from ..tree.node import Node
 from ..worker.pool import WorkerPool, count_cores
 from .inputs import open_source
-from .serve_options import ServeOptions
+from .notices import say
+from .options import RunOptions, StreamOptions
+from .serve_options import Serve, ServeOptions, choose_serve_options
+from .streams import ResultStream
 
 if TYPE_CHECKING:
-    from .server import Server
+    from .served_run import ServedRun
 
 CLOSE_SECONDS = 1.0
 """How long the workers may take to end in order when a run is closed."""
+SERVE_AFTER_SECONDS = 1.0
+"""When the port of a run opens in a program: one that is over sooner needs none."""
 
 Say = Callable[[str], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run computes.
-
-    Attributes:
-        workers: processes on this machine; None is one for each core.
-        timeout: seconds that an item may take before it fails.
-        batch_limit: the most items that are sent to a worker at once.
-        requires: what the function needs installed, in the words of PEP 508.
-        serve: how volunteers are let in; None where they are not.
-    """
-
-    workers: int | None = None
-    timeout: float | None = None
-    batch_limit: int | None = None
-    requires: tuple[str, ...] = ()
-    serve: ServeOptions | None = None
-
-    def __post_init__(self) -> None:
-        _check_count("workers", self.workers, least=0)
-        _check_count("batch_limit", self.batch_limit, least=1)
-        if self.workers == 0 and self.serve is None:
-            raise UsageError("nobody would compute: no workers here, and volunteers cannot join")
-        if self.timeout is not None and not self.timeout > 0:
-            raise UsageError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """How the results of one stream come out; see `pando.map`."""
-
-    ordered: bool = True
-    return_exceptions: bool = False
-    buffersize: int | None = None
-
-    def __post_init__(self) -> None:
-        _check_count("buffersize", self.buffersize, least=1)
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if value is not None and (type(value) is not int or value < least):
-        raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +47,7 @@ class RunStatistics:
         workers: workers that compute now, here and on volunteers.
         worker_deaths: workers that have died and were replaced.
         volunteers: other nodes connected to this one.
-        stream: the figures of the stream that is open, if one is.
+        streams: the figures of each stream that is open, oldest first.
         counters: what was refused, cut off or ignored of what came from the network, by kind.
         reported: what the function has told with `pando.report` on this machine's workers.
     """
@@ -92,7 +55,7 @@ class RunStatistics:
     workers: int
     worker_deaths: int
     volunteers: int
-    stream: LenderStatistics | None
+    streams: list[LenderStatistics]
     counters: dict[str, int]
     reported: messages.Reported | None
 
@@ -120,13 +83,33 @@ class Run(Generic[Item, Result]):
         name: str,
     ) -> None:
         self.function_name = name
-        self._server: Server | None = None
+        self._served: ServedRun | None = None
         self._node = node
         self._pool = pool
         self._nursery = nursery
-        self._stream: ResultStream[Result] | None = None
+        self._streams: weakref.WeakSet[ResultStream[Any]] = weakref.WeakSet()
         self._failure: Exception | None = None
         self._closed = False
+
+    @overload
+    def map(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        ordered: bool = True,
+        return_exceptions: Literal[False] = False,
+        buffersize: int | None = None,
+    ) -> ResultStream[Result]: ...
+
+    @overload
+    def map(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        ordered: bool = True,
+        return_exceptions: bool,
+        buffersize: int | None = None,
+    ) -> ResultStream[Result | ItemError]: ...
 
     def map(
         self,
@@ -135,19 +118,18 @@ class Run(Generic[Item, Result]):
         ordered: bool = True,
         return_exceptions: bool = False,
         buffersize: int | None = None,
-    ) -> ResultStream[Result]:
+    ) -> ResultStream[Any]:
         """Apply the function to each item; iterate over what is returned with ``async for``.
 
-        A run maps one stream at a time: one that is still open is closed.
+        Several streams may be open at once: those that have items get equal time of the workers.
 
         Args:
             items: any iterable or asynchronous iterable, infinite ones too. It is read only as
                 far as the workers need.
-            ordered: results in the order of the items; else as they come.
-            return_exceptions: an item without result gives its `ItemError` in the result's place;
-                else the error is raised there.
-            buffersize: how many items may be read beyond the oldest result not handed out; by
-                default tens of thousands, or what fits into some megabytes.
+            ordered: results in the order of the items; otherwise in completion order.
+            return_exceptions: yield the `ItemError` of an item that failed instead of raising it.
+            buffersize: maximum read-ahead, in items beyond the oldest result not handed out
+                (default: adaptive, bounded in items and bytes).
 
         Raises:
             UsageError: an option is wrong.
@@ -157,54 +139,47 @@ class Run(Generic[Item, Result]):
             open_source(items), StreamOptions(ordered, return_exceptions, buffersize)
         )
 
-    def map_source(self, source: Source, options: StreamOptions) -> ResultStream[Result]:
-        """`map` for a source of one's own; see `pando.running.inputs`."""
+    def map_source(self, source: Source, options: StreamOptions) -> ResultStream[Any]:
+        """`map` for a source of one's own; see `pando.source`."""
         if self._closed:
             raise RunClosedError("this run is closed")
-        if self._stream is not None:
-            self._stream.close()
         lender = self._node.new_lender(ordered=options.ordered)
-        stream = Stream(source, lender, Window(options.buffersize))
-        self._stream = ResultStream(self, self._node, stream, options)
-        self._node.open_stream(stream)
-        self._nursery.start_soon(self._feed, stream)
-        return self._stream
+        job = Job(source, lender, Window(options.buffersize))
+        stream: ResultStream[Any] = ResultStream(self._node, job, options, lambda: self._failure)
+        self._streams.add(stream)
+        self._node.open_job(job)
+        self._nursery.start_soon(stream.read_input)
+        return stream
 
     def statistics(self) -> RunStatistics:
         """A snapshot of the figures."""
-        server = self._server
+        served = self._served
         return RunStatistics(
             self._node.workers,
             self._pool.deaths,
-            len(server.membership.children) if server else 0,
+            len(served.membership.children) if served else 0,
             self._node.statistics(),
-            dict(server.all_counters()) if server else {},
+            dict(served.all_counters()) if served else {},
             self._node.figures_reported(),
         )
 
     @property
     def links(self) -> list[str]:
-        """What volunteers open to join, one link for each of this machine's addresses."""
-        return self._server.links if self._server else []
+        """What volunteers open to join, one link for each of this machine's addresses.
 
-    async def _feed(self, stream: Stream) -> None:
-        await stream.source.run(lambda: self._node.input_has_news(stream))
+        Empty where the run does not serve, or its port has not been opened yet.
+        """
+        return self._served.links if self._served else []
 
-    def served_by(self, server: Server | None) -> None:
-        """Volunteers join at this server."""
-        self._server = server
-
-    async def dismiss_volunteers(self) -> None:
-        """Tell the volunteers that the run is over, whatever has ended it."""
-        if self._server is not None:
-            with trio.CancelScope(shield=True):
-                await self._server.end()
+    def served_by(self, served: ServedRun | None) -> None:
+        """Volunteers join here."""
+        self._served = served
 
     def fail(self, error: Exception) -> None:
         """Nothing can be computed any more: whoever waits for results gets this error."""
         self._failure = self._failure or error
-        if self._stream is not None:
-            self._stream.wake()
+        for stream in list(self._streams):
+            stream.wake()
 
     @property
     def failure(self) -> Exception | None:
@@ -212,125 +187,10 @@ class Run(Generic[Item, Result]):
         return self._failure
 
     def close(self) -> None:
-        """End the open stream and take no other."""
+        """End the open streams and take no other."""
         self._closed = True
-        if self._stream is not None:
-            self._stream.close()
-
-
-class ResultStream(AsyncIterator[Result]):
-    """The results of one `Run.map`, as they become due.
-
-    Error handling: an item without result raises its `ItemError` in its place, unless
-    ``return_exceptions`` was chosen; iteration may go on behind it. An exception of the input is
-    raised as it is, after the results of all items before it.
-    """
-
-    def __init__(
-        self, run: Run[Any, Result], node: Node, stream: Stream, options: StreamOptions
-    ) -> None:
-        self._run = run
-        self._node = node
-        self._stream = stream
-        self._options = options
-        self._due: Iterator[Result] = iter(())
-        self._error: ItemError | None = None
-        self._rest: ResultRun | None = None
-        self._closed = False
-
-    def __aiter__(self) -> AsyncIterator[Result]:
-        return self
-
-    async def __anext__(self) -> Result:
-        for result in self._due:
-            return result
-        batch = await self.next_batch()
-        if not batch:
-            raise StopAsyncIteration
-        self._due = iter(batch)
-        return next(self._due)
-
-    async def next_batch(self) -> list[Result]:
-        """The next results, one or many, as soon as there are some; for speed.
-
-        An empty list says that there are no more.
-
-        Raises:
-            ItemError: the next item has no result. The ones behind it come next.
-        """
-        try:
-            run = await self.next_run()
-        except EndOfInput:
-            return []
-        if not run.failures:
-            return list(run.values)
-        if self._options.return_exceptions:
-            results = list(run.values)
-            for place in run.failures:
-                results[place] = item_error(run, place)
-            return results
-        first = min(run.failures)
-        if first > 0:
-            self._rest = _behind(run, first)
-            return list(run.values[:first])
-        self._rest = _behind(run, 1) if len(run.values) > 1 else None
-        raise item_error(run, 0)
-
-    async def next_run(self) -> ResultRun:
-        """The next results together with their items and failures, as the scheduler has them."""
-        if self._rest is not None:
-            run, self._rest = self._rest, None
-            return run
-        await trio.lowlevel.checkpoint_if_cancelled()
-        while True:
-            if self._closed:
-                raise RunClosedError("this stream is closed")
-            if self._run.failure is not None:
-                raise self._run.failure
-            try:
-                return await self._node.next_results(self._stream)
-            except trio.ClosedResourceError:
-                continue
-            except EndOfInput:
-                self._node.close_stream(self._stream)
-                raise
-
-    def wake(self) -> None:
-        """Let whoever waits for results look again."""
-        self._node.close_stream(self._stream)
-
-    def close(self) -> None:
-        """Read, lend and hand out no more of this stream."""
-        self._closed = True
-        self._due, self._rest = iter(()), None
-        self._node.close_stream(self._stream)
-
-    async def aclose(self) -> None:
-        """`close`, for `contextlib.aclosing`."""
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-
-def item_error(run: ResultRun, place: int) -> ItemError:
-    """The error of an item of a run that has failed."""
-    failure = run.failures[place]
-    item, index = run.items[place], run.start + place
-    if isinstance(failure, ItemError):
-        return failure
-    if isinstance(failure, StruckOut):
-        reason = (
-            f"the item was given up after {failure.strikes} workers were lost while they "
-            f"ran it; the last time, {failure.reason}"
-        )
-        return ItemError(item, index, "WorkerLost", reason)
-    assert isinstance(failure, messages.Failure)
-    return ItemError(item, index, failure.type, failure.reason, failure.traceback, failure.device)
-
-
-def _behind(run: ResultRun, count: int) -> ResultRun:
-    """A run without its first results."""
-    failures = {place - count: why for place, why in run.failures.items() if place >= count}
-    return ResultRun(run.start + count, run.items[count:], run.values[count:], failures)
+        for stream in list(self._streams):
+            stream.close()
 
 
 def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> bytes:
@@ -338,16 +198,37 @@ def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> bytes:
     return capture(function, requires).to_bytes()
 
 
-@asynccontextmanager
-async def open_run(
-    function: Callable[[Item], Any],
+class RunArguments(TypedDict, total=False):
+    """The options of `open_run` and its like, for type checkers."""
+
+    workers: int | None
+    timeout: float | None
+    batch_limit: int | None
+    requires: Iterable[str]
+    serve: Serve
+
+
+@overload
+def open_run(
+    function: Callable[[Item], Coroutine[Any, Any, Result]], **options: Unpack[RunArguments]
+) -> AbstractAsyncContextManager[Run[Item, Result]]: ...
+
+
+@overload
+def open_run(
+    function: Callable[[Item], Result], **options: Unpack[RunArguments]
+) -> AbstractAsyncContextManager[Run[Item, Result]]: ...
+
+
+def open_run(
+    function: Callable[[Any], Any],
     *,
     workers: int | None = None,
     timeout: float | None = None,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
-    serve: bool | ServeOptions = True,
-) -> AsyncIterator[Run[Item, Any]]:
+    serve: Serve = None,
+) -> AbstractAsyncContextManager[Run[Any, Any]]:
     """Open a run in a Trio program::
 
         async with pando.open_run(fn) as run:
@@ -361,25 +242,62 @@ async def open_run(
         workers: processes on this machine; one for each core by default.
         timeout: seconds that an item may take before it fails and its worker is replaced.
         batch_limit: the most items that are sent to a worker at once.
-        requires: what the function needs installed, in the words of PEP 508.
-        serve: whether volunteers may join, and how; their links are `Run.links`.
+        requires: what the function needs installed, as PEP 508 requirement strings.
+        serve: whether volunteers may join, and how, as for `pando.map`; their links are
+            `Run.links`. Where it is given the port opens at once.
 
     Raises:
         FunctionError: the function cannot be sent to workers, or not be loaded there.
-        UsageError: an option is wrong.
+        UsageError: an option is wrong, or the event loop is not Trio's.
         WorkerError: workers cannot be started.
     """
-    options = RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve))
+    options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=True)
+    return _open_run(function, options)
+
+
+@asynccontextmanager
+async def _open_run(
+    function: Callable[[Any], Any], options: RunOptions
+) -> AsyncIterator[Run[Any, Any]]:
+    if not trio.lowlevel.in_trio_run():
+        raise UsageError(
+            "open_run needs Trio: under asyncio and in notebooks write "
+            "`async for result in pando.amap(function, items)`, or use `pando.run` or `pando.map`"
+        )
     packed = pack(function, options.requires)
-    async with open_packed_run(packed, function_name(function), options) as run:
+    async with open_packed_run(packed, function_name(function), options, say) as run:
         yield run
 
 
-def as_serve_options(serve: bool | ServeOptions) -> ServeOptions | None:
-    """How to serve, or None where nothing is to be served."""
-    if isinstance(serve, ServeOptions):
-        return serve
-    return ServeOptions() if serve else None
+def make_run_options(
+    workers: int | None,
+    timeout: float | None,
+    batch_limit: int | None,
+    requires: Iterable[str],
+    serve: Serve,
+    *,
+    at_once: bool,
+) -> RunOptions:
+    """The options of a run in a program.
+
+    Args:
+        at_once: whether the port opens at once, where `serve` was asked for.
+
+    Raises:
+        UsageError: one of them is wrong.
+    """
+    asked = serve is not None
+    at_once = (asked and at_once) or workers == 0
+    return RunOptions(
+        workers=workers,
+        timeout=timeout,
+        batch_limit=batch_limit,
+        requires=tuple(requires),
+        serve=choose_serve_options(serve),
+        serve_after=0.0 if at_once else SERVE_AFTER_SECONDS,
+        must_serve=asked,
+        announce=True,
+    )
 
 
 @asynccontextmanager
@@ -387,7 +305,7 @@ async def open_packed_run(
     packed: bytes, name: str, options: RunOptions, say: Say = lambda text: None
 ) -> AsyncIterator[Run[Any, Any]]:
     """`open_run` for a function that has been packed already; `say` is told of what happens."""
-    node = Node(ValueCodec(), batch_limit=options.batch_limit)
+    node = Node(ValueCodec(), batch_limit=options.batch_limit, names_workers=True)
     count = count_cores() if options.workers is None else options.workers
     pool = WorkerPool(packed, count, node.serve, timeout=options.timeout, say=say)
     body_error: BaseException | None = None
@@ -399,12 +317,15 @@ async def open_packed_run(
             pool_ended.set()
 
         run: Run[Any, Any] = Run(node, pool, nursery, name)
-
         nursery.start_soon(keep_workers)
         nursery.start_soon(node.balance_forever)
         try:
-            server = await _open_server(node, packed, name, options, say, nursery)
-            run.served_by(server)
+            if options.serve is not None:
+                serve = functools.partial(_serve, run, node, packed, options, options.serve, say)
+                if options.serve_after:
+                    nursery.start_soon(serve)
+                else:
+                    await nursery.start(serve)
             yield run
             run.close()
             pool.close()
@@ -416,31 +337,45 @@ async def open_packed_run(
             # Raised again below, so that the nursery does not wrap it into a group.
             body_error = error
         finally:
-            await run.dismiss_volunteers()
+            run.close()
         nursery.cancel_scope.cancel()
     if body_error is not None:
         raise body_error
 
 
-async def _open_server(
-    node: Node, packed: bytes, name: str, options: RunOptions, say: Say, nursery: trio.Nursery
-) -> Server | None:
-    if options.serve is None:
-        return None
-    # While the workers start, there is time to import this.
-    await trio.lowlevel.checkpoint()
-    from .server import Server
+async def _serve(
+    run: Run[Any, Any],
+    node: Node,
+    packed: bytes,
+    options: RunOptions,
+    serve: ServeOptions,
+    say: Say,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Let volunteers join a run until it is cancelled, and tell them then that it is over."""
+    await trio.sleep(options.serve_after)
+    # While the workers start, or compute, there is time to import this.
+    from .served_run import ServedRun
+    from .server import shared_server
 
-    server = Server(
-        node,
-        packed,
-        name,
-        options.serve,
-        say,
-        timeout=options.timeout,
-        batch_limit=options.batch_limit,
-        requirements=options.requires,
-    )
-    await server.open()
-    nursery.start_soon(server.run)
-    return server
+    try:
+        async with shared_server(serve, say) as server:
+            served = ServedRun(server, node, packed, run.function_name, options, serve, say)
+            server.add(served)
+            run.served_by(served)
+            if options.announce:
+                server.announce(say)
+            task_status.started()
+            try:
+                await served.run()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await served.end()
+                server.remove(served)
+    except UsageError as error:
+        if not options.serve_after:
+            raise
+        if options.must_serve:
+            run.fail(error)
+        else:
+            say(f"this run cannot be watched: {error}")

@@ -1,163 +1,264 @@
-"""A run that serves: its port, its links, who may join, and what is shown of it."""
+"""The server of a process: one port and one token, shared by the runs of an event loop."""
 
 from __future__ import annotations
 
-import functools
-import random
+import logging
+import os
 import resource
 import secrets
 import ssl
-from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import trio
 
 from .. import messages
+from ..channel import Channel
 from ..errors import UsageError
-from ..figures import DEFAULT_UNITS
-from ..functions.package import language_of
 from ..net.addresses import is_loopback, join_address, listen, own_addresses
 from ..net.listener import Door, PageStream
 from ..net.request_policy import Guard
-from ..tree.lending import Borrower
-from ..tree.membership import Child, Membership, tidy_name
-from ..tree.node import Node
-from ..tree.overlay import Overlay
-from .serve_options import ServeOptions
+from ..tree.membership import Membership
+from .serve_options import LOCALHOST, ServeOptions
 
 if TYPE_CHECKING:
     from ..web.frontend_files import File
     from ..web.run_page import RunPage
 
-END_SECONDS = 1.0
-"""How long telling the volunteers that the run is over may take."""
+logger = logging.getLogger(__name__)
 
 PAGES_AFTER_SECONDS = 0.5
 """When the pages are made ready: a run that is over sooner is spared the work."""
-PAGE_WAIT_SECONDS = 3.0
-"""How long a page may wait for the packages of browsers before it is sent without them."""
 
 Say = Callable[[str], None]
 
 
-class Server:
-    """Serves one run: lets volunteers join its node, and shows its figures.
+class RunAtServer(Protocol):
+    """What a server needs of a run: `pando.running.served_run.ServedRun`.
 
-    Args:
-        node: the root's.
-        function: the packed function.
-        name: what people call it.
-        options: see `ServeOptions`.
-        say: told, in sentences, what the person who runs this should know.
+    Attributes:
+        identifier: by which its volunteers know it again.
+        membership: takes them in.
+        packages: wheels for browsers, by file name.
+        connections: those of its volunteers, to be cancelled at its end.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        function: bytes,
-        name: str,
-        options: ServeOptions,
-        say: Say,
-        *,
-        timeout: float | None = None,
-        batch_limit: int | None = None,
-        requirements: tuple[str, ...] = (),
-    ) -> None:
-        ids = random.Random(secrets.randbits(64) if options.seed is None else options.seed)
-        identifier = ids.randbytes(messages.ID_BYTES)
-        self.name = name
+    identifier: str
+    membership: Membership
+    packages: dict[str, File]
+    connections: set[trio.CancelScope]
+
+    @property
+    def workers(self) -> int:
+        """How many workers compute for it."""
+
+    async def describe(self) -> RunPage:
+        """What the volunteer page says of it."""
+
+    def monitoring(self) -> dict[str, Any]:
+        """Its figures, ready for JSON."""
+
+
+@dataclass
+class Endpoint:
+    """What stays of a server while its process lives, so that its links stay good.
+
+    Attributes:
+        token: what joining volunteers must know; empty where everybody may join.
+        port: the port that was served on last, and will be again; 0 at first.
+        announced: what has been said of it, so that it is said once.
+    """
+
+    token: str
+    port: int = 0
+    announced: str = ""
+
+
+_endpoints: dict[tuple[object, ...], Endpoint] = {}
+_servers: trio.lowlevel.RunVar[dict[tuple[object, ...], Server]] = trio.lowlevel.RunVar("servers")
+
+
+def _endpoint_of(options: ServeOptions) -> tuple[object, ...]:
+    """The options by which two servers are the same."""
+    return (
+        os.getpid(),
+        options.port,
+        options.any_port,
+        options.listen,
+        options.open,
+        options.public_url,
+        options.certfile,
+        options.keyfile,
+        options.limits,
+    )
+
+
+@asynccontextmanager
+async def shared_server(options: ServeOptions, say: Say) -> AsyncIterator[Server]:
+    """The server of these options: the one that is there, or one that is opened now.
+
+    It serves until the last run has left it.
+
+    Raises:
+        UsageError: the port or the address cannot be listened on, or the certificate is none.
+    """
+    try:
+        servers = _servers.get()
+    except LookupError:
+        servers = {}
+        _servers.set(servers)
+    key = _endpoint_of(options)
+    while (server := servers.get(key)) is not None and server.is_closing:
+        await server.closed.wait()
+    if server is None:
+        token = "" if options.open else secrets.token_urlsafe(12)
+        endpoint = _endpoints.setdefault(key, Endpoint(token))
+        server = servers[key] = Server(options, endpoint, say)
+        trio.lowlevel.spawn_system_task(_serve_shared, servers, key, server)
+    server.users += 1
+    try:
+        await server.opened.wait()
+        if server.failure is not None:
+            raise server.failure
+        yield server
+    finally:
+        server.users -= 1
+        if not server.users:
+            server.close()
+            with trio.CancelScope(shield=True):
+                await server.closed.wait()
+
+
+async def _serve_shared(
+    servers: dict[tuple[object, ...], Server], key: tuple[object, ...], server: Server
+) -> None:
+    """The task of a shared server, which belongs to no run. Nothing that it does ends others."""
+    try:
+        await server.run()
+    except Exception as error:
+        server.failure = error
+        if server.opened.is_set():
+            logger.exception("serving has ended because of an error in Pando")
+    finally:
+        del servers[key]
+        server.opened.set()
+        server.closed.set()
+
+
+class Server:
+    """Serves runs on one port: lets volunteers join them, and shows their figures.
+
+    Args:
+        options: see `ServeOptions`.
+        endpoint: the token and the port that this process has for such options.
+        say: told, in sentences, what the person who runs this should know.
+
+    Attributes:
+        opened, closed: set when it listens, and when it does no more.
+        failure: why it could not.
+        users: how many runs hold it.
+    """
+
+    def __init__(self, options: ServeOptions, endpoint: Endpoint, say: Say) -> None:
+        self.tls = _tls_context(options)
         self.port = 0
         self.links: list[str] = []
-        self.counters: Counter[str] = Counter()
-        self._node = node
-        self._language = language_of(function)
-        self._requirements = requirements
-        self._packages: dict[str, File] = {}
-        self._packages_found = trio.Event()
-        self._problem = ""
-        if options.wheels is not None and not Path(options.wheels).is_dir():
-            raise UsageError(f"{options.wheels} is not a folder with wheels")
+        self.opened = trio.Event()
+        self.closed = trio.Event()
+        self.failure: Exception | None = None
+        self.users = 0
         self._options = options
+        self._endpoint = endpoint
         self._say = say
-        self._token = "" if options.open else secrets.token_urlsafe(12)
-        self._tls = _tls_context(options)
-        self._run_id = secrets.token_hex(8)
-        overlay = Overlay(identifier, degree=options.degree, timeout=options.bootstrap_timeout)
-        assignment = messages.Assigned(
-            version=messages.VERSION,
-            node=b"",
-            run=self._run_id,
-            name=name,
-            function=function,
-            requirements=list(requirements),
-            timeout=timeout,
-            batch_limit=batch_limit,
-            degree=options.degree,
-            bootstrap_timeout=options.bootstrap_timeout,
-            silence=options.silence,
-            reporting_interval=options.reporting_interval,
-            # Links between volunteers are not encrypted, so an encrypted run keeps to a star.
-            delegates=self._tls is None,
-        )
-        self.membership = Membership(
-            node,
-            overlay,
-            assignment=assignment,
-            admit=self._why_not,
-            events=self,
-            silence=options.silence,
-            bootstrap_timeout=options.bootstrap_timeout,
-            ids=ids,
-        )
+        self._runs: list[RunAtServer] = []
+        self._scope = trio.CancelScope()
         self._guard = Guard(_public_names(options))
         self.door = Door(
-            self._guard,
-            self.membership.welcome,
-            pages=self,
-            tls=self._tls,
-            limits=options.limits,
+            self._guard, self._welcome, pages=self, tls=self.tls, limits=options.limits
         )
         self._pages: Any = None
         self._loading_pages = trio.Lock()
-        self._listeners: list[trio.SocketListener] = []
 
-    async def open(self) -> None:
-        """Listen, and make the links.
+    async def run(self) -> None:
+        """Listen and serve, until closed.
 
         Raises:
             UsageError: the port or the address cannot be listened on.
         """
         options = self._options
         _allow_files(options.limits.connections)
-        self._listeners, self.port = await listen(
-            options.port, options.listen, any_port=options.any_port
-        )
-        if options.port and self.port != options.port:
-            self._say(f"port {options.port} is taken, so this run serves on port {self.port}")
+        listeners, self.port = await self._listen()
         self.links = self._make_links()
+        self.opened.set()
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._prepare_pages)
+                nursery.start_soon(self.door.run, listeners)
 
-    async def run(self) -> None:
-        """Serve until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._find_browser_packages)
-            nursery.start_soon(self._prepare_pages)
-            nursery.start_soon(self.door.run, self._listeners)
-            nursery.start_soon(self.membership.expire_forever)
+    async def _listen(self) -> tuple[list[trio.SocketListener], int]:
+        options = self._options
+        before = self._endpoint.port
+        if before:
+            with suppress(UsageError):  # somebody else has taken it meanwhile
+                return await listen(before, options.listen)
+        listeners, port = await listen(options.port, options.listen, any_port=options.any_port)
+        if options.port and port != options.port and not before:
+            self._say(f"port {options.port} is taken, so this run serves on port {port}")
+        self._endpoint.port = port
+        return listeners, port
 
-    async def end(self) -> None:
-        """Tell the volunteers that the run is over."""
-        with trio.move_on_after(END_SECONDS):
-            await self.membership.end()
+    def close(self) -> None:
+        """Serve no more."""
+        self._scope.cancel()
 
-    # ---- who may join ----
+    @property
+    def is_closing(self) -> bool:
+        """Whether it has been told to close."""
+        return self._scope.cancel_called
 
-    def _why_not(self, hello: messages.Hello, host: str) -> str | None:
-        if not self._token or (is_loopback(host) and not self._options.public_url):
+    # ---- runs ----
+
+    def add(self, run: RunAtServer) -> None:
+        """Let volunteers join this run."""
+        self._runs.append(run)
+
+    def remove(self, run: RunAtServer) -> None:
+        """Nobody joins this run any more."""
+        self._runs.remove(run)
+
+    def _next_run(self) -> RunAtServer:
+        """The run that needs the next volunteer most: the one with the fewest workers."""
+        return min(self._runs, key=lambda run: run.workers)
+
+    def _find_run(self, hello: messages.Hello) -> RunAtServer:
+        """The run that a volunteer belongs to already, or else the one that it should join."""
+        return next((run for run in self._runs if run.identifier == hello.run), self._next_run())
+
+    async def _welcome(self, channel: Channel, host: str) -> None:
+        if not self._runs:
+            return  # it is closed without an answer, and tries again
+        with trio.CancelScope() as scope:
+
+            def find(hello: messages.Hello) -> Membership:
+                run = self._find_run(hello)
+                run.connections.add(scope)
+                return run.membership
+
+            try:
+                await self._next_run().membership.welcome(channel, host, find)
+            finally:
+                for run in self._runs:
+                    run.connections.discard(scope)
+
+    def why_not(self, hello: messages.Hello, host: str) -> str | None:
+        """Why a joining node may not take part; None where it may."""
+        token = self._endpoint.token
+        if not token or (is_loopback(host) and not self._options.public_url):
             return None
-        if secrets.compare_digest(hello.token.encode(), self._token.encode()):
+        if secrets.compare_digest(hello.token.encode(), token.encode()):
             return None
         if hello.token:
             return "this link is not, or no more, good: each run has its own, which it prints"
@@ -165,22 +266,39 @@ class Server:
 
     # ---- links ----
 
+    def announce(self, say: Say) -> None:
+        """Say once how to watch, and how other devices join."""
+        monitoring = f"monitoring: {self._own_link('localhost')}monitoring"
+        if self._options.is_local:
+            text = f'{monitoring} (other devices can join with serve="lan")'
+        else:
+            text = f"volunteers join at {self.links[0]} · {monitoring}"
+        if self._endpoint.announced != text:
+            self._endpoint.announced = text
+            say(text)
+
     def _make_links(self) -> list[str]:
-        fragment = f"#{self._token}" if self._token else ""
-        if self._options.public_url:
-            return [self._link_beginning("") + fragment]
+        fragment = f"#{self._endpoint.token}" if self._endpoint.token else ""
+        options = self._options
+        if options.public_url:
+            return [self.link_beginning("") + fragment]
+        if options.is_local:
+            return [self._own_link("localhost") + fragment]
         hosts = own_addresses()
-        if self._options.listen and self._options.listen not in ("0.0.0.0", "::"):
-            hosts = [self._options.listen]
+        if options.listen and options.listen not in ("0.0.0.0", "::"):
+            hosts = [options.listen]
         elif not hosts:
             hosts = ["localhost"]
-        return [self._link_beginning(join_address(host, self.port)) + fragment for host in hosts]
+        return [self._own_link(host) + fragment for host in hosts]
 
-    def _link_beginning(self, host: str) -> str:
+    def _own_link(self, host: str) -> str:
+        return self.link_beginning(join_address(host, self.port))
+
+    def link_beginning(self, host: str) -> str:
         """A link without its token, for people who reach this server as this host."""
         if self._options.public_url:
             return f"{self._options.public_url.rstrip('/')}/"
-        return f"{'http' if self._tls is None else 'https'}://{host}/"
+        return f"{'http' if self.tls is None else 'https'}://{host}/"
 
     # ---- pages ----
 
@@ -202,83 +320,35 @@ class Server:
                     self._make_pages, abandon_on_cancel=True
                 )
 
-    async def _find_browser_packages(self) -> None:
-        """Have what the function needs in browsers ready before the first page is asked for."""
-        if self._requirements and self._language == "python":
-            from ..web.browser_packages import NotInBrowsersError, find_packages
-
-            find = functools.partial(find_packages, self._requirements, self._options.wheels)
-            try:
-                self._packages = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
-            except NotInBrowsersError as error:
-                self._problem = f"Browsers cannot take part: {error}."
-                self._say(f"browsers cannot take part: {error}")
-        self._packages_found.set()
-
     def _make_pages(self) -> Any:
         """The app, whose modules take a quarter of a second to import."""
         from ..web.app import Pages
 
-        return Pages(self._describe_run, self._guard, self.monitoring, self._link_beginning)
-
-    async def _describe_run(self) -> RunPage:
-        """What the volunteer page says, with what the function needs if that is known soon."""
-        from ..web.run_page import RunPage, default_asker
-
-        with trio.move_on_after(PAGE_WAIT_SECONDS):
-            await self._packages_found.wait()
-        return RunPage(
-            self.name,
-            self._language,
-            default_asker() if self._options.asker is None else self._options.asker,
-            self._options.network,
-            self._problem,
-            self._packages,
-            self._packages_found.is_set(),
+        return Pages(
+            self._describe_run, self._guard, self._monitoring, self.link_beginning, self._find_wheel
         )
 
-    def monitoring(self) -> dict[str, Any]:
-        """The run's figures, ready for JSON."""
-        statistics = self._node.statistics()
-        return {
-            "root": {
-                "function": self.name,
-                "workers": self._node.workers,
-                "children": len(self.membership.children),
-                "stream": _plain(statistics),
-                "counters": dict(self.all_counters()),
-            },
-            "volunteers": {
-                status.node.hex(): {
-                    "id": status.node.hex(),
-                    "parent": status.parent.hex(),
-                    "deviceName": tidy_name(status.name),
-                    "workers": status.workers,
-                    "children": status.children,
-                    **_figures(status.reported, status.results, status.seconds),
-                }
-                for status in self.membership.status_below()
-            },
-        }
+    async def _describe_run(self) -> RunPage:
+        """What the volunteer page says of the run that its volunteer would join."""
+        if not self._runs:
+            from ..web.run_page import RunPage
 
-    def all_counters(self) -> Counter[str]:
-        """What was refused, cut off or ignored so far, by kind."""
-        return self.counters + self.door.counters + self.membership.counters + self._node.violations
+            return RunPage("", complete=False)
+        return await self._next_run().describe()
 
-    # ---- events of the membership ----
+    def _find_wheel(self, name: str) -> Any:
+        return next((run.packages[name] for run in self._runs if name in run.packages), None)
 
-    def joined(self, child: Child) -> None:
-        """A child has joined."""
-        self.counters["joined"] += 1
-
-    def left(self, child: Child, borrower: Borrower) -> None:
-        """A child has left, or was lost."""
-        self.counters["left"] += 1
-
-    def cannot_compute(self, name: str, reason: str) -> None:
-        """A newcomer cannot run the function."""
-        self.counters["cannot compute"] += 1
-        self._say(f"{name} cannot take part: {reason}")
+    def _monitoring(self) -> dict[str, Any]:
+        """The runs' figures, ready for JSON: of one run, or the newest first."""
+        runs = [run.monitoring() for run in reversed(self._runs)]
+        if not runs:
+            return {"root": {}, "volunteers": {}}
+        volunteers = {key: value for run in runs for key, value in run["volunteers"].items()}
+        shown = {"root": runs[0]["root"], "volunteers": volunteers}
+        if len(runs) > 1:
+            shown["runs"] = [run["root"] for run in runs]
+        return shown
 
 
 def _allow_files(connections: int) -> None:
@@ -291,29 +361,8 @@ def _allow_files(connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
 
 
-def _figures(reported: messages.Reported | None, results: int, seconds: float) -> dict[str, Any]:
-    """A node's figures under the original tool's names, as the function reports them if it does."""
-    if reported is None:
-        reported = messages.Reported(float(results), DEFAULT_UNITS, seconds, 0.0)
-    items = reported.items
-    return {
-        "nbItems": int(items) if items.is_integer() else items,
-        "units": reported.units,
-        "cpuTime": round(reported.cpu_seconds * 1000),
-        "dataTransferTime": round(reported.transfer_seconds * 1000),
-    }
-
-
-def _plain(statistics: Any) -> dict[str, int] | None:
-    if statistics is None:
-        return None
-    return {name: getattr(statistics, name) for name in statistics.__slots__}
-
-
 def _tls_context(options: ServeOptions) -> ssl.SSLContext | None:
     if options.certfile is None:
-        if options.keyfile is not None:
-            raise UsageError("a key file needs a certificate file")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -325,10 +374,6 @@ def _tls_context(options: ServeOptions) -> ssl.SSLContext | None:
 
 def _public_names(options: ServeOptions) -> list[str]:
     if options.public_url is None:
-        return [options.listen] if options.listen else []
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(options.public_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{options.public_url!r} is not a URL such as https://example.org/")
-    return [parts.hostname]
+        return [options.listen] if options.listen and options.listen != LOCALHOST else []
+    name = urlsplit(options.public_url).hostname
+    return [name] if name else []

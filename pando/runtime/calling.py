@@ -7,14 +7,14 @@ import sys
 from collections.abc import Callable
 
 from .. import values
-from ..errors import FunctionError, UnsupportedValueError, portable
+from ..errors import MAX_ARGUMENTS_BYTES, FunctionError, UnsupportedValueError, portable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..figures import Figures
-    from .speech import Failure
+    from .speech import Description, Failure
 
     Function = Callable[[Any], Any]
 
@@ -48,7 +48,7 @@ def _has_coroutine_code(function: Any) -> bool:
     return bool(code and code.co_flags & CO_COROUTINE)
 
 
-def describe_failure(error: BaseException) -> Failure:
+def describe_failure(error: BaseException) -> Description:
     """An exception of the function, as text."""
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
@@ -63,6 +63,20 @@ def describe_failure(error: BaseException) -> Failure:
     except Exception:
         text = ""
     return portable(type(error).__qualname__), portable(reason), portable(text)
+
+
+def describe_arguments(error: BaseException) -> bytes:
+    """The arguments of a built-in exception, encoded; empty for others, and where they cannot be.
+
+    With them the exception can be made again elsewhere.
+    """
+    if type(error).__module__ != "builtins" or not isinstance(error, Exception):
+        return b""
+    try:
+        encoded = values.encode(list(error.args))
+    except Exception:
+        return b""
+    return encoded if len(encoded) <= MAX_ARGUMENTS_BYTES else b""
 
 
 def describe_refusal(error: BaseException) -> tuple[str, str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from .computing import Computer
+    from .speech import Failure
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
@@ -164,8 +165,9 @@ class Child:
             try:
                 values.decode(item)
             except MalformedValueError as error:
-                failures = {0: ("MalformedValueError", portable(str(error)), "")}
-                self._send(speech.write_results(lease, place, 0.0, speech.NO_RESULT, failures))
+                failure: Failure = ("MalformedValueError", portable(str(error)), "")
+                results = speech.write_results(lease, place, 0.0, speech.NO_RESULT, {0: failure})
+                self._send(results)
             else:
                 self._send(speech.write("returned", lease, place, 1))
 

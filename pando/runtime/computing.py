@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import values
-from .calling import describe_failure, make_synchronous
+from .calling import describe_arguments, describe_failure, make_synchronous
 from .progress import OFFSET, Progress
 
 TYPE_CHECKING = False
@@ -73,7 +73,8 @@ class PythonFunction:
             try:
                 result = function(item)
             except BaseException as error:
-                batch.failures[len(batch.results)] = describe_failure(error)
+                failure = (*describe_failure(error), "", describe_arguments(error))
+                batch.failures[len(batch.results)] = failure
                 result = None
             append(result)
 

@@ -10,8 +10,10 @@ import msgpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Failure = tuple[str, str, str]
+    Description = tuple[str, str, str]
     """An exception's type, its text and its traceback."""
+    Failure = Description | tuple[str, str, str, str, bytes]
+    """The same; then perhaps no device, and its encoded arguments."""
 
 MAX_HEAD_BYTES = 64
 """A message's tag and its lease take less."""

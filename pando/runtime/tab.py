@@ -18,7 +18,13 @@ from ..errors import MalformedValueError
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
 from . import calling
-from .calling import describe_failure, describe_refusal, encode_results, is_coroutine_function
+from .calling import (
+    describe_arguments,
+    describe_failure,
+    describe_refusal,
+    encode_results,
+    is_coroutine_function,
+)
 from .speech import split
 
 if TYPE_CHECKING:
@@ -145,7 +151,7 @@ class _Results:
         kind, reason, text = describe_failure(error)
         if isinstance(error, MalformedValueError):
             text = ""  # it is not the function that has failed
-        self._failures[len(self.values)] = (kind, reason, text)
+        self._failures[len(self.values)] = (kind, reason, text, "", describe_arguments(error))
         self.values.append(None)
 
     def flush(self) -> None:

@@ -9,6 +9,7 @@ from .credit import LONG_SECONDS, MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_SECONDS,
 from .lender import Lease, Lender, LenderStatistics, StruckOut
 from .recall import Holder, choose_recall
 from .reorder import ReorderBuffer, ResultRun
+from .share import Share
 from .window import Window
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LenderStatistics",
     "ReorderBuffer",
     "ResultRun",
+    "Share",
     "StruckOut",
     "Window",
     "choose_recall",

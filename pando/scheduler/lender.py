@@ -278,6 +278,15 @@ class Lender:
         """How many items are lent now."""
         return self._lent
 
+    @property
+    def unfinished(self) -> int:
+        """How many items have been read and not been handed out."""
+        return self._read - self._buffer.handed_out
+
+    def has_lease(self, number: int) -> bool:
+        """Whether this is a current lease."""
+        return number in self._leases
+
     def leases_of(self, borrower: Hashable) -> list[Lease]:
         """What a borrower holds, oldest lease first."""
         return list(self._borrowers[borrower].values())

@@ -38,14 +38,15 @@ class Window:
         else:
             self._mean_size += SMOOTHING * (mean - self._mean_size)
 
-    def items(self, borrowed: int = 0) -> int:
+    def items(self, borrowed: int = 0, *, windows: int = 1) -> int:
         """The window's size now, in items.
 
         Args:
+            windows: how many windows share the bytes.
             borrowed: what the borrowers can hold at once with nothing to spare; the window is
                 never smaller, since a borrower would wait.
         """
         if self._limit is not None:
             return self._limit
-        fitting = int(MAX_BYTES / self._mean_size) if self._mean_size else MAX_ITEMS
+        fitting = int(MAX_BYTES / windows / self._mean_size) if self._mean_size else MAX_ITEMS
         return max(MIN_ITEMS, borrowed, min(MAX_ITEMS, fitting))

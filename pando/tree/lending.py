@@ -7,8 +7,9 @@ drives thousands of them.
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -22,17 +23,14 @@ from ..scheduler import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ITEMS,
     MAX_SECONDS,
-    Credit,
     Holder,
     Lease,
     Lender,
-    Window,
     choose_recall,
 )
-from ..source import EndOfInput, Source, WouldBlock
+from ..source import EndOfInput, WouldBlock
+from .job import MAX_FRAME_BYTES, Borrower, Job
 
-MAX_FRAME_BYTES = 2**32 - 1024
-"""The largest batch for a worker of this machine."""
 MAX_SURPRISE_BYTES = 4 * MAX_BATCH_BYTES
 """A batch that turns out larger than this is made again, smaller."""
 SMOOTHING = 0.2
@@ -52,78 +50,27 @@ class Codec(Protocol):
         """The results in a message; MalformedValueError where there are none."""
 
 
-class Borrower:
-    """A worker or a child, as a node sees it.
-
-    Args:
-        name: what people call it.
-        credit: how much it may hold.
-        notify: called when there is something in the outbox.
-        max_bytes: the largest batch that can be sent to it, encoded.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        credit: Credit,
-        notify: Callable[[], None],
-        *,
-        max_bytes: int = MAX_FRAME_BYTES,
-    ) -> None:
-        self.name = name
-        self.max_bytes = max_bytes
-        self.credit = credit
-        self.outbox: deque[messages.Message] = deque()
-        self.heard = 0.0
-        self.results = 0
-        self.seconds = 0.0
-        self.violation = ""
-        self._notify = notify
-
-    def post(self, message: messages.Message) -> None:
-        """Have a message sent."""
-        self.outbox.append(message)
-        self._notify()
-
-
-class Stream:
-    """One input on its way through a node: its source, its lender, and who is told of results.
-
-    Attributes:
-        withdrawing: stretches of indices that are to leave the stream undone, as soon as they
-            wait; `withdrawn` is told of each that does.
-    """
-
-    def __init__(self, source: Source, lender: Lender, window: Window) -> None:
-        self.source = source
-        self.lender = lender
-        self.window = window
-        self.input_error: Exception | None = None
-        self.dry = False
-        self.recalled: set[int] = set()
-        self.notify: Callable[[], None] = lambda: None
-        self.withdrawing: list[tuple[int, int]] = []
-        self.withdrawn: Callable[[int, int], None] = lambda start, count: None
-
-    @property
-    def has_items(self) -> bool:
-        """Whether there may be something to lend."""
-        return bool(self.lender.waiting) or not (self.dry or self.lender.input_ended)
-
-
 class Lending:
-    """A node's lending to all its borrowers.
+    """A node's lending to all its borrowers, of all its jobs.
 
     Args:
         codec: how items become messages.
         clock: gives the time, in seconds.
         batch_limit: the most items in a batch, where the user chose it.
+        names_workers: whether a failure without a device gets the name of the borrower; at the
+            root, for elsewhere it gets the name of the node.
     """
 
     def __init__(
-        self, codec: Codec, clock: Callable[[], float], *, batch_limit: int | None = None
+        self,
+        codec: Codec,
+        clock: Callable[[], float],
+        *,
+        batch_limit: int | None = None,
+        names_workers: bool = False,
     ) -> None:
         self._codec = codec
+        self._names_workers = names_workers
         self._clock = clock
         self._batch_limit = batch_limit or MAX_BATCH_ITEMS
         self._borrowers: dict[Borrower, None] = {}
@@ -133,7 +80,9 @@ class Lending:
         self._hungry = (self._idle, self._nearly_idle, self._partly_busy)
         self._lease_numbers = itertools.count(1)
         self._workers = 0
-        self.stream: Stream | None = None
+        self._jobs: dict[Job, None] = {}
+        self._job_of: dict[int, Job] = {}
+        self._virtual_time = 0.0
         self._item_bytes = 0.0
         self.item_seconds = 0.0
         self.results = 0
@@ -146,50 +95,60 @@ class Lending:
         figures = self.reported.read()
         return messages.Reported(*figures) if figures else None
 
-    # ---- streams ----
+    # ---- jobs ----
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All that are open, oldest first."""
+        return list(self._jobs)
 
     def new_lender(self, *, ordered: bool = True, max_strikes: int = 3) -> Lender:
-        """A lender whose leases cannot be mistaken for an earlier stream's."""
+        """A lender whose leases cannot be mistaken for another job's."""
         return Lender(ordered=ordered, max_strikes=max_strikes, numbers=self._lease_numbers)
 
-    def open_stream(self, stream: Stream) -> None:
-        """Lend a stream's items from now on. An earlier stream must have been closed."""
-        assert self.stream is None
-        self.stream = stream
-        if self._item_bytes:  # the best guess is the last stream's
-            stream.window.measured(1, int(self._item_bytes))
+    def open_job(self, job: Job) -> None:
+        """Lend a job's items from now on, besides those of other jobs."""
+        self._jobs[job] = None
+        if self._item_bytes:  # the best guess is the last job's
+            job.window.measured(1, int(self._item_bytes))
+        job.share.resume(self._virtual_time)
         for borrower in self._borrowers:
-            stream.lender.join(borrower)
+            self._join(job, borrower)
             self._sort_in(borrower)
         self.pump()
 
-    def close_stream(self, stream: Stream) -> None:
+    def close_job(self, job: Job) -> None:
         """Lend no more of it; what has not been started comes back and is dropped."""
-        if self.stream is not stream:
+        if job not in self._jobs:
             return
-        self.stream = None
-        self._item_bytes = stream.window.mean_size
-        stream.source.close()
+        del self._jobs[job]
+        self._item_bytes = job.window.mean_size
+        job.source.close()
         for borrower in self._borrowers:
-            for lease in stream.lender.leases_of(borrower):
+            for lease in job.lender.leases_of(borrower):
+                del self._job_of[lease.number]
                 borrower.post(messages.Recall(lease.number))
-        stream.notify()
+        for borrower in self._borrowers:
+            self._sort_in(borrower)
+        job.notify()
+        self.pump()
 
-    def input_has_news(self, stream: Stream) -> None:
+    def input_has_news(self, job: Job) -> None:
         """The source would give something again."""
-        stream.dry = False
-        if self.stream is stream:
+        if job.dry:
+            job.dry = False
+            job.share.resume(self._virtual_time)
+        if job in self._jobs:
             self.pump()
 
-    def withdraw(self, low: int, high: int) -> None:
-        """Let what has not been started of these indices leave the stream, now or soon."""
-        stream = self.stream
-        if stream is None:
+    def withdraw(self, job: Job, low: int, high: int) -> None:
+        """Let what has not been started of these indices leave the job, now or soon."""
+        if job not in self._jobs:
             return
-        stream.withdrawing.append((low, high))
-        self._withdraw_waiting(stream)
+        job.withdrawing.append((low, high))
+        self._withdraw_waiting(job)
         for borrower in self._borrowers:
-            for lease in stream.lender.leases_of(borrower):
+            for lease in job.lender.leases_of(borrower):
                 if lease.start < high and low < lease.start + len(lease.items):
                     borrower.post(messages.Recall(lease.number))
 
@@ -208,26 +167,34 @@ class Lending:
     @property
     def someone_is_idle(self) -> bool:
         """Whether a borrower has nothing, while others hold items."""
-        return bool(self._idle) and self.stream is not None and self.stream.lender.lent > 0
+        return bool(self._idle) and any(job.lender.lent for job in self._jobs)
 
     def add(self, borrower: Borrower) -> None:
         """A borrower has come."""
-        borrower.heard = self._clock()
+        borrower.since = borrower.heard = self._clock()
         self._borrowers[borrower] = None
         self._workers += borrower.credit.workers
-        if self.stream is not None:
-            self.stream.lender.join(borrower)
-            self._sort_in(borrower)
-            self.pump()
+        for job in self._jobs:
+            self._join(job, borrower)
+        self._sort_in(borrower)
+        self.pump()
 
     def remove(self, borrower: Borrower) -> None:
         """A borrower is gone: what it holds is lent again."""
         del self._borrowers[borrower]
         self._workers -= borrower.credit.workers
         self._sort_out(borrower)
-        if self.stream is not None:
-            self.stream.lender.leave(borrower)
-            self.pump()
+        for job in self._jobs:
+            for lease in job.lender.leases_of(borrower):
+                del self._job_of[lease.number]
+            job.lender.leave(borrower)
+            del job.credits[borrower]
+        self.pump()
+
+    @staticmethod
+    def _join(job: Job, borrower: Borrower) -> None:
+        job.lender.join(borrower)
+        job.credits[borrower] = copy.copy(borrower.credit)  # the best guess of its rate
 
     def handle(self, borrower: Borrower, message: messages.Message) -> None:
         """A borrower has sent a message.
@@ -236,67 +203,86 @@ class Lending:
             PandoError: it makes no sense. The borrower should be sent away.
         """
         borrower.heard = self._clock()
-        if isinstance(message, messages.Want):
-            self._workers -= borrower.credit.workers
-            borrower.credit.ask(message.workers)
-            self._workers += borrower.credit.workers
-        if isinstance(message, messages.Reported):
-            self.reported.add(msgspec.structs.astuple(message))
-            return
-        stream = self.stream
-        if stream is None:
-            return
         match message:
-            case messages.Results():
-                self._add_results(stream, borrower, message)
-            case messages.Returned(lease, offset, count):
-                stream.lender.give_back(borrower, lease, offset, count)
-                stream.recalled.discard(lease)
-            case messages.Struck(lease, offset, reason):
-                stream.lender.strike(borrower, lease, offset, cut(reason))
-            case messages.Want():
-                pass
+            case messages.Reported():
+                self.reported.add(msgspec.structs.astuple(message))
+                return
+            case messages.Want(workers):
+                self._workers -= borrower.credit.workers
+                for credit in (borrower.credit, *(job.credits[borrower] for job in self._jobs)):
+                    credit.ask(workers)
+                self._workers += borrower.credit.workers
+            case _ if not self._jobs:
+                return
+            case messages.Results() | messages.Returned() | messages.Struck():
+                self._settle(borrower, message)
             case _:
                 raise PandoError(f"unexpected message {type(message).__name__}")
         self._sort_in(borrower)
         self.pump()
 
-    def _add_results(self, stream: Stream, borrower: Borrower, message: messages.Results) -> None:
+    def _settle(
+        self, borrower: Borrower, message: messages.Results | messages.Returned | messages.Struck
+    ) -> None:
+        """What has become of lent items is told to the lender that has lent them."""
+        # A lease that is no more is any lender's to ignore, and to count.
+        job = self._job_of.get(message.lease) or next(iter(self._jobs))
+        match message:
+            case messages.Results():
+                self._add_results(job, borrower, message)
+            case messages.Returned(lease, offset, count):
+                job.lender.give_back(borrower, lease, offset, count)
+                job.recalled.discard(lease)
+            case messages.Struck(lease, offset, reason):
+                job.lender.strike(borrower, lease, offset, cut(reason))
+        if not job.lender.has_lease(message.lease):
+            self._job_of.pop(message.lease, None)
+
+    def _add_results(self, job: Job, borrower: Borrower, message: messages.Results) -> None:
         try:
             values = self._codec.decode(message.values)
         except MalformedValueError as error:
-            stream.lender.strike(borrower, message.lease, message.offset, str(error))
+            job.lender.strike(borrower, message.lease, message.offset, str(error))
             raise
         if not values or not all(0 <= place < len(values) for place in message.failures):
             raise MalformedValueError("results that do not fit together")
-        if stream.lender.add_results(
-            borrower, message.lease, message.offset, values, dict(message.failures)
-        ):
+        failures = dict(message.failures)
+        if failures and self._names_workers:
+            for place, failure in failures.items():
+                device = failure.device or borrower.name
+                failures[place] = msgspec.structs.replace(failure, device=device)
+        if job.lender.add_results(borrower, message.lease, message.offset, values, failures):
             before = borrower.credit.workers
             seconds = min(message.seconds, MAX_SECONDS)
             borrower.results += len(values)
             borrower.seconds += seconds
             borrower.credit.completed(len(values), message.seconds)
+            job.credits[borrower].completed(len(values), message.seconds)
             self._workers += borrower.credit.workers - before
+            self._charge(job, borrower, len(values), seconds)
             self.results += len(values)
             self.seconds += seconds
             self.item_seconds += SMOOTHING * (seconds / len(values) - self.item_seconds)
-            stream.window.measured(len(values), len(memoryview(message.values)))
+            job.window.measured(len(values), len(memoryview(message.values)))
+
+    def _charge(self, job: Job, borrower: Borrower, items: int, seconds: float) -> None:
+        """Count workers' time against a job; no more of it than has passed since they came."""
+        passed = (borrower.heard - borrower.since) * borrower.credit.workers
+        seconds = max(0.0, min(seconds, passed - borrower.charged))
+        borrower.charged += seconds
+        job.share.charge(items, seconds)
 
     # ---- lending ----
 
     def _sort_in(self, borrower: Borrower) -> None:
         """Note whether a borrower is idle, nearly so, partly busy or has all it may hold."""
         self._sort_out(borrower)
-        if self.stream is None or borrower not in self._borrowers:
+        if not self._jobs or borrower not in self._borrowers:
             return
-        lender = self.stream.lender
-        held = lender.count_lent(borrower)
+        held = self._count_lent(borrower)
         if held == 0:
             self._idle[borrower] = None
-            return
-        batch = self._batch_size(self.stream, borrower)
-        if held + batch <= borrower.credit.may_hold(batch):
+        elif any(self._has_room(job, borrower) for job in self._jobs):
             nothing_waits = held <= borrower.credit.workers
             (self._nearly_idle if nothing_waits else self._partly_busy)[borrower] = None
 
@@ -304,123 +290,159 @@ class Lending:
         for hungry in self._hungry:
             hungry.pop(borrower, None)
 
+    def _count_lent(self, borrower: Borrower) -> int:
+        return sum(job.lender.count_lent(borrower) for job in self._jobs)
+
+    def _has_room(self, job: Job, borrower: Borrower) -> bool:
+        """Whether a borrower may hold another batch of a job, with what it holds of all."""
+        batch = self._batch_size(job, borrower)
+        capacity: float = job.credits[borrower].may_hold(batch)
+        if len(self._jobs) > 1:
+            capacity *= 1 - sum(self._load(j, borrower) for j in self._jobs if j is not job)
+        return job.lender.count_lent(borrower) + batch <= capacity
+
+    def _load(self, job: Job, borrower: Borrower) -> float:
+        """How much of all that a borrower may hold its items of a job are."""
+        held = job.lender.count_lent(borrower)
+        if not held:
+            return 0.0
+        return held / job.credits[borrower].may_hold(self._batch_size(job, borrower))
+
     def pump(self) -> None:
         """Read and lend as much as is wanted now, then tell whoever waits for results.
 
-        Whoever has nothing comes first, so that no item waits behind another needlessly, and
+        Whoever has nothing comes first, so that no item waits after another needlessly, and
         then whoever has nothing in reserve.
         """
-        stream = self.stream
-        if stream is None:
-            return
-        if stream.withdrawing:
-            self._withdraw_waiting(stream)
+        for job in self.jobs:
+            if job.withdrawing:
+                self._withdraw_waiting(job)
         for hungry in self._hungry:
-            while hungry and stream.has_items and self._feed(stream, next(iter(hungry))):
+            while hungry and self._feed(next(iter(hungry))):
                 pass
-        if stream.lender.ready or stream.lender.finished:
-            stream.notify()
+        for job in self.jobs:
+            is_stuck = job.tell_when_dry and job.awaits_input
+            if job.lender.ready or job.lender.finished or is_stuck:
+                job.notify()
 
-    def _withdraw_waiting(self, stream: Stream) -> None:
-        for low, high in stream.withdrawing:
-            for start, count in stream.lender.withdraw(low, high):
-                stream.withdrawn(start, count)
+    @staticmethod
+    def _withdraw_waiting(job: Job) -> None:
+        for low, high in job.withdrawing:
+            for start, count in job.lender.withdraw(low, high):
+                job.withdrawn(start, count)
 
-    def _feed(self, stream: Stream, borrower: Borrower) -> bool:
+    def _feed(self, borrower: Borrower) -> bool:
         """Lend one batch to a borrower; False where there is nothing to lend."""
-        lender = stream.lender
+        for job in self._in_turn(borrower):
+            if self._feed_from(job, borrower):
+                self._virtual_time = max(self._virtual_time, job.claimed)
+                return True
+        return False
+
+    def _in_turn(self, borrower: Borrower) -> list[Job]:
+        """The jobs that a borrower may be lent from, the one that has had the least first."""
+        jobs = [job for job in self._jobs if job.has_items]
+        if len(self._jobs) > 1:
+            jobs = [job for job in jobs if self._has_room(job, borrower)]
+            jobs.sort(key=lambda job: job.claimed)
+        return jobs
+
+    def _feed_from(self, job: Job, borrower: Borrower) -> bool:
+        """Lend one batch of a job to a borrower; False where there is nothing to lend."""
+        lender = job.lender
         while True:
-            size = self._batch_size(stream, borrower)
+            size = self._batch_size(job, borrower)
             for _ in range(2):  # where it gives too little, it has no more, which it says next
                 if lender.waiting < size:
-                    self._fill(stream, size)
-            if self._should_wait(stream, borrower, size):
+                    self._fill(job, size)
+            if self._should_wait(job, borrower, size):
                 return False
             lease = lender.lend(borrower, size)
             if lease is None:
                 return False
-            if self._send(stream, borrower, lease):
+            if self._send(job, borrower, lease):
                 self._sort_in(borrower)
                 return True
 
-    def _should_wait(self, stream: Stream, borrower: Borrower, size: int) -> bool:
+    def _should_wait(self, job: Job, borrower: Borrower, size: int) -> bool:
         """Whether a busy borrower had better get nothing now."""
-        lender = stream.lender
+        lender = job.lender
         if borrower in self._idle:
             return False
         # The window keeps its batch so small; or the reader does, while it has enough to do.
-        may_grow = not stream.dry or borrower in self._partly_busy
+        may_grow = not job.dry or borrower in self._partly_busy
         if may_grow and not lender.input_ended and lender.waiting < size // 2:
             return True
-        remaining = self._count_remaining(stream)
+        remaining = self._count_remaining(job)
         if remaining is None or remaining > self._workers:
             return False
         # The last long items go to whoever is idle first.
-        is_long = (borrower.credit.item_seconds or 0.0) > LONG_SECONDS
-        return is_long and lender.count_lent(borrower) >= borrower.credit.workers
+        is_long = (job.credits[borrower].item_seconds or 0.0) > LONG_SECONDS
+        return is_long and self._count_lent(borrower) >= borrower.credit.workers
 
-    def _batch_size(self, stream: Stream, borrower: Borrower) -> int:
-        return borrower.credit.batch_size(
+    def _batch_size(self, job: Job, borrower: Borrower) -> int:
+        return job.credits[borrower].batch_size(
             borrowers=max(1, self._workers),
-            remaining=self._count_remaining(stream),
-            item_bytes=stream.window.mean_size,
+            remaining=self._count_remaining(job),
+            item_bytes=job.window.mean_size,
             limit=self._batch_limit,
         )
 
     @staticmethod
-    def _count_remaining(stream: Stream) -> int | None:
+    def _count_remaining(job: Job) -> int | None:
         """How many items have not been lent, where the input's end is known."""
-        unread = 0 if stream.lender.input_ended else stream.source.count_unread()
-        return None if unread is None else unread + stream.lender.waiting
+        unread = 0 if job.lender.input_ended else job.source.count_unread()
+        return None if unread is None else unread + job.lender.waiting
 
-    def _fill(self, stream: Stream, size: int) -> None:
+    def _fill(self, job: Job, size: int) -> None:
         """Read what the hungry could take, at least `size`, as far as the window allows."""
-        lender = stream.lender
+        lender = job.lender
         hungry = sum(map(len, self._hungry))
-        window = stream.window.items(4 * self._workers)
+        window = job.window.items(4 * self._workers, windows=len(self._jobs))
         limit = min(size * hungry - lender.waiting, lender.read_limit(window))
-        if limit <= 0 or stream.dry:
+        if limit <= 0 or job.dry:
             return
         try:
-            lender.add_items(stream.source.read_nowait(limit))
+            lender.add_items(job.source.read_nowait(limit))
         except WouldBlock:
-            stream.dry = True
+            job.dry = True
         except EndOfInput:
             lender.end_input()
         except Exception as error:
-            stream.input_error = error
+            job.input_error = error
             lender.end_input()
 
-    def _send(self, stream: Stream, borrower: Borrower, lease: Lease) -> bool:
+    def _send(self, job: Job, borrower: Borrower, lease: Lease) -> bool:
         """Encode and post a batch; False where items of it cannot travel and others go first."""
         try:
             encoded = self._codec.encode(lease.items)
         except UnsupportedValueError:
-            self._fail_items(stream, borrower, lease, self._codec.find_unsupported(lease.items))
+            self._fail_items(job, borrower, lease, self._codec.find_unsupported(lease.items))
             return False
         many = len(lease.items) > 1
         if len(encoded) > (
             min(borrower.max_bytes, MAX_SURPRISE_BYTES) if many else borrower.max_bytes
         ):
-            self._shrink(stream, borrower, lease, len(encoded))
+            self._shrink(job, borrower, lease, len(encoded))
             return False
-        stream.window.measured(len(lease.items), len(encoded))
+        job.window.measured(len(lease.items), len(encoded))
+        self._job_of[lease.number] = job
         borrower.post(messages.Lend(lease.number, msgspec.Raw(encoded)))
         if borrower in self._idle:
             borrower.heard = self._clock()
         return True
 
-    def _shrink(self, stream: Stream, borrower: Borrower, lease: Lease, size: int) -> None:
+    def _shrink(self, job: Job, borrower: Borrower, lease: Lease, size: int) -> None:
         """A batch is too large for its message: smaller ones follow; one item alone fails."""
-        stream.window.measured(len(lease.items), size)
+        job.window.measured(len(lease.items), size)
         reason = f"{size:,} bytes are too much for one message: {borrower.max_bytes:,} may travel"
         alone = len(lease.items) == 1
         errors = {0: UnsupportedValueError(reason)} if alone else {}
-        self._fail_items(stream, borrower, lease, errors)
+        self._fail_items(job, borrower, lease, errors)
 
     def _fail_items(
         self,
-        stream: Stream,
+        job: Job,
         borrower: Borrower,
         lease: Lease,
         errors: dict[int, UnsupportedValueError],
@@ -428,27 +450,35 @@ class Lending:
         """Fail the items of a lease that cannot travel, and let the others wait again."""
         for place, error in errors.items():
             failure = messages.Failure("UnsupportedValueError", str(error))
-            stream.lender.add_results(borrower, lease.number, place, [None], {0: failure})
+            job.lender.add_results(borrower, lease.number, place, [None], {0: failure})
         for low, high in list(lease.missing):
-            stream.lender.give_back(borrower, lease.number, low, high - low)
+            job.lender.give_back(borrower, lease.number, low, high - low)
 
     # ---- balance ----
 
     def balance(self) -> None:
-        """Call back what waits behind long items, for each borrower that is idle."""
-        stream = self.stream
-        if stream is None or stream.lender.waiting:
+        """Call back what waits after long items, for each borrower that is idle."""
+        if any(job.lender.waiting for job in self._jobs):
             return
+        for _ in range(len(self._idle)):
+            if not any(self._recall_from(job) for job in self._jobs):
+                return
+
+    def _recall_from(self, job: Job) -> bool:
+        """Call back the lease of a job that is worth it most; False where none is."""
         now = self._clock()
         holders = [
-            Holder(borrower, borrower.credit, now - borrower.heard)
+            Holder(borrower, job.credits[borrower], now - borrower.heard)
             for borrower in self._borrowers
             if borrower not in self._idle
         ]
-        for _ in range(len(self._idle)):
-            lease = choose_recall(stream.lender, holders, stream.recalled)
-            if lease is None:
-                return
-            stream.recalled.add(lease.number)
-            assert isinstance(lease.borrower, Borrower)
-            lease.borrower.post(messages.Recall(lease.number))
+        lease = choose_recall(job.lender, holders, job.recalled)
+        if lease is None:
+            return False
+        job.recalled.add(lease.number)
+        assert isinstance(lease.borrower, Borrower)
+        lease.borrower.post(messages.Recall(lease.number))
+        return True
+
+
+__all__ = ["MAX_FRAME_BYTES", "Borrower", "Codec", "Job", "Lending"]

@@ -47,6 +47,7 @@ CHILD_PAIR_SECONDS = 2.0
 EXPIRE_SECONDS = 1.0
 
 Admit = Callable[[messages.Hello, str], str | None]
+Find = Callable[[messages.Hello], "Membership"]
 
 
 @dataclass
@@ -146,15 +147,16 @@ class Membership:
 
     # ---- newcomers ----
 
-    async def welcome(self, channel: Channel, host: str) -> None:
+    async def welcome(self, channel: Channel, host: str, find: Find | None = None) -> None:
         """Serve whoever has connected, from the first message to the last.
 
         Args:
             channel: the connection.
             host: the address that it comes from.
+            find: gives the membership that a joining node belongs to, where a port is shared.
         """
         try:
-            await self._welcome(channel, host)
+            await self._welcome(channel, host, find or (lambda hello: self))
         except BrokenRulesError:
             self.counters["rules broken by newcomers"] += 1
         except ChannelClosedError:
@@ -163,7 +165,7 @@ class Membership:
             self.counters["malformed messages"] += 1
             await _deny(channel, str(error))
 
-    async def _welcome(self, channel: Channel, host: str) -> None:
+    async def _welcome(self, channel: Channel, host: str, find: Find) -> None:
         hello = None
         with trio.move_on_after(FIRST_MESSAGE_SECONDS):
             hello = await channel.receive()
@@ -187,6 +189,9 @@ class Membership:
         if hello.ticket:
             await self._redeem(channel, hello, host)
             return
+        await find(hello)._admit_node(channel, hello, host)
+
+    async def _admit_node(self, channel: Channel, hello: messages.Hello, host: str) -> None:
         reason = self._admit(hello, host)
         if reason is None and self._newcomers >= MAX_NEWCOMERS:
             # Closing without an answer makes it try again, after a pause.

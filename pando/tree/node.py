@@ -8,7 +8,7 @@ from ..channel import Channel, ChannelClosedError
 from ..errors import PandoError
 from ..scheduler import Credit, LenderStatistics, ResultRun
 from ..source import EndOfInput
-from .lending import MAX_FRAME_BYTES, Borrower, Codec, Lending, Stream
+from .lending import MAX_FRAME_BYTES, Borrower, Codec, Job, Lending
 
 BALANCE_SECONDS = 0.02
 """How soon it is asked whether an idle borrower could take over somebody's work."""
@@ -22,36 +22,46 @@ class Node(Lending):
     Args:
         codec: how items become messages.
         batch_limit: the most items in a batch, where the user chose it.
+        names_workers: see `Lending`.
     """
 
-    def __init__(self, codec: Codec, *, batch_limit: int | None = None) -> None:
-        super().__init__(codec, trio.current_time, batch_limit=batch_limit)
+    def __init__(
+        self, codec: Codec, *, batch_limit: int | None = None, names_workers: bool = False
+    ) -> None:
+        super().__init__(
+            codec, trio.current_time, batch_limit=batch_limit, names_workers=names_workers
+        )
         self._hunger = trio.Event()
 
-    async def next_results(self, stream: Stream) -> ResultRun:
+    async def next_results(self, job: Job) -> ResultRun:
         """The next results to hand out, as soon as there are some.
 
         Raises:
             EndOfInput: all has been handed out.
-            trio.ClosedResourceError: the stream has been closed.
+            trio.ClosedResourceError: the job has been closed.
             Exception: what the input raised, once all before it has been handed out.
         """
-        while True:
-            run = stream.lender.take()
-            if run is not None:
-                self.pump()
-                return run
-            if stream.lender.finished:
-                raise stream.input_error or EndOfInput
-            if self.stream is not stream:
-                raise trio.ClosedResourceError("this stream has been closed")
+        while (run := self.next_results_nowait(job)) is None:
             news = trio.Event()
-            stream.notify = news.set
+            job.notify = news.set
             await news.wait()
+        return run
 
-    def statistics(self) -> LenderStatistics | None:
-        """The figures of the stream that is open."""
-        return self.stream.lender.statistics() if self.stream else None
+    def next_results_nowait(self, job: Job) -> ResultRun | None:
+        """`next_results`, or None where they have not come."""
+        run = job.lender.take()
+        if run is not None:
+            self.pump()
+            return run
+        if job.lender.finished:
+            raise job.input_error or EndOfInput
+        if job not in self._jobs:
+            raise trio.ClosedResourceError("this job has been closed")
+        return None
+
+    def statistics(self) -> list[LenderStatistics]:
+        """The figures of each job that is open, oldest first."""
+        return [job.lender.statistics() for job in self._jobs]
 
     async def serve(
         self,
@@ -108,7 +118,7 @@ class Node(Lending):
             self._hunger.set()
 
     async def balance_forever(self) -> None:
-        """While somebody is idle, call back what waits behind long items elsewhere."""
+        """While somebody is idle, call back what waits after long items elsewhere."""
         while True:
             await self._hunger.wait()
             self._hunger = trio.Event()

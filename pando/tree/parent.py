@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import trio
@@ -11,7 +12,7 @@ from ..channel import ChannelClosedError
 from ..errors import PandoError
 from ..net.keepalive import Link
 from ..scheduler import Window
-from .lending import Stream
+from .lending import Job
 from .membership import Membership
 from .node import Node
 from .uplink import Uplink
@@ -55,9 +56,9 @@ class Parent:
         self._reporting_interval = reporting_interval
         self._uplink = Uplink(device)
         lender = self._node.new_lender(ordered=False, max_strikes=1)
-        self._stream = Stream(self._uplink, lender, Window(limit=EVERYTHING))
-        self._stream.withdrawn = self._given_back
-        self._stream.notify = self._pass_results_up
+        self._job = Job(self._uplink, lender, Window(limit=EVERYTHING))
+        self._job.withdrawn = self._given_back
+        self._job.notify = self._pass_results_up
         self._outbox: list[messages.Message] = []
         self._posted = trio.Event()
         self._progressed = trio.Event()
@@ -68,7 +69,7 @@ class Parent:
 
     async def run(self) -> bool:
         """Be its child until the link ends; returns whether the run is over."""
-        self._node.open_stream(self._stream)
+        self._node.open_job(self._job)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._link.run)
@@ -78,7 +79,7 @@ class Parent:
                 await self._read(nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            self._node.close_stream(self._stream)
+            self._node.close_job(self._job)
         return self._run_is_over
 
     def post(self, message: messages.Message) -> None:
@@ -99,8 +100,8 @@ class Parent:
     async def leave(self) -> None:
         """Give back what has not been started, wait a moment for what is running, say goodbye."""
         self._left = True
-        self._node.withdraw(0, EVERYTHING)
-        while self._stream.lender.lent:
+        self._node.withdraw(self._job, 0, EVERYTHING)
+        while self._job.lender.lent:
             self._progressed = trio.Event()
             await self._progressed.wait()
         self.post(messages.Leaving())
@@ -126,7 +127,7 @@ class Parent:
                 pass  # given back now it would come again at once; so it goes back with the link
             case messages.Lend():
                 self._uplink.add(message)
-                self._node.input_has_news(self._stream)
+                self._node.input_has_news(self._job)
             case messages.Recall():
                 self._recall(message)
             case messages.Join(origin):
@@ -137,7 +138,9 @@ class Parent:
                 raise PandoError(f"unexpected message {type(message).__name__}")
 
     def _recall(self, message: messages.Recall) -> None:
-        for answer in self._uplink.recall(message, self._node.withdraw):
+        for answer in self._uplink.recall(
+            message, functools.partial(self._node.withdraw, self._job)
+        ):
             self.post(answer)
 
     def _given_back(self, start: int, count: int) -> None:
@@ -150,7 +153,7 @@ class Parent:
         self.post(await self._membership.offer_place(origin))
 
     def _pass_results_up(self) -> None:
-        while (run := self._stream.lender.take()) is not None:
+        while (run := self._job.lender.take()) is not None:
             self.delivered += len(run.values)
             for answer in self._uplink.answer(run, self._node.item_seconds):
                 self.post(answer)

@@ -60,6 +60,7 @@ class Pages:
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
         link: gives the link to this page, for the host in a request.
+        find_wheel: gives a package that a function needs, by its file name.
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class Pages:
         guard: Guard,
         monitoring: Callable[[], dict[str, Any]],
         link: Callable[[str], str],
+        find_wheel: Callable[[str], File | None],
     ) -> None:
-        self.app = create_app(describe, guard, monitoring, link)
+        self.app = create_app(describe, guard, monitoring, link, find_wheel)
         config = Config()
         config.h11_max_incomplete_size = 16 * 1024
         config.include_server_header = False
@@ -95,6 +97,7 @@ def create_app(
     guard: Guard,
     monitoring: Callable[[], dict[str, Any]],
     link: Callable[[str], str],
+    find_wheel: Callable[[str], File | None],
 ) -> QuartTrio:
     """The app with its routes."""
     app = QuartTrio("pando.web", static_folder=None)
@@ -143,7 +146,7 @@ def create_app(
 
     @app.get("/wheels/<name>")
     async def wheel(name: str) -> Response:
-        return _keep((await describe()).packages.get(name))
+        return _keep(find_wheel(name))
 
     @app.get("/sandbox")
     async def sandbox() -> Response:

@@ -7,6 +7,7 @@ own distribution; what is found is kept in a cache.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,10 @@ class NotInBrowsersError(PandoError):
     """Browsers cannot run a function, because of what it needs."""
 
 
-def find_packages(requirements: Iterable[str], folder: str | None = None) -> dict[str, File]:
+Folder = str | os.PathLike[str]
+
+
+def find_packages(requirements: Iterable[str], folder: Folder | None = None) -> dict[str, File]:
     """The wheels that a function needs in browsers, by file name.
 
     Args:
@@ -86,14 +90,14 @@ def _wanted(requirements: Iterable[str]) -> list[str]:
     return wanted
 
 
-def _cached(wanted: list[str], folder: str | None) -> Path:
+def _cached(wanted: list[str], folder: Folder | None) -> Path:
     own = sorted(path.name for path in Path(folder).glob("*.whl")) if folder else []
     key = "\n".join([PLATFORM, PYTHON_IN_BROWSERS, *sorted(wanted), "", *own])
     return cache_folder() / "wheels-for-browsers" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def _download(wanted: list[str], folder: str | None, target: Path) -> None:
-    links = [folder] if folder else []
+def _download(wanted: list[str], folder: Folder | None, target: Path) -> None:
+    links = [os.fspath(folder)] if folder else []
     with make_whole(target) as made, tempfile.TemporaryDirectory() as distributed:
         while (said := _run_pip(wanted, [*links, distributed], made)) is not None:
             missing = _missing(said)

@@ -33,7 +33,7 @@ module.exports["/pando/1.0.0"] = (x, cb) => setTimeout(() => cb(null, x * x), 10
 def test_a_tab_is_closed_in_the_middle_of_an_item(party: Party, tab: OpenTab) -> None:
     root = party.root("--start-idle", items=300, module=STUCK_IN_BROWSERS)
     own = tab(root)
-    assert wait_until(lambda: root.monitoring()["root"]["stream"]["lent"] > 0)
+    assert wait_until(lambda: root.monitoring()["root"]["streams"][0]["lent"] > 0)
     own.page.close()
     assert wait_until(lambda: root.counter("left") == 1)
     party.volunteer(root, "native")
@@ -111,7 +111,7 @@ def test_pause_go_on_and_stop_are_obeyed_at_once(party: Party, tab: OpenTab) -> 
 def assert_silent(root: Root, tab: Tab) -> None:
     """Nobody computes any more, and nothing is held back."""
     assert wait_until(lambda: root.monitoring()["root"]["children"] == 0)
-    assert root.monitoring()["root"]["stream"]["lent"] == 0
+    assert root.monitoring()["root"]["streams"][0]["lent"] == 0
     before, done = root.lines(), tab.results
     assert done == before, "all that was done was delivered"
     tab.page.wait_for_timeout(300)

@@ -10,9 +10,11 @@ from typing import Any
 import trio
 
 from pando.limits import Limits
+from pando.running.options import RunOptions
 from pando.running.run import ValueCodec
 from pando.running.serve_options import ServeOptions
-from pando.running.server import Server
+from pando.running.served_run import ServedRun
+from pando.running.server import shared_server
 from pando.tree.node import Node
 
 HOME = "127.0.0.1"
@@ -34,23 +36,22 @@ async def serving(
     limits: Limits | None = None,
     requirements: tuple[str, ...] = (),
     **options: Any,
-) -> AsyncIterator[Server]:
+) -> AsyncIterator[ServedRun]:
     """A server on a port of its own, with no workers; it must end soon after the block."""
     node = Node(ValueCodec())
-    options = {"port": 0, "listen": HOME, "limits": limits or Limits(), **options}
-    server = Server(
-        node,
-        NO_FUNCTION,
-        name,
-        ServeOptions(**options),
-        lambda text: None,
-        requirements=requirements,
-    )
-    await server.open()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server.run)
-        yield server
+    serve = ServeOptions(**{"port": 0, "listen": HOME, "limits": limits or Limits(), **options})
+    run_options = RunOptions(requires=requirements, serve=serve)
+    async with (
+        shared_server(serve, lambda text: None) as server,
+        trio.open_nursery() as nursery,
+    ):
+        served = ServedRun(server, node, NO_FUNCTION, name, run_options, serve, lambda text: None)
+        server.add(served)
+        nursery.start_soon(served.run)
+        yield served
         nursery.cancel_scope.cancel()
+        await served.end()
+        server.remove(served)
 
 
 @dataclass
@@ -116,9 +117,9 @@ def head(method: str, path: str, **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def client_of(server: Server) -> AsyncIterator[Client]:
-    """A new connection to a server."""
-    stream = await trio.open_tcp_stream(HOME, server.port)
+async def client_of(served: ServedRun) -> AsyncIterator[Client]:
+    """A new connection to a served."""
+    stream = await trio.open_tcp_stream(HOME, served.server.port)
     try:
         yield Client(stream)
     finally:

@@ -22,9 +22,10 @@ from pando.messages import Hello, NodeStatus, Ready, Results, Returned, Status, 
 from pando.net import keepalive as link
 from pando.net import websocket
 from pando.net.keepalive import Link
-from pando.running.run import Run, RunOptions, open_packed_run
+from pando.running.options import RunOptions
+from pando.running.run import Run, open_packed_run
 from pando.running.serve_options import ServeOptions
-from pando.running.server import Server
+from pando.running.served_run import ServedRun
 
 from .clients import NO_FUNCTION, UPGRADE, Client, comes_true, head
 
@@ -40,10 +41,10 @@ SOMEBODY = bytes(range(8))
 class Siege:
     """A run with an honest volunteer, which goes on for as long as the attack does."""
 
-    def __init__(self, run: Run[int, int], server: Server) -> None:
+    def __init__(self, run: Run[int, int], served: ServedRun) -> None:
         self.run = run
-        self.server = server
-        self.port = server.port
+        self.served = served
+        self.port = served.server.port
         self.over = False
         self.finished = 0
 
@@ -84,9 +85,9 @@ async def siege(**options: Any) -> AsyncIterator[Siege]:
         open_packed_run(NO_FUNCTION, "square", RunOptions(0, serve=serve)) as run,
         trio.open_nursery() as nursery,
     ):
-        assert run._server is not None
-        under_siege = Siege(run, run._server)
-        await nursery.start(honest_volunteer, run._server)
+        assert run._served is not None
+        under_siege = Siege(run, run._served)
+        await nursery.start(honest_volunteer, run._served)
         checked = trio.Event()
 
         async def check() -> None:
@@ -115,11 +116,11 @@ def memory() -> int:
 
 
 async def honest_volunteer(
-    server: Server, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    served: ServedRun, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """A volunteer that squares."""
-    token = server.links[0].partition("#")[2]
-    async with websocket.connect(f"{HOME}:{server.port}") as channel:
+    token = served.links[0].partition("#")[2]
+    async with websocket.connect(f"{HOME}:{served.server.port}") as channel:
         await channel.send(Hello(messages.VERSION, "honest", token=token))
         assert isinstance(await channel.receive(), messages.Assigned)
         await channel.send(Ready())
@@ -215,7 +216,7 @@ async def test_only_this_machine_itself_needs_no_token(host: str) -> None:
     async with siege() as besieged:
         hostile, channel = memory_channel_pair()
         await hostile.send(Hello(messages.VERSION, "hostile"))
-        await besieged.server.membership.welcome(channel, host)
+        await besieged.served.membership.welcome(channel, host)
         assert isinstance(await hostile.receive(), messages.Denied)
         assert besieged.counters["refused newcomers"] == 1
 
@@ -259,9 +260,9 @@ async def test_a_name_with_markup_and_control_characters() -> None:
         await peer.send(
             Status([NodeStatus(SOMEBODY, b"", "\x1b]0;<b>\x07", 1, 0, 2**64 - 1, 1e18)])
         )
-        names = {child.name for child in besieged.server.membership.children}
+        names = {child.name for child in besieged.served.membership.children}
         assert all(name.isprintable() and len(name) <= messages.MAX_NAME for name in names)
-        assert await comes_true(lambda: bool(besieged.server.monitoring()["volunteers"]))
+        assert await comes_true(lambda: bool(besieged.served.monitoring()["volunteers"]))
         stream = await trio.open_tcp_stream(HOME, besieged.port)
         async with stream:
             reply = await Client(stream).request("GET", "/monitoring")
@@ -279,7 +280,7 @@ async def test_five_hundred_handshakes_that_are_never_finished() -> None:
             stream = await trio.open_tcp_stream(HOME, besieged.port)
             stack.push_async_callback(trio.aclose_forcefully, stream)
             await stream.send_all((b"", b"GET /no", head("GET", "/node", **UPGRADE))[number % 3])
-        assert await comes_true(lambda: besieged.server.door.connections > 400)
+        assert await comes_true(lambda: besieged.served.server.door.connections > 400)
         assert await besieged.progresses()
 
 
@@ -297,7 +298,7 @@ async def test_a_thousand_connections_at_once() -> None:
                 for number in range(1000):
                     nursery.start_soon(connect, number)
         assert besieged.counters["malformed requests"] == 500
-        assert await comes_true(lambda: besieged.server.door.connections == 1)
+        assert await comes_true(lambda: besieged.served.server.door.connections == 1)
 
 
 # ---- from a child ----
@@ -403,8 +404,8 @@ async def test_results_that_are_not_its_own() -> None:
         wrong = msgspec.Raw(values.encode(["wrong"] * 3))
         node = besieged.run._node
         honest = next(b for b in node.borrowers if b.name == "honest")
-        assert node.stream is not None
-        for lease in node.stream.lender.leases_of(honest):
+        (job,) = node.jobs
+        for lease in job.lender.leases_of(honest):
             await peer.send(Results(lease.number, 0, 0.0, wrong))
         for lease in (0, -1, 10**6, 2**63):
             await peer.send(Results(lease, 0, 0.0, wrong))
@@ -424,7 +425,7 @@ async def test_results_that_are_not_its_own() -> None:
         for _ in range(3):  # only the first is right
             await peer.send(Results(lend.lease, 0, 0.0, msgspec.Raw(values.encode(squares))))
         lend = await peer.receive_kind(messages.Lend)
-        statistics = besieged.run.statistics().stream
+        (statistics,) = besieged.run.statistics().streams
         assert statistics is not None
         assert statistics.ignored_results >= 4 * 3 + 6 * 3 + 2
         assert statistics.strikes == 0
@@ -440,8 +441,8 @@ async def test_absurd_credit() -> None:
         assert await besieged.progresses()
         statistics = besieged.run.statistics()
         assert statistics.workers <= 300
-        assert statistics.stream is not None
-        assert statistics.stream.read - statistics.stream.handed_out < 70_000
+        (stream,) = statistics.streams
+        assert stream.read - stream.handed_out < 70_000
 
 
 async def test_offers_that_nobody_asked_for() -> None:
@@ -458,8 +459,8 @@ async def test_a_status_of_very_many_nodes() -> None:
         ]
         for _ in range(5):
             await peer.send(Status(nodes))
-        assert await comes_true(lambda: bool(besieged.server.membership.status_below()))
-        assert len(besieged.server.membership.status_below()) <= 20_000
+        assert await comes_true(lambda: bool(besieged.served.membership.status_below()))
+        assert len(besieged.served.membership.status_below()) <= 20_000
 
 
 async def test_a_child_that_never_reads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,7 +469,7 @@ async def test_a_child_that_never_reads(monkeypatch: pytest.MonkeyPatch) -> None
         stream = await trio.open_tcp_stream(HOME, besieged.port)
         async with peer_of(besieged, joined=True) as peer, stream:
             peer.socket._reader_running = False
-            child = next(c for c in besieged.server.membership.children if c.name == "hostile")
+            child = next(c for c in besieged.served.membership.children if c.name == "hostile")
             with pytest.raises(ChannelClosedError, match="read nothing"):
                 while True:
                     await child.link.send(messages.Load(b"x" * 1_000_000))
@@ -567,7 +568,7 @@ async def test_a_hundred_thousand_fuzzed_messages_in_memory() -> None:
         child = FuzzingChild(random.Random(20))
         while child.said < 99_000:
             child.connect_again()
-            await besieged.server.membership.welcome(child, HOME)
+            await besieged.served.membership.welcome(child, HOME)
         assert child.malformed > 10_000
         assert violations(besieged) > 500
 

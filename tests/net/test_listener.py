@@ -24,18 +24,18 @@ pytestmark = pytest.mark.socket
 
 
 async def test_a_page_request_works() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         for _ in range(3):
             reply = await client.request("GET", "/")
             assert reply.status == 200
             assert "Start computing" in reply.body
-        assert server.door.connections == 1
-    assert server.door.connections == 0
-    assert not server.all_counters()
+        assert served.server.door.connections == 1
+    assert served.server.door.connections == 0
+    assert not served.all_counters()
 
 
 async def test_a_head_may_come_in_pieces() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         request = head("GET", "/")
         for place in range(len(request)):
             await client.send(request[place : place + 1])
@@ -44,44 +44,44 @@ async def test_a_head_may_come_in_pieces() -> None:
 
 @pytest.mark.parametrize("length", [MAX_HEAD_BYTES + 1, 50 * MAX_HEAD_BYTES])
 async def test_a_head_that_is_too_long(length: int) -> None:
-    async with serving() as server:
-        async with client_of(server) as client:
+    async with serving() as served:
+        async with client_of(served) as client:
             with suppress(trio.BrokenResourceError):
                 await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * length)
             assert await client.is_closed()
-        assert await comes_true(lambda: server.all_counters()["malformed requests"] == 1)
+        assert await comes_true(lambda: served.all_counters()["malformed requests"] == 1)
 
 
 async def test_what_is_not_a_request_gets_a_sentence() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         await client.send(b"EHLO example.org\r\n\r\n")
         reply = await client.reply()
         assert reply.status == 400
         assert reply.body.startswith("This is not a request")
         assert await client.is_closed()
-        assert server.all_counters() == {"malformed requests": 1}
+        assert served.all_counters() == {"malformed requests": 1}
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HT", head("GET", "/")[:-2]])
 async def test_whoever_does_not_finish_a_head_is_cut_off(said: bytes) -> None:
-    async with serving(limits=Limits(head_seconds=0.05)) as server:
-        async with client_of(server) as client:
+    async with serving(limits=Limits(head_seconds=0.05)) as served:
+        async with client_of(served) as client:
             await client.send(said)
             assert await client.is_closed()
-        assert server.all_counters() == {"silent connections": 1}
-        assert await comes_true(lambda: server.door.connections == 0)
+        assert served.all_counters() == {"silent connections": 1}
+        assert await comes_true(lambda: served.server.door.connections == 0)
 
 
 async def test_a_client_that_goes_within_its_head() -> None:
-    async with serving() as server:
-        async with client_of(server) as client:
+    async with serving() as served:
+        async with client_of(served) as client:
             await client.send(b"GET /")
-        assert await comes_true(lambda: server.door.connections == 0)
-        assert not server.all_counters()
+        assert await comes_true(lambda: served.server.door.connections == 0)
+        assert not served.all_counters()
 
 
 async def test_a_silent_client_of_the_pages_is_cut_off() -> None:
-    async with serving(limits=Limits(page_seconds=0.05)) as server, client_of(server) as client:
+    async with serving(limits=Limits(page_seconds=0.05)) as served, client_of(served) as client:
         assert (await client.request("GET", "/")).status == 200
         assert await client.is_closed()
 
@@ -91,18 +91,18 @@ async def test_connections_are_limited_in_all_and_for_each_address() -> None:
         (Limits(connections=3), "too many connections"),
         (Limits(connections_per_address=3), "too many connections from one address"),
     ):
-        async with serving(limits=limits) as server, AsyncExitStack() as stack:
+        async with serving(limits=limits) as served, AsyncExitStack() as stack:
             for _ in range(3):
-                client = await stack.enter_async_context(client_of(server))
+                client = await stack.enter_async_context(client_of(served))
                 assert (await client.request("GET", "/")).status == 200
             for _ in range(2):
-                async with client_of(server) as refused:
+                async with client_of(served) as refused:
                     assert await refused.is_closed()
-            assert server.all_counters() == {kind: 2}
+            assert served.all_counters() == {kind: 2}
             assert (await client.request("GET", "/")).status == 200
             await trio.aclose_forcefully(client.stream)
-            assert await comes_true(lambda: server.door.connections == 2)
-            async with client_of(server) as later:
+            assert await comes_true(lambda: served.server.door.connections == 2)
+            async with client_of(served) as later:
                 assert (await later.request("GET", "/")).status == 200
 
 
@@ -111,21 +111,21 @@ async def test_a_client_that_never_reads_holds_up_nobody(page_seconds: float) ->
     limits = Limits(page_seconds=page_seconds)
     with trio.fail_after(GENEROUS_SECONDS):
         async with AsyncExitStack() as stack:  # noqa: SIM117 - the server ends first
-            async with serving(name="x" * 30_000_000, limits=limits) as server:
-                stuck = await stack.enter_async_context(client_of(server))
+            async with serving(name="x" * 30_000_000, limits=limits) as served:
+                stuck = await stack.enter_async_context(client_of(served))
                 await stuck.send(head("GET", "/"))
                 assert await stuck.stream.receive_some(1)
-                async with client_of(server) as other:
+                async with client_of(served) as other:
                     assert (await other.request("GET", "/nothing")).status == 404
                 if page_seconds < 1:
-                    assert await comes_true(lambda: server.door.connections == 0)
+                    assert await comes_true(lambda: served.server.door.connections == 0)
 
 
 async def test_closing_closes_what_is_open() -> None:
     with trio.fail_after(15):
         async with AsyncExitStack() as stack:
-            async with serving() as server:
-                clients = [await stack.enter_async_context(client_of(server)) for _ in range(3)]
+            async with serving() as served:
+                clients = [await stack.enter_async_context(client_of(served)) for _ in range(3)]
                 assert (await clients[0].request("GET", "/")).status == 200
                 await clients[1].send(b"GET /")
                 assert (await clients[2].request("GET", "/node", **UPGRADE)).status == 101
@@ -136,7 +136,7 @@ async def test_closing_closes_what_is_open() -> None:
 
 
 async def test_compression_is_not_accepted() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         offer = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
         reply = await client.request("GET", "/node", **UPGRADE, **offer)
         assert reply.status == 101
@@ -145,10 +145,10 @@ async def test_compression_is_not_accepted() -> None:
 
 @pytest.mark.parametrize("path", ["/", "/monitoring", "/nodes", "/node/", "//node", "/%6eode"])
 async def test_a_websocket_on_another_path(path: str) -> None:
-    async with serving() as server:
-        async with client_of(server) as client:
+    async with serving() as served:
+        async with client_of(served) as client:
             assert (await client.request("GET", path, **UPGRADE)).status == 400
-        async with client_of(server) as client:
+        async with client_of(served) as client:
             assert (await client.request("GET", "/")).status == 200
             assert (await client.request("GET", path, **UPGRADE)).status >= 400
 
@@ -170,11 +170,11 @@ async def test_a_handshake_that_makes_no_sense_ends_that_connection_alone(
 ) -> None:
     monkeypatch.setattr(websocket, "CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(membership, "FIRST_MESSAGE_SECONDS", 0.2)
-    async with serving() as server:
-        async with client_of(server) as client:
+    async with serving() as served:
+        async with client_of(served) as client:
             await client.send(head("GET", "/node", **(UPGRADE | wrong)) + b"\x00" * 20)
             assert await client.is_closed()
-        async with client_of(server) as client:
+        async with client_of(served) as client:
             assert (await client.request("GET", "/")).status == 200
 
 

@@ -59,7 +59,7 @@ def all_routes() -> set[tuple[str, str]]:
     async def describe() -> RunPage:
         return RunPage("name")
 
-    app = create_app(describe, Guard(), dict, str)
+    app = create_app(describe, Guard(), dict, str, lambda name: None)
     rules = app.url_map.iter_rules()
     return {(rule.rule, method) for rule in rules for method in rule.methods or ()} | {NODE}
 
@@ -98,23 +98,23 @@ def test_every_route_and_method_is_judged(path: str, method: str) -> None:
 async def test_every_route_and_method_is_guarded(route: tuple[str, str]) -> None:
     path, method = route
     upgrade = UPGRADE if route == NODE else {}
-    async with serving() as server:
-        async with client_of(server) as client:
+    async with serving() as served:
+        async with client_of(served) as client:
             reply = await client.request(method, path, **upgrade)
             assert reply.status == (ROUTES | NOT_ROUTES)[route]
         for headers, status in REFUSED.values():
-            async with client_of(server) as client:
+            async with client_of(served) as client:
                 assert (await client.request(method, path, **(upgrade | headers))).status == status
                 assert await client.is_closed()
-        assert server.all_counters()["refused requests"] == len(REFUSED)
-        assert not server.membership.children
+        assert served.all_counters()["refused requests"] == len(REFUSED)
+        assert not served.membership.children
 
 
 @pytest.mark.socket
 @pytest.mark.parametrize("case", REFUSED.keys() - {"HTTP/2"})
 async def test_later_requests_of_a_connection_are_judged_too(case: str) -> None:
     headers, status = REFUSED[case]
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         assert (await client.request("GET", "/")).status == 200
         assert (await client.request("GET", "/monitoring")).status == 200
         assert (await client.request("GET", "/monitoring", **headers)).status == status
@@ -130,7 +130,7 @@ async def test_requests_over_http_2_are_judged_too() -> None:
         names = {":method": "GET", ":path": "/", ":authority": host, ":scheme": "http"}
         connection.send_headers(stream, list((names | headers).items()), end_stream=True)
     statuses: dict[int, str] = {}
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         assert (await client.request("GET", "/")).status == 200
         await client.send(connection.data_to_send())
         with trio.fail_after(GENEROUS_SECONDS):

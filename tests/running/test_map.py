@@ -498,14 +498,17 @@ async def test_an_error_in_the_block_comes_out_as_it_is():
                 1 / 0
 
 
-async def test_a_new_stream_closes_the_one_before():
+async def test_several_streams_share_a_run():
     async with open_run_here(square, workers=1) as run:
         first = run.map(itertools.count())
         assert await anext(first) == 0
         second = run.map([5])
+        assert len(run.statistics().streams) == 2
         assert [result async for result in second] == [25]
-        with pytest.raises(pando.RunClosedError):
-            await anext(first)
+        assert await anext(first) == 1
+        assert len(run.statistics().streams) == 1
+    with pytest.raises(pando.RunClosedError):
+        await anext(first)
     with pytest.raises(pando.RunClosedError):
         run.map([1])
 

@@ -6,6 +6,7 @@ follows from the seed: a run with the same seed is the same run.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import random
@@ -18,7 +19,7 @@ import msgspec
 from pando import messages
 from pando.scheduler import Credit, Window
 from pando.source import EndOfInput
-from pando.tree.lending import Borrower, Lending, Stream
+from pando.tree.lending import Borrower, Job, Lending
 from pando.tree.membership import new_credit
 from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overlay
 from pando.tree.uplink import RawCodec, Uplink
@@ -114,12 +115,12 @@ class Simulation:
     def run(self) -> Outcome:
         """Play the scenario until all results are out, or time is."""
         scenario = self.scenario
-        self.root.start_root_stream(Numbers(scenario.items))
+        self.root.start_root_job(Numbers(scenario.items))
         for _ in range(scenario.nodes):
             self.add_volunteer()
         if scenario.deaths_per_second:
             self.after(1.0, self._kill_somebody)
-        self._play(lambda: self.root.stream_is_finished or self.now > scenario.time_limit)
+        self._play(lambda: self.root.job_is_finished or self.now > scenario.time_limit)
         return self._measure()
 
     def join_all(self) -> Outcome:
@@ -294,7 +295,7 @@ class SimulatedNode:
         self.overlay = Overlay(identifier, degree=simulation.scenario.degree, timeout=10.0)
         self._is_root = is_root
         self._lending = Lending(RawCodec(), lambda: simulation.now)
-        self._stream: Stream | None = None
+        self._job: Job | None = None
         self._uplink: Uplink | None = None
         self._children: dict[bytes, tuple[Wire, Borrower]] = {}
         self._asked: dict[bytes, list[Callable[[], None]]] = {}
@@ -309,27 +310,27 @@ class SimulatedNode:
 
     # ---- computing ----
 
-    def start_root_stream(self, source: Numbers) -> None:
+    def start_root_job(self, source: Numbers) -> None:
         lender = self._lending.new_lender()
-        self._stream = Stream(source, lender, Window())
-        self._stream.notify = self._take_root_results
-        self._lending.open_stream(self._stream)
+        self._job = Job(source, lender, Window())
+        self._job.notify = self._take_root_results
+        self._lending.open_job(self._job)
 
     @property
-    def stream_is_finished(self) -> bool:
-        return self._stream is not None and self._stream.lender.finished
+    def job_is_finished(self) -> bool:
+        return self._job is not None and self._job.lender.finished
 
     def _take_root_results(self) -> None:
-        stream, outcome = self._stream, self.simulation.outcome
-        assert stream is not None
-        while (run := stream.lender.take()) is not None:
+        job, outcome = self._job, self.simulation.outcome
+        assert job is not None
+        while (run := job.lender.take()) is not None:
             assert run.start == len(outcome.results), "results must be in order, each once"
             outcome.failed += [run.start + place for place in run.failures]
             outcome.results += [
                 None if place in run.failures else msgspec.msgpack.decode(value)
                 for place, value in enumerate(run.values)
             ]
-            stream.lender.validate_state() if len(outcome.results) % 50 == 0 else None
+            job.lender.validate_state() if len(outcome.results) % 50 == 0 else None
 
     def workers_start(self) -> None:
         worker = SimulatedWorker(self)
@@ -356,8 +357,8 @@ class SimulatedNode:
 
     def _pass_results_up(self) -> None:
         assert self._uplink is not None
-        assert self._stream is not None
-        while (run := self._stream.lender.take()) is not None:
+        assert self._job is not None
+        while (run := self._job.lender.take()) is not None:
             for answer in self._uplink.answer(run, self._lending.item_seconds):
                 self._send_up(answer)
 
@@ -381,12 +382,14 @@ class SimulatedNode:
                 self._want()
             return
         assert self._uplink is not None
-        assert self._stream is not None
+        assert self._job is not None
         if isinstance(message, messages.Lend):
             self._uplink.add(message)
-            self._lending.input_has_news(self._stream)
+            self._lending.input_has_news(self._job)
         elif isinstance(message, messages.Recall):
-            for answer in self._uplink.recall(message, self._lending.withdraw):
+            assert self._job is not None
+            withdraw = functools.partial(self._lending.withdraw, self._job)
+            for answer in self._uplink.recall(message, withdraw):
                 self._send_up(answer)
         self._after_lending()
 
@@ -502,9 +505,9 @@ class SimulatedNode:
         self.parent = wire
         lender = self._lending.new_lender(ordered=False, max_strikes=1)
         self._uplink = Uplink("device")
-        self._stream = Stream(self._uplink, lender, Window(limit=2**62))
-        self._stream.withdrawn = self._give_back
-        self._lending.open_stream(self._stream)
+        self._job = Job(self._uplink, lender, Window(limit=2**62))
+        self._job.withdrawn = self._give_back
+        self._lending.open_job(self._job)
         assert self._joining_since is not None
         seconds = simulation.now - self._joining_since
         outcome = simulation.outcome
@@ -551,9 +554,9 @@ class SimulatedNode:
         """A link has ended: a child is gone, or the parent."""
         if wire is self.parent:
             self.parent = None
-            assert self._stream is not None
-            self._lending.close_stream(self._stream)
-            self._uplink = self._stream = None
+            assert self._job is not None
+            self._lending.close_job(self._job)
+            self._uplink = self._job = None
             self._joining_since = self.simulation.now
             self.simulation.after(RETRY_SECONDS * self.simulation.random.random(), self.join)
             return

@@ -24,7 +24,7 @@ from pando.net.keepalive import Link
 from pando.running.inputs import open_source
 from pando.running.run import ValueCodec
 from pando.scheduler import Window
-from pando.tree.lending import Borrower, Stream
+from pando.tree.lending import Borrower, Job
 from pando.tree.membership import Child, Membership
 from pando.tree.node import Node
 from pando.tree.overlay import Overlay
@@ -109,13 +109,13 @@ class Scenario:
             self.network.listen(membership.welcome, nursery)
             nursery.start_soon(membership.expire_forever)
             nursery.start_soon(node.balance_forever)
-            stream = Stream(open_source(self.items), node.new_lender(), Window())
-            node.open_stream(stream)
+            job = Job(open_source(self.items), node.new_lender(), Window())
+            node.open_job(job)
             for number in range(self.volunteers):
                 nursery.start_soon(self._take_part, f"volunteer {number}")
             nursery.start_soon(self._make_trouble, nursery, node)
             with trio.fail_after(PATIENCE_SECONDS):
-                results = await all_results(node, stream)
+                results = await all_results(node, job)
             self.note(f"{len(results)} results")
             nursery.cancel_scope.cancel()
         return results
@@ -147,8 +147,8 @@ class Scenario:
             await trio.sleep(self.chance.expovariate(self.faults_per_second))
             await self._make_some_trouble(nursery)
             for node in (root, *(work.node for work in self._works)):
-                if node.stream is not None:
-                    node.stream.lender.validate_state()
+                for job in node.jobs:
+                    job.lender.validate_state()
 
     async def _make_some_trouble(self, nursery: trio.Nursery) -> None:
         links, chance = self.network.links, self.chance
@@ -309,8 +309,8 @@ async def test_a_node_s_item_survives_a_link_that_is_lost_before_its_result_arri
 ) -> None:
     node = Node(ValueCodec())
     link = FaultyLink(random.Random(1), delay=1.0)
-    stream = Stream(open_source([3]), node.new_lender(), Window())
-    node.open_stream(stream)
+    job = Job(open_source([3]), node.new_lender(), Window())
+    node.open_job(job)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.serve, link.ends[0], "lost")
         lend = await link.ends[1].receive()
@@ -322,5 +322,5 @@ async def test_a_node_s_item_survives_a_link_that_is_lost_before_its_result_arri
         ours, theirs = memory_channel_pair()
         nursery.start_soon(node.serve, ours, "other")
         nursery.start_soon(FakeWorker(theirs).run)
-        assert await all_results(node, stream) == [9]
+        assert await all_results(node, job) == [9]
         nursery.cancel_scope.cancel()

@@ -17,7 +17,7 @@ from pando.running.inputs import open_source
 from pando.running.run import ValueCodec
 from pando.scheduler import Window
 from pando.source import EndOfInput
-from pando.tree.lending import Stream
+from pando.tree.lending import Job
 from pando.tree.node import Node
 
 from .workers import FakeWorker
@@ -47,18 +47,18 @@ def join(
     return worker
 
 
-def open_stream(node: Node, nursery: trio.Nursery, items: Any, **options: Any) -> Stream:
-    stream = Stream(open_source(items), node.new_lender(**options), Window())
-    node.open_stream(stream)
-    nursery.start_soon(stream.source.run, lambda: node.input_has_news(stream))
-    return stream
+def open_job(node: Node, nursery: trio.Nursery, items: Any, **options: Any) -> Job:
+    job = Job(open_source(items), node.new_lender(**options), Window())
+    node.open_job(job)
+    nursery.start_soon(job.source.run, lambda: node.input_has_news(job))
+    return job
 
 
-async def all_results(node: Node, stream: Stream) -> list[Any]:
+async def all_results(node: Node, job: Job) -> list[Any]:
     results: list[Any] = []
     try:
         while True:
-            results += (await node.next_results(stream)).values
+            results += (await node.next_results(job)).values
     except EndOfInput:
         return results
 
@@ -73,24 +73,24 @@ async def test_results_come_in_order_whoever_computes_them(autojump_clock: Any) 
         _,
         nursery,
     ):
-        stream = open_stream(node, nursery, list(range(300)))
-        assert await all_results(node, stream) == [i * i for i in range(300)]
+        job = open_job(node, nursery, list(range(300)))
+        assert await all_results(node, job) == [i * i for i in range(300)]
 
 
 async def test_whoever_is_faster_computes_more(autojump_clock: Any) -> None:
     async with open_node(fixed(0.1), fixed(0.01)) as (node, (slow, fast), nursery):
-        stream = open_stream(node, nursery, list(range(500)))
-        await all_results(node, stream)
+        job = open_job(node, nursery, list(range(500)))
+        await all_results(node, job)
         assert len(fast.computed) > 5 * len(slow.computed)
 
 
 async def test_short_items_travel_together_and_long_ones_alone(autojump_clock: Any) -> None:
     async with open_node(fixed(0.0001)) as (node, (worker,), nursery):
-        await all_results(node, open_stream(node, nursery, list(range(5000))))
+        await all_results(node, open_job(node, nursery, list(range(5000))))
         assert max(worker.batch_sizes) >= 200
         assert len(worker.batch_sizes) < 100
     async with open_node(fixed(1.0)) as (node, (worker,), nursery):
-        await all_results(node, open_stream(node, nursery, list(range(20))))
+        await all_results(node, open_job(node, nursery, list(range(20))))
         assert set(worker.batch_sizes) == {1}
 
 
@@ -99,11 +99,11 @@ async def test_nothing_waits_behind_a_long_item_while_somebody_is_idle(autojump_
         return 100.0 if item == 1000 else 0.001
 
     async with open_node(seconds, seconds) as (node, _, nursery):
-        stream = open_stream(node, nursery, list(range(1050)))
+        job = open_job(node, nursery, list(range(1050)))
         started = trio.current_time()
-        assert await all_results(node, stream) == [i * i for i in range(1050)]
+        assert await all_results(node, job) == [i * i for i in range(1050)]
         assert trio.current_time() - started < 103
-        assert stream.lender.statistics().waiting == 0
+        assert job.lender.statistics().waiting == 0
     # Everything but the long item was done long before it.
 
 
@@ -112,14 +112,14 @@ async def test_items_behind_a_long_one_are_computed_meanwhile(autojump_clock: An
         return 100.0 if item == 1000 else 0.001
 
     async with open_node(seconds, seconds) as (node, workers, nursery):
-        open_stream(node, nursery, list(range(1050)))
+        open_job(node, nursery, list(range(1050)))
         await trio.sleep(50)
         assert sum(len(worker.computed) for worker in workers) >= 1048
 
 
 async def test_a_lost_borrower_s_items_are_lent_again(autojump_clock: Any) -> None:
     async with open_node(fixed(0.01)) as (node, _, nursery):
-        stream = open_stream(node, nursery, list(range(200)))
+        job = open_job(node, nursery, list(range(200)))
         with trio.CancelScope() as doomed:
 
             async def die_soon() -> None:
@@ -128,7 +128,7 @@ async def test_a_lost_borrower_s_items_are_lent_again(autojump_clock: Any) -> No
 
             lost = join(node, nursery, "lost", fixed(0.05))
             nursery.start_soon(die_soon)
-            assert await all_results(node, stream) == [i * i for i in range(200)]
+            assert await all_results(node, job) == [i * i for i in range(200)]
         assert not doomed.cancelled_caught
         assert 0 < len(lost.computed) < 50
         assert len(node.borrowers) == 1
@@ -136,11 +136,11 @@ async def test_a_lost_borrower_s_items_are_lent_again(autojump_clock: Any) -> No
 
 async def test_a_borrower_that_comes_late_takes_part(autojump_clock: Any) -> None:
     async with open_node() as (node, _, nursery):
-        stream = open_stream(node, nursery, list(range(20)))
+        job = open_job(node, nursery, list(range(20)))
         with trio.move_on_after(100):
-            await node.next_results(stream)
+            await node.next_results(job)
         join(node, nursery, "late")
-        assert await all_results(node, stream) == [i * i for i in range(20)]
+        assert await all_results(node, job) == [i * i for i in range(20)]
 
 
 async def test_nothing_is_read_before_somebody_could_take_it(autojump_clock: Any) -> None:
@@ -152,11 +152,11 @@ async def test_nothing_is_read_before_somebody_could_take_it(autojump_clock: Any
             yield i
 
     async with open_node() as (node, _, nursery):
-        stream = open_stream(node, nursery, items())
+        job = open_job(node, nursery, items())
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert read == []
         join(node, nursery, "first", fixed(1.0))
-        await node.next_results(stream)
+        await node.next_results(job)
         assert len(read) <= 4
 
 
@@ -167,12 +167,12 @@ async def test_results_that_cannot_be_decoded_strike_the_item(autojump_clock: An
             await self.channel.send(messages.Results(lease, 0, seconds, garbage))
 
     async with open_node() as (node, _, nursery):
-        stream = open_stream(node, nursery, [1])
+        job = open_job(node, nursery, [1])
         for _ in range(3):
             ours, theirs = memory_channel_pair()
             nursery.start_soon(Garbling(theirs).run)
             await node.serve(ours, "garbling")
-        run = await node.next_results(stream)
+        run = await node.next_results(job)
         assert "extension" in run.failures[0].reason
 
 
@@ -189,43 +189,43 @@ async def test_a_borrower_that_talks_nonsense_is_dropped(
     message: messages.Message, autojump_clock: Any
 ) -> None:
     async with open_node() as (node, _, nursery):
-        stream = open_stream(node, nursery, [3])
+        job = open_job(node, nursery, [3])
         ours, theirs = memory_channel_pair()
         await theirs.send(message)
         await node.serve(ours, "strange")
         assert node.borrowers == []
         join(node, nursery, "honest")
-        assert await all_results(node, stream) == [9]
+        assert await all_results(node, job) == [9]
 
 
-async def test_a_second_stream_starts_with_the_rates_of_the_first(autojump_clock: Any) -> None:
+async def test_a_second_job_starts_with_the_rates_of_the_first(autojump_clock: Any) -> None:
     async with open_node(fixed(0.0001)) as (node, (worker,), nursery):
-        first = open_stream(node, nursery, list(range(5000)))
+        first = open_job(node, nursery, list(range(5000)))
         await all_results(node, first)
-        node.close_stream(first)
+        node.close_job(first)
         worker.batch_sizes.clear()
-        second = open_stream(node, nursery, list(range(5000)))
+        second = open_job(node, nursery, list(range(5000)))
         assert len(await all_results(node, second)) == 5000
         assert worker.batch_sizes[0] > 100
 
 
-async def test_late_results_of_a_closed_stream_are_not_the_next_one_s(autojump_clock: Any) -> None:
+async def test_late_results_of_a_closed_job_are_not_the_next_one_s(autojump_clock: Any) -> None:
     async with open_node(fixed(1.0)) as (node, _, nursery):
-        first = open_stream(node, nursery, [1, 2, 3])
+        first = open_job(node, nursery, [1, 2, 3])
         await trio.sleep(0.5)
-        node.close_stream(first)
-        second = open_stream(node, nursery, [10, 20])
+        node.close_job(first)
+        second = open_job(node, nursery, [10, 20])
         assert await all_results(node, second) == [100, 400]
 
 
 async def test_an_item_that_cannot_travel_fails_alone(autojump_clock: Any) -> None:
     async with open_node(fixed(0.0)) as (node, _, nursery):
-        stream = open_stream(node, nursery, [1, 2, 3, object(), 5, 6, 7, 8])
+        job = open_job(node, nursery, [1, 2, 3, object(), 5, 6, 7, 8])
         failures: dict[int, Any] = {}
         results: list[Any] = []
         try:
             while True:
-                run = await node.next_results(stream)
+                run = await node.next_results(job)
                 results += run.values
                 failures |= {run.start + place: why for place, why in run.failures.items()}
         except EndOfInput:
@@ -241,11 +241,11 @@ async def test_a_failing_input_gives_all_before_it_first(autojump_clock: Any) ->
         raise OSError("the disk is gone")
 
     async with open_node(fixed(0.01)) as (node, _, nursery):
-        stream = open_stream(node, nursery, items())
+        job = open_job(node, nursery, items())
         results: list[Any] = []
         with pytest.raises(OSError, match="the disk is gone"):
             while True:
-                results += (await node.next_results(stream)).values
+                results += (await node.next_results(job)).values
         assert results == [0, 1, 4, 9, 16]
 
 
@@ -263,7 +263,7 @@ async def test_memory_channels_close_at_both_ends() -> None:
 
 async def test_what_is_too_large_for_a_message_fails_alone(autojump_clock: Any) -> None:
     async with open_node() as (node, _, nursery):
-        stream = open_stream(node, nursery, ["small", "x" * 5000, "small", "small"])
+        job = open_job(node, nursery, ["small", "x" * 5000, "small", "small"])
         ours, theirs = memory_channel_pair()
 
         async def serve() -> None:
@@ -275,7 +275,7 @@ async def test_what_is_too_large_for_a_message_fails_alone(autojump_clock: Any) 
         failures: dict[int, Any] = {}
         try:
             while True:
-                run = await node.next_results(stream)
+                run = await node.next_results(job)
                 results |= dict(enumerate(run.values, run.start))
                 failures |= {run.start + place: why for place, why in run.failures.items()}
         except EndOfInput:

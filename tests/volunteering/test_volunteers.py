@@ -81,7 +81,7 @@ def test_ctrl_c_at_a_volunteer_delivers_first(party: Party) -> None:
     assert wait_until(lambda: root.lines() > 20)
     leaving.send_signal(signal.SIGINT)
     assert leaving.wait(20) == 130
-    assert root.monitoring()["root"]["stream"]["relent"] >= 0
+    assert root.monitoring()["root"]["streams"][0]["relent"] >= 0
     party.volunteer(root, "staying")
     root.finish()
 

@@ -30,7 +30,7 @@ def run_data(page: str) -> dict[str, Any]:
 
 
 async def test_the_page_escapes_the_name_of_the_function() -> None:
-    async with serving(name=ODD_NAME) as server, client_of(server) as client:
+    async with serving(name=ODD_NAME) as served, client_of(served) as client:
         page = (await client.request("GET", "/")).body
     assert "alert('x')</script>" not in page
     assert run_data(page)["function"] == ODD_NAME
@@ -47,11 +47,11 @@ async def test_the_page_escapes_the_name_of_the_function() -> None:
 async def test_the_page_names_the_link_without_its_token(
     options: dict[str, str], host: str, link: str
 ) -> None:
-    async with serving(**options) as server, client_of(server) as client:
+    async with serving(**options) as served, client_of(served) as client:
         page = (await client.request("GET", "/", Host=host)).body
         assert run_data(page)["link"] == link
-        assert server.links[0].partition("#")[2] not in page
-        assert server.links[0].startswith(link) or not options
+        assert served.links[0].partition("#")[2] not in page
+        assert served.links[0].startswith(link) or not options
 
 
 async def test_the_page_does_not_wait_for_what_the_function_needs(
@@ -65,8 +65,8 @@ async def test_the_page_does_not_wait_for_what_the_function_needs(
         return {"a.whl": wheel}
 
     monkeypatch.setattr(browser_packages, "find_packages", find)
-    monkeypatch.setattr("pando.running.server.PAGE_WAIT_SECONDS", 0.05)
-    async with serving(requirements=("something",)) as server, client_of(server) as client:
+    monkeypatch.setattr("pando.running.served_run.PAGE_WAIT_SECONDS", 0.05)
+    async with serving(requirements=("something",)) as served, client_of(served) as client:
         early = await client.request("GET", "/")
         assert '<script src="./again.js"></script>' in early.body
         assert "location.reload()" in (await client.request("GET", "/again.js")).body
@@ -75,7 +75,7 @@ async def test_the_page_does_not_wait_for_what_the_function_needs(
         assert early.headers["cache-control"] == "no-store"
         assert (await client.request("GET", "/wheels/a.whl")).status == 404
         found.set()
-        monkeypatch.setattr("pando.running.server.PAGE_WAIT_SECONDS", GENEROUS_SECONDS)
+        monkeypatch.setattr("pando.running.served_run.PAGE_WAIT_SECONDS", GENEROUS_SECONDS)
         page = (await client.request("GET", "/")).body
         assert "wheels/a.whl" in run_data(page)["python"]["packages"]
         assert (await client.request("GET", "/wheels/a.whl")).body == "a wheel"
@@ -83,13 +83,13 @@ async def test_the_page_does_not_wait_for_what_the_function_needs(
 
 async def test_who_asks_is_said_and_may_be_chosen() -> None:
     for asker in ("Ada", "", None):
-        async with serving(asker=asker) as server, client_of(server) as client:
+        async with serving(asker=asker) as served, client_of(served) as client:
             told = run_data((await client.request("GET", "/")).body)["asker"]
             assert told == (default_asker() if asker is None else asker)
 
 
 async def test_pages_may_be_framed_by_nothing_and_load_only_their_own() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         for path in ("/", "/monitoring", "/nothing", "/licences"):
             headers = (await client.request("GET", path)).headers
             policy = headers["content-security-policy"]
@@ -102,7 +102,7 @@ async def test_pages_may_be_framed_by_nothing_and_load_only_their_own() -> None:
 
 
 async def test_the_sandbox_has_no_origin_and_no_network() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         reply = await client.request("GET", "/sandbox")
         policy = reply.headers["content-security-policy"]
         assert policy.startswith("sandbox allow-scripts; default-src 'none'")
@@ -115,21 +115,21 @@ async def test_the_sandbox_has_no_origin_and_no_network() -> None:
 
 
 async def test_the_network_is_for_functions_that_were_given_it() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         assert (await client.request("GET", "/sandbox/online")).status == 403
-    async with serving(network=True) as server, client_of(server) as client:
+    async with serving(network=True) as served, client_of(served) as client:
         policy = (await client.request("GET", "/sandbox/online")).headers["content-security-policy"]
         assert "connect-src blob: data: https: http: wss: ws:;" in policy
 
 
 @pytest.mark.parametrize("path", ["/assets/..%2findex.html", "/assets/.hidden", "/assets/x.js"])
 async def test_no_other_files_are_served(path: str) -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         assert (await client.request("GET", path)).status == 404
 
 
 async def test_names_of_files_that_are_not_there_are_not_remembered() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         await client.request("GET", "/")
         before = frontend_files._read.cache_info().currsize
         for number in range(100):
@@ -138,7 +138,7 @@ async def test_names_of_files_that_are_not_there_are_not_remembered() -> None:
 
 
 async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         page = (await client.request("GET", "/")).body
         name = re.search(r"assets/[^\"]+\.css", page)
         assert name
@@ -146,7 +146,7 @@ async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> No
         assert "immutable" in plain.headers["cache-control"]
         assert "content-encoding" not in plain.headers
         assert "body" in plain.body
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         await client.send(head("GET", f"/{name[0]}", Accept_Encoding="gzip"))
         while b"\r\n\r\n" not in client.unread:
             client.unread += await client.stream.receive_some()
@@ -162,16 +162,16 @@ def test_the_modules_in_browsers_are_those_of_this_installation() -> None:
 
 async def test_the_page_knows_where_those_modules_are() -> None:
     name, file = frontend_files.own_modules()
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         told = run_data((await client.request("GET", "/")).body)["python"]["packages"]
         assert told[-1] == f"python/{name}"
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         reply = await client.request("HEAD", f"/python/{name}")
         assert int(reply.headers["content-length"]) == len(file.data)
 
 
 async def test_browsers_are_told_at_once_all_that_the_page_will_fetch() -> None:
-    async with serving() as server, client_of(server) as client:
+    async with serving() as served, client_of(served) as client:
         reply = await client.request("GET", "/")
     python = run_data(reply.body)["python"]
     packages = python.pop("packages")
@@ -180,9 +180,9 @@ async def test_browsers_are_told_at_once_all_that_the_page_will_fetch() -> None:
 
 
 async def test_monitoring_is_json_and_tells_no_secret() -> None:
-    async with serving(name=ODD_NAME) as server, client_of(server) as client:
+    async with serving(name=ODD_NAME) as served, client_of(served) as client:
         reply = await client.request("GET", "/monitoring")
-        token = server.links[0].partition("#")[2]
+        token = served.links[0].partition("#")[2]
     assert reply.headers["content-type"] == "application/json"
     assert json.loads(reply.body)["root"]["function"] == ODD_NAME
     assert len(token) >= 16

@@ -10,12 +10,16 @@ import { cut } from "./text";
 
 export const VERSION = 1;
 export const ID_BYTES = 8;
+export const MAX_ARGUMENTS_BYTES = 16 * 1024;
+const NO_ARGUMENTS = new Uint8Array();
 
 export interface Failure {
   type: string;
   reason: string;
   traceback: string;
   device: string;
+  /** The arguments of one of Python's own exceptions, encoded; where they are known. */
+  arguments?: Uint8Array | undefined;
 }
 
 /** Failures of the items in a message, by their place in it. */
@@ -161,9 +165,9 @@ function statusFields(status: NodeStatus): unknown[] {
 
 /** A map with numbers for keys, which the library's encoder has no object for. */
 function encodeFailures(failures: Failures): Uint8Array {
-  const fields = [...failures].flatMap(([place, { type, reason, traceback, device }]) => [
+  const fields = [...failures].flatMap(([place, { type, reason, traceback, device, ...rest }]) => [
     pack(place),
-    pack([cut(type), cut(reason), cut(traceback), cut(device)]),
+    pack([cut(type), cut(reason), cut(traceback), cut(device), rest.arguments ?? NO_ARGUMENTS]),
   ]);
   return joinMap(failures.size, fields);
 }

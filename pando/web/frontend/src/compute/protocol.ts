@@ -1,6 +1,6 @@
 /** What the node and the workers that run the function say to each other, and how it is checked. */
 
-import { type Failure, type Failures, isCount, type Report } from "../messages";
+import { type Failure, type Failures, isCount, MAX_ARGUMENTS_BYTES, type Report } from "../messages";
 import { MAX_UNITS } from "./report";
 import { cut, wellFormed } from "../text";
 
@@ -96,10 +96,12 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
   if (!(failures instanceof Map)) return null;
   const checked = new Map<number, Failure>();
   for (const [place, why] of failures as Map<unknown, Record<string, unknown>>) {
-    const { type, reason, traceback } = why ?? {};
+    const { type, reason, traceback, arguments: given } = why ?? {};
     if (!isCount(place) || place >= Number(count)) return null;
     if (!isText(type) || !isText(reason) || !isText(traceback)) return null;
-    checked.set(place, { type: cut(type), reason: cut(reason), traceback: cut(traceback), device: "" });
+    const failure: Failure = { type: cut(type), reason: cut(reason), traceback: cut(traceback), device: "" };
+    if (given instanceof Uint8Array && given.length <= MAX_ARGUMENTS_BYTES) failure.arguments = given;
+    checked.set(place, failure);
   }
   return checked;
 }

@@ -61,11 +61,11 @@ function addPacked(pyodide: PyodideAPI, path: string, data: ArrayBuffer): void {
 
 /** Failures as `pando.messages` encodes them. */
 function readFailures(bytes: Uint8Array): Map<number, Failure> {
-  const fields = unpack(bytes) as Record<string, [string, string, string]>;
+  const fields = unpack(bytes) as Record<string, [string, string, string, string?, Uint8Array?]>;
   return new Map(
-    Object.entries(fields).map(([place, [type, reason, traceback]]) => [
+    Object.entries(fields).map(([place, [type, reason, traceback, , given]]) => [
       Number(place),
-      { type, reason, traceback, device: "" },
+      { type, reason, traceback, device: "", arguments: given },
     ]),
   );
 }

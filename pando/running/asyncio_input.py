@@ -1,0 +1,101 @@
+"""An asynchronous iterable of an asyncio program, as the input of a run in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, Callable, Hashable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from ..source import EndOfInput
+from .inputs import BufferedSource
+
+
+class AsyncioSource(BufferedSource):
+    """Reads in a task of the event loop that is running where this is made."""
+
+    def __init__(self, items: AsyncIterable[Any]) -> None:
+        super().__init__()
+        self._iterable = items
+        self._loop = asyncio.get_running_loop()
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._notify: Callable[[], None] = lambda: None
+        self._closed = False
+
+    def current_reader(self) -> Hashable:
+        try:
+            return self._task if self._task is asyncio.current_task() else None
+        except RuntimeError:  # not called in an event loop
+            return None
+
+    def _allow(self, count: int) -> None:
+        self._allowed = max(self._allowed, count)
+        self._in_loop(self._asked.set)
+
+    async def run(self, wake: Callable[[], None]) -> None:
+        token = trio.lowlevel.current_trio_token()
+        ended = trio.Event()
+
+        def notify() -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(wake)
+                if self._end is not None:
+                    token.run_sync_soon(ended.set)
+
+        self._notify = notify
+        self._in_loop(self._start)
+        try:
+            await ended.wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._closed = True
+        self._in_loop(self._stop)
+
+    def _in_loop(self, do: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed, and the program at its end
+            self._loop.call_soon_threadsafe(do)
+
+    # ---- in the asyncio loop ----
+
+    def _start(self) -> None:
+        if not self._closed:
+            self._task = self._loop.create_task(self._read())
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _read(self) -> None:
+        end: Exception = EndOfInput()
+        try:
+            await self._read_all()
+        except Exception as error:
+            end = error
+        finally:
+            self._end = end
+            self._notify()
+
+    async def _read_all(self) -> None:
+        iterator = aiter(self._iterable)
+        read = 0
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                while read < self._allowed:
+                    try:
+                        item = await anext(iterator)
+                    except StopAsyncIteration:
+                        return
+                    self._items.append(item)
+                    read += 1
+                    self._notify()
+        finally:
+            if inspect.isasyncgen(iterator):
+                await iterator.aclose()
