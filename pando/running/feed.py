@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -33,7 +33,7 @@ class Feed(Generic[Result]):
     """
 
     def __init__(self, source: Source, options: StreamOptions) -> None:
-        self.handover: Handover[Result] = Handover()
+        self.handover: Handover[Result] = Handover(self._make_room)
         self._source = source
         self._options = options
         self._lock = threading.Lock()
@@ -44,8 +44,8 @@ class Feed(Generic[Result]):
 
     # ---- other threads ----
 
-    def take(self) -> list[Result] | None:
-        """The next batch, waiting for it; None where there are no more.
+    def take(self) -> Iterator[Result] | None:
+        """The next results, waiting for them; None where there are no more.
 
         Raises:
             ItemError: an item failed, and the map ends with it.
@@ -67,11 +67,9 @@ class Feed(Generic[Result]):
                 self.tell_reader_waits(None)
         if batch is None:
             self.close()
-        else:
-            self.took()
         return batch
 
-    def took(self) -> None:
+    def _make_room(self) -> None:
         """A batch has been taken: there is room for another."""
         self.call(self._room.release)
 

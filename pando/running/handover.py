@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Generic, TypeVar
 
 from ..source import WouldBlock
 
@@ -15,13 +15,19 @@ Result = TypeVar("Result")
 class Handover(Generic[Result]):
     """Batches in order, then an end. Any number of threads may take from it.
 
-    Each batch goes to one thread, and so does the error that ends them; after that all threads
-    find the end.
+    A batch is given as an iterator that they share, until it is exhausted: taking from it is
+    atomic, so that each result goes to one thread, and none is lost when a loop is left. So does
+    the error that ends them; after that all threads find the end.
+
+    Args:
+        taken: called for each batch when it is given for the first time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[], object] = lambda: None) -> None:
+        self._taken = taken
         self._state = threading.Condition()
-        self._batches: deque[list[Result]] = deque()
+        self._batches: deque[Any] = deque()
+        self._is_new = True
         self._error: BaseException | None = None
         self._ended = False
         self._verdicts: dict[Hashable, Exception] = {}
@@ -32,7 +38,7 @@ class Handover(Generic[Result]):
     def put(self, batch: list[Result]) -> None:
         """Hand a batch over."""
         with self._state:
-            self._batches.append(batch)
+            self._batches.append(iter(batch))
             self._tell()
 
     def end(self, error: BaseException | None = None) -> None:
@@ -64,8 +70,8 @@ class Handover(Generic[Result]):
 
     # ---- the other threads' side ----
 
-    def take(self, taker: Hashable = None) -> list[Result] | None:
-        """The next batch, waiting for it; None where there are no more.
+    def take(self, taker: Hashable = None) -> Iterator[Result] | None:
+        """Results, waiting for them; None where there are no more.
 
         Args:
             taker: who takes, for `refuse`.
@@ -75,15 +81,15 @@ class Handover(Generic[Result]):
         """
         with self._state:
             self._verdicts.pop(taker, None)
-            while self.is_empty:
+            while self._is_empty():
                 self._state.wait()
-                if self.is_empty and (error := self._verdicts.pop(taker, None)):
+                if self._is_empty() and (error := self._verdicts.pop(taker, None)):
                     raise error
             return self._take()
 
     def take_nowait(
         self, listener: Callable[[], None], taker: Hashable = None
-    ) -> list[Result] | None:
+    ) -> Iterator[Result] | None:
         """`take`, for those that must not wait.
 
         Raises:
@@ -91,7 +97,7 @@ class Handover(Generic[Result]):
                 there may be.
         """
         with self._state:
-            if self.is_empty:
+            if self._is_empty():
                 if error := self._verdicts.pop(taker, None):
                     raise error
                 self._listeners.append(listener)
@@ -101,11 +107,22 @@ class Handover(Generic[Result]):
     @property
     def is_empty(self) -> bool:
         """Whether taking would have to wait."""
+        with self._state:
+            return self._is_empty()
+
+    def _is_empty(self) -> bool:
+        while self._batches and not self._batches[0].__length_hint__():
+            self._batches.popleft()
+            self._is_new = True
         return not (self._batches or self._ended)
 
-    def _take(self) -> list[Result] | None:
+    def _take(self) -> Iterator[Result] | None:
         if self._batches:
-            return self._batches.popleft()
+            if self._is_new:
+                self._is_new = False
+                self._taken()
+            batch: Iterator[Result] = self._batches[0]
+            return batch
         error, self._error = self._error, None
         if error is not None:
             raise error

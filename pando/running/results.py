@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..source import WouldBlock
 from .feed import Feed
@@ -54,41 +53,23 @@ class Results(Iterator[Result]):
 
         May be called at any time, from any thread, and more than once.
         """
-        self._batches.close()
+        self._feed.close()
 
 
 class _Batches(Generic[Result]):
-    """Batches of results, each an iterator that threads may share: taking from it is atomic.
-
-    A batch that its loop has left in the middle is given again, so that nothing is lost. When
-    nobody holds this any more, the feed is closed.
-    """
+    """Iterators over batches of results. When nobody holds this any more, the feed is closed."""
 
     def __init__(self, feed: Feed[Result]) -> None:
         self._feed = feed
-        self._lock = threading.Lock()
-        self._begun: list[Any] = []
 
     def __iter__(self) -> _Batches[Result]:
         return self
 
     def __next__(self) -> Iterator[Result]:
-        with self._lock:
-            self._begun = [batch for batch in self._begun if batch.__length_hint__()]
-            if self._begun:
-                return self._begun[0]  # type: ignore[no-any-return]
-        results = self._feed.take()
-        if results is None:
+        batch = self._feed.take()
+        if batch is None:
             raise StopIteration
-        batch = iter(results)
-        with self._lock:
-            self._begun.append(batch)
         return batch
-
-    def close(self) -> None:
-        with self._lock:
-            self._begun.clear()
-        self._feed.close()
 
     def __del__(self) -> None:
         self._feed.close()
@@ -112,12 +93,12 @@ class AsyncResults(AsyncIterator[Result]):
         while True:
             for result in self._batch:
                 return result
-            results = await self._take()
-            if results is None:
+            batch = await self._take()
+            if batch is None:
                 raise StopAsyncIteration
-            self._batch = iter(results)
+            self._batch = batch
 
-    async def _take(self) -> list[Result] | None:
+    async def _take(self) -> Iterator[Result] | None:
         feed = self._feed
         await asyncio.to_thread(feed.start)
         taker = feed.reading_taker()
@@ -125,17 +106,15 @@ class AsyncResults(AsyncIterator[Result]):
             while True:
                 news = _News()
                 try:
-                    results = feed.handover.take_nowait(news.tell, taker)
+                    batch = feed.handover.take_nowait(news.tell, taker)
                 except WouldBlock:
                     if taker is not None:
                         feed.tell_reader_waits(taker)
                     await news.wait()
                     continue
-                if results is None:
+                if batch is None:
                     await self.aclose()
-                else:
-                    feed.took()
-                return results
+                return batch
         except Exception:
             if taker is None:
                 await self.aclose()

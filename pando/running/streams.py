@@ -62,7 +62,9 @@ class ResultStream(AsyncIterator[Result]):
         self._due: Iterator[Result] = iter(())
         self._rest: ResultRun | None = None
         self._closed = False
-        self._reader_waits = False
+        self._own_reader_waits = self._other_reader_waits = False
+        self._news = _News()
+        job.notify = self._news.tell
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self
@@ -122,33 +124,35 @@ class ResultStream(AsyncIterator[Result]):
             return run
         await trio.lowlevel.checkpoint_if_cancelled()
         is_read_here = self._is_read_here()
-        if is_read_here:
-            self.reader_waits(True)
+        self._own_reader_waits |= is_read_here
         try:
-            while True:
-                if self._closed:
-                    raise RunClosedError("this stream is closed")
-                if (failure := self._find_failure()) is not None:
-                    raise failure
-                ready = self._node.next_results_nowait(self._job)
-                if ready is not None:
-                    return ready
-                if self._reader_waits and self._nothing_can_come():
-                    self.reader_waits(False)
-                    raise InputWaitsError if is_read_here else ReaderStuckError
-                news = trio.Event()
-                self._job.notify = news.set
-                await news.wait()
+            while (ready := self._next_run_nowait(is_read_here)) is None:
+                self._job.tell_when_dry = self._own_reader_waits or self._other_reader_waits
+                await self._news.wait()
         except EndOfInput:
             self.close()
             raise
         finally:
+            self._own_reader_waits &= not is_read_here
+        return ready
+
+    def _next_run_nowait(self, is_read_here: bool) -> ResultRun | None:
+        if self._closed:
+            raise RunClosedError("this stream is closed")
+        if (failure := self._find_failure()) is not None:
+            raise failure
+        ready = self._node.next_results_nowait(self._job)
+        if ready is None and self._nothing_can_come():
             if is_read_here:
-                self.reader_waits(False)
+                raise InputWaitsError
+            if self._other_reader_waits:
+                self._other_reader_waits = False
+                raise ReaderStuckError
+        return ready
 
     def reader_waits(self, waiting: bool) -> None:
-        """Whether the one who reads the input waits for a result of this very stream."""
-        self._reader_waits = self._job.tell_when_dry = waiting
+        """Whether another thread, which reads the input, waits for a result of this stream."""
+        self._other_reader_waits = waiting
         self._job.notify()
 
     def _is_read_here(self) -> bool:
@@ -174,6 +178,20 @@ class ResultStream(AsyncIterator[Result]):
         """`close`, for `contextlib.aclosing`."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+
+class _News:
+    """Wakes all who wait for results. A job knows it, but not the stream, which would live on."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def tell(self) -> None:
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
 
 
 def _end(node: Node, job: Job, reading: trio.CancelScope) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 TARGET_SECONDS = 0.03
@@ -78,6 +79,20 @@ class Credit:
             return 1.0
         seconds = max(target, min(self._pair_seconds, 2 * self.item_seconds))
         return max(1.0, seconds / max(self.item_seconds, 1e-9))
+
+    def for_another(self, *, alike: bool) -> Credit:
+        """The same borrower's credit for another stream of items.
+
+        Args:
+            alike: whether they probably take as long as those before. Where that is not known,
+                the first of them are lent one by one.
+        """
+        credit = copy.copy(self)
+        if not alike:
+            credit.item_seconds = None
+            credit._largest = 0
+            credit._seconds = 0.0
+        return credit
 
     def ask(self, workers: int) -> None:
         """The borrower says how many workers it has, itself and below it."""

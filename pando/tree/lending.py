@@ -7,7 +7,6 @@ drives thousands of them.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -135,9 +134,9 @@ class Lending:
 
     def input_has_news(self, job: Job) -> None:
         """The source would give something again."""
-        if job.dry:
-            job.dry = False
+        if job.dry and not job.lender.lent:
             job.share.resume(self._virtual_time)
+        job.dry = False
         if job in self._jobs:
             self.pump()
 
@@ -191,10 +190,10 @@ class Lending:
             del job.credits[borrower]
         self.pump()
 
-    @staticmethod
-    def _join(job: Job, borrower: Borrower) -> None:
+    def _join(self, job: Job, borrower: Borrower) -> None:
         job.lender.join(borrower)
-        job.credits[borrower] = copy.copy(borrower.credit)  # the best guess of its rate
+        # The best guess is the rate of the job before, but not that of others beside it.
+        job.credits[borrower] = borrower.credit.for_another(alike=len(self._jobs) == 1)
 
     def handle(self, borrower: Borrower, message: messages.Message) -> None:
         """A borrower has sent a message.
@@ -335,7 +334,7 @@ class Lending:
         """Lend one batch to a borrower; False where there is nothing to lend."""
         for job in self._in_turn(borrower):
             if self._feed_from(job, borrower):
-                self._virtual_time = max(self._virtual_time, job.claimed)
+                self._virtual_time = max(self._virtual_time, job.share.seconds)
                 return True
         return False
 

@@ -204,7 +204,7 @@ describe("computing", () => {
     await pass(1);
     const heard = root.take().filter(([tag]) => tag === "results");
     expect(heard.filter(([, lease]) => lease === 1).flatMap(([, , , , values]) => values)).toEqual([2, 4, 6]);
-    expect(heard.find(([, lease]) => lease === 2)!.at(-1)).toEqual({ 0: ["E", "bad", "at bad", "phone"] });
+    expect(heard.find(([, lease]) => lease === 2)!.at(-1)).toEqual({ 0: ["E", "bad", "at bad", "phone", new Uint8Array()] });
     expect(figures.state).toBe("computing");
     expect(device.figures()).toMatchObject({ results: 4, failures: 1, failure: "at bad", workers: 2 });
   });
@@ -275,7 +275,7 @@ describe("computing", () => {
     expect(root.take()).toEqual([]);
     await pass(1);
     const heard = root.take();
-    expect(heard.find(([, lease]) => lease === 1)!.at(-1)).toMatchObject({ 0: ["TimeoutError", "it took longer than 2 s", "", "phone"] });
+    expect(heard.find(([, lease]) => lease === 1)!.at(-1)).toMatchObject({ 0: ["TimeoutError", "it took longer than 2 s", "", "phone", new Uint8Array()] });
     expect(heard.find(([, lease]) => lease === 2)![4]).toEqual([10]);
     expect(sandbox.orders.filter((order) => order.do === "end").length).toBe(1);
   });
