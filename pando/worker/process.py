@@ -231,7 +231,8 @@ async def _start_process(
         stdout=2,
         pass_fds=shared,
         process_group=0,
-        env={"OMP_NUM_THREADS": str(threads), **os.environ},
+        # A map inside of the function computes here: it is not for others to see.
+        env={"OMP_NUM_THREADS": str(threads), **os.environ, "PANDO_SERVE": "0"},
     )
     try:
         with trio.CancelScope(shield=True):  # a process that is being started must not be lost
