@@ -38,6 +38,10 @@ class Credit:
     messages at once so that the flow is even. Times are in seconds, as they are told: nothing
     here reads a clock.
 
+    Attributes:
+        workers: how many workers it computes with: what it asks for, as far as it has shown
+            results.
+
     Args:
         messages: how many batches it holds when it holds all it may; two, where more of them
             would be of single items.
@@ -58,15 +62,10 @@ class Credit:
         self._target_seconds = target_seconds
         self._pair_seconds = pair_seconds
         self._asked_workers = 1
+        self.workers = 1
         self._largest = 0
         self._computed = 0
         self._seconds = 0.0
-
-    @property
-    def workers(self) -> int:
-        """How many workers it computes with: what it asks for, as far as it has shown results."""
-        proven = min(UNPROVEN_WORKERS + self._computed, MAX_WORKERS)
-        return max(1, min(self._asked_workers, proven))
 
     @property
     def _messages(self) -> int:
@@ -80,23 +79,22 @@ class Credit:
         seconds = max(target, min(self._pair_seconds, 2 * self.item_seconds))
         return max(1.0, seconds / max(self.item_seconds, 1e-9))
 
-    def for_another(self, *, alike: bool) -> Credit:
-        """The same borrower's credit for another stream of items.
-
-        Args:
-            alike: whether they probably take as long as those before. Where that is not known,
-                the first of them are lent one by one.
-        """
+    def for_others(self) -> Credit:
+        """The same borrower's credit for other items, of which nobody knows how long they take."""
         credit = copy.copy(self)
-        if not alike:
-            credit.item_seconds = None
-            credit._largest = 0
-            credit._seconds = 0.0
+        credit.item_seconds = None
+        credit._largest = 0
+        credit._seconds = 0.0
         return credit
 
     def ask(self, workers: int) -> None:
         """The borrower says how many workers it has, itself and below it."""
         self._asked_workers = workers
+        self._count_workers()
+
+    def _count_workers(self) -> None:
+        proven = min(UNPROVEN_WORKERS + self._computed, MAX_WORKERS)
+        self.workers = max(1, min(self._asked_workers, proven))
 
     def may_hold(self, batch: int) -> int:
         """How many items it may hold, when its batches are of this size."""
@@ -146,6 +144,8 @@ class Credit:
             self.item_seconds += weight * (seconds / items - self.item_seconds)
         self._seconds += seconds
         self._computed += items
+        if self.workers != self._asked_workers:
+            self._count_workers()
 
     def expected_seconds(self, items: int, waited: float) -> float:
         """How long so many items will probably keep the borrower busy.

@@ -64,7 +64,10 @@ class Lease:
 
     def count_missing(self) -> int:
         """How many results have not come."""
-        return sum(high - low for low, high in self.missing)
+        missing = 0
+        for low, high in self.missing:
+            missing += high - low
+        return missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +296,10 @@ class Lender:
 
     def count_lent(self, borrower: Hashable) -> int:
         """How many items a borrower holds."""
-        return sum(lease.count_missing() for lease in self._borrowers[borrower].values())
+        lent = 0
+        for lease in self._borrowers[borrower].values():
+            lent += lease.count_missing()
+        return lent
 
     def statistics(self) -> LenderStatistics:
         """A snapshot of the figures."""

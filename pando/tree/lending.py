@@ -192,8 +192,9 @@ class Lending:
 
     def _join(self, job: Job, borrower: Borrower) -> None:
         job.lender.join(borrower)
-        # The best guess is the rate of the job before, but not that of others beside it.
-        job.credits[borrower] = borrower.credit.for_another(alike=len(self._jobs) == 1)
+        # The items of the job before are the best guess, but those of others beside it are none.
+        is_alone = len(self._jobs) == 1
+        job.credits[borrower] = borrower.credit if is_alone else borrower.credit.for_others()
 
     def handle(self, borrower: Borrower, message: messages.Message) -> None:
         """A borrower has sent a message.
@@ -255,7 +256,6 @@ class Lending:
             seconds = min(message.seconds, MAX_SECONDS)
             borrower.results += len(values)
             borrower.seconds += seconds
-            borrower.credit.completed(len(values), message.seconds)
             job.credits[borrower].completed(len(values), message.seconds)
             self._workers += borrower.credit.workers - before
             self._charge(job, borrower, len(values), seconds)
@@ -281,7 +281,7 @@ class Lending:
         held = self._count_lent(borrower)
         if held == 0:
             self._idle[borrower] = None
-        elif any(self._has_room(job, borrower) for job in self._jobs):
+        elif self._has_room_for_any(borrower, held):
             nothing_waits = held <= borrower.credit.workers
             (self._nearly_idle if nothing_waits else self._partly_busy)[borrower] = None
 
@@ -290,14 +290,24 @@ class Lending:
             hungry.pop(borrower, None)
 
     def _count_lent(self, borrower: Borrower) -> int:
-        return sum(job.lender.count_lent(borrower) for job in self._jobs)
+        held = 0
+        for job in self._jobs:
+            held += job.lender.count_lent(borrower)
+        return held
+
+    def _has_room_for_any(self, borrower: Borrower, held: int) -> bool:
+        """Whether a borrower that holds so many items may hold another batch of some job."""
+        if len(self._jobs) > 1:
+            return any(self._has_room(job, borrower) for job in self._jobs)
+        (job,) = self._jobs
+        batch = self._batch_size(job, borrower)
+        return held + batch <= job.credits[borrower].may_hold(batch)
 
     def _has_room(self, job: Job, borrower: Borrower) -> bool:
         """Whether a borrower may hold another batch of a job, with what it holds of all."""
         batch = self._batch_size(job, borrower)
-        capacity: float = job.credits[borrower].may_hold(batch)
-        if len(self._jobs) > 1:
-            capacity *= 1 - sum(self._load(j, borrower) for j in self._jobs if j is not job)
+        elsewhere = sum(self._load(other, borrower) for other in self._jobs if other is not job)
+        capacity = job.credits[borrower].may_hold(batch) * (1 - elsewhere)
         return job.lender.count_lent(borrower) + batch <= capacity
 
     def _load(self, job: Job, borrower: Borrower) -> float:
@@ -313,15 +323,16 @@ class Lending:
         Whoever has nothing comes first, so that no item waits after another needlessly, and
         then whoever has nothing in reserve.
         """
-        for job in self.jobs:
+        jobs = tuple(self._jobs)
+        for job in jobs:
             if job.withdrawing:
                 self._withdraw_waiting(job)
         for hungry in self._hungry:
             while hungry and self._feed(next(iter(hungry))):
                 pass
-        for job in self.jobs:
-            is_stuck = job.tell_when_dry and job.awaits_input
-            if job.lender.ready or job.lender.finished or is_stuck:
+        for job in jobs:
+            lender = job.lender
+            if lender.ready or lender.finished or (job.tell_when_dry and job.awaits_input):
                 job.notify()
 
     @staticmethod
@@ -332,19 +343,17 @@ class Lending:
 
     def _feed(self, borrower: Borrower) -> bool:
         """Lend one batch to a borrower; False where there is nothing to lend."""
-        for job in self._in_turn(borrower):
-            if self._feed_from(job, borrower):
+        jobs = self._jobs if len(self._jobs) == 1 else self._in_turn(borrower)
+        for job in jobs:
+            if job.has_items and self._feed_from(job, borrower):
                 self._virtual_time = max(self._virtual_time, job.share.seconds)
                 return True
         return False
 
     def _in_turn(self, borrower: Borrower) -> list[Job]:
         """The jobs that a borrower may be lent from, the one that has had the least first."""
-        jobs = [job for job in self._jobs if job.has_items]
-        if len(self._jobs) > 1:
-            jobs = [job for job in jobs if self._has_room(job, borrower)]
-            jobs.sort(key=lambda job: job.claimed)
-        return jobs
+        jobs = [job for job in self._jobs if job.has_items and self._has_room(job, borrower)]
+        return sorted(jobs, key=lambda job: job.claimed)
 
     def _feed_from(self, job: Job, borrower: Borrower) -> bool:
         """Lend one batch of a job to a borrower; False where there is nothing to lend."""
