@@ -175,13 +175,13 @@ def test_an_input_that_waits_for_what_needs_more_input_is_told(taken_before):
     def items():
         yield 3
         for _ in range(taken_before):
-            assert next(results) == 9
+            next(results)  # unless the loop below was faster
         next(results)
 
     results = map_here(square, items(), workers=1)
     with pytest.raises(pando.UsageError, match="the input waits for a result of this very map"):
-        for _ in results:
-            assert not taken_before
+        for result in results:
+            assert result == 9
 
 
 @pytest.mark.process
