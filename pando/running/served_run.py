@@ -155,6 +155,7 @@ class ServedRun:
             self._problem,
             self.packages,
             self._packages_found.is_set(),
+            self.identifier,
         )
 
     # ---- figures ----

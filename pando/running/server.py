@@ -233,9 +233,9 @@ class Server:
         """The run that needs the next volunteer most: the one with the fewest workers."""
         return min(self._runs, key=lambda run: run.workers)
 
-    def _find_run(self, hello: messages.Hello) -> RunAtServer:
-        """The run that a volunteer belongs to already, or else the one that it should join."""
-        return next((run for run in self._runs if run.identifier == hello.run), self._next_run())
+    def _find_run(self, identifier: str) -> RunAtServer:
+        """This run, which a volunteer belongs to already, or else the one that it should join."""
+        return next((run for run in self._runs if run.identifier == identifier), self._next_run())
 
     async def _welcome(self, channel: Channel, host: str) -> None:
         if not self._runs:
@@ -243,7 +243,7 @@ class Server:
         with trio.CancelScope() as scope:
 
             def find(hello: messages.Hello) -> Membership:
-                run = self._find_run(hello)
+                run = self._find_run(hello.run)
                 run.connections.add(scope)
                 return run.membership
 
@@ -328,13 +328,13 @@ class Server:
             self._describe_run, self._guard, self._monitoring, self.link_beginning, self._find_wheel
         )
 
-    async def _describe_run(self) -> RunPage:
-        """What the volunteer page says of the run that its volunteer would join."""
+    async def _describe_run(self, identifier: str) -> RunPage:
+        """What the volunteer page says of this run, or else of the one that should be joined."""
         if not self._runs:
             from ..web.run_page import RunPage
 
             return RunPage("", complete=False)
-        return await self._next_run().describe()
+        return await self._find_run(identifier).describe()
 
     def _find_wheel(self, name: str) -> Any:
         return next((run.packages[name] for run in self._runs if name in run.packages), None)

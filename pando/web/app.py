@@ -47,7 +47,7 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-Describe = Callable[[], Awaitable[RunPage]]
+Describe = Callable[[str], Awaitable[RunPage]]
 FOR_EVER = "public, max-age=31536000, immutable"
 SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script>{script}</script>'
 
@@ -56,7 +56,8 @@ class Pages:
     """Serves the pages of a run. A `pando.net.listener.Pages`.
 
     Args:
-        describe: gives what the volunteer page says of the run.
+        describe: gives what the volunteer page says of a run, by its identifier; or of the one
+            that needs volunteers most.
         guard: judges each request, also those behind the first on a connection.
         monitoring: gives what the monitoring page shows, ready for JSON.
         link: gives the link to this page, for the host in a request.
@@ -125,7 +126,7 @@ def create_app(
 
     @app.get("/")
     async def volunteer_page() -> Response:
-        run = await describe()
+        run = await describe(request.args.get("run", ""))
         page = Response(run.render(link(request.host)), content_type=TYPES[".html"])
         if parts := run.python_parts():
             page.headers["Link"] = _preload(parts)
@@ -154,7 +155,7 @@ def create_app(
 
     @app.get("/sandbox/online")
     async def sandbox_online() -> Response:
-        if not (await describe()).network:
+        if not (await describe(request.args.get("run", ""))).network:
             return Response("This run's function may not use the internet.\n", 403)
         return _sandbox(network=True)
 

@@ -37,6 +37,7 @@ class RunPage:
 
     Attributes:
         function: the function's name.
+        identifier: by which nodes know the run.
         language: ``python`` or ``javascript``.
         asker: who asks for help.
         network: whether the function may use the internet in browsers.
@@ -52,6 +53,7 @@ class RunPage:
     problem: str = ""
     packages: dict[str, File] = field(default_factory=dict)
     complete: bool = True
+    identifier: str = ""
 
     def python_parts(self) -> PythonParts | None:
         """The parts of Python that the page is going to fetch, if it does."""
@@ -74,6 +76,7 @@ class RunPage:
         }
         data = json.dumps(
             {
+                "id": self.identifier,
                 "function": self.function,
                 "language": self.language,
                 "asker": self.asker,

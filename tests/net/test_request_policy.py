@@ -56,7 +56,7 @@ REFUSED = {
 
 
 def all_routes() -> set[tuple[str, str]]:
-    async def describe() -> RunPage:
+    async def describe(run: str) -> RunPage:
         return RunPage("name")
 
     app = create_app(describe, Guard(), dict, str, lambda name: None)

@@ -49,8 +49,8 @@ export interface DeviceOptions {
 
 export interface Surroundings {
   connect(url: string): Promise<Channel>;
-  /** A new port to a new sandbox. */
-  openSandbox(): Promise<MessagePort>;
+  /** A new port to a new sandbox, for a run. */
+  openSandbox(run: string): Promise<MessagePort>;
   changed(figures: Figures): void;
 }
 
@@ -231,7 +231,7 @@ export class Device {
       },
     };
     try {
-      const sandbox = await this.around.openSandbox();
+      const sandbox = await this.around.openSandbox(assigned.run);
       if (this.stopping) throw new ChannelClosedError("stopped");
       const work = new Work(assigned, name, workers, sandbox, events);
       this.work = work;

@@ -12,7 +12,7 @@ export type ToNode =
 /** To the page. */
 export type FromNode =
   | { is: "figures"; figures: Figures }
-  | { is: "sandbox wanted" }
+  | { is: "sandbox wanted"; run: string }
   | { is: "stopped"; problem: string };
 
 /** How often the page is told how far it is. */
@@ -23,10 +23,10 @@ let takeSandbox: ((control: MessagePort) => void) | null = null;
 
 const tell = (message: FromNode): void => postMessage(message);
 
-function openSandbox(): Promise<MessagePort> {
+function openSandbox(run: string): Promise<MessagePort> {
   return new Promise((resolve) => {
     takeSandbox = resolve;
-    tell({ is: "sandbox wanted" });
+    tell({ is: "sandbox wanted", run });
   });
 }
 

@@ -56,9 +56,9 @@ function isFresh(): boolean {
   return !hasBegun && performance.now() < FRESH_MILLISECONDS;
 }
 
-/** See whether another run has begun at this address. */
-async function update(): Promise<void> {
-  const now = await fetchRun();
+/** Learn what the run that the node is given needs: another one may have begun at this address. */
+async function update(wanted: string): Promise<void> {
+  const now = await fetchRun(wanted);
   if (now === null || JSON.stringify(now) === JSON.stringify(run)) return;
   // Who has not been asked whether the function may use the internet has not agreed to it.
   if (!run.network) controls.network.checked = false;
@@ -76,15 +76,15 @@ async function hear(message: FromNode): Promise<void> {
       end(message.problem);
       break;
     case "sandbox wanted":
-      await giveSandbox();
+      await giveSandbox(message.run);
   }
 }
 
 /** Give the node that has asked a sandbox; it may be another one when that is ready. */
-async function giveSandbox(): Promise<void> {
+async function giveSandbox(wanted: string): Promise<void> {
   const asking = node;
   try {
-    if (!isFresh()) await update();
+    if (!isFresh() || run.id !== wanted) await update(wanted);
     if (node !== asking) return; // it was stopped meanwhile
     hasBegun = true;
     if (run.problem) return end(run.problem);

@@ -3,6 +3,7 @@
 import type { Language } from "../compute/protocol";
 
 export interface RunInfo {
+  id: string;
   function: string;
   asker: string;
   language: Language;
@@ -26,11 +27,11 @@ export function readRun(page: Document): RunInfo | null {
   return text ? (JSON.parse(text) as RunInfo) : null;
 }
 
-/** The run that is served now, or null where nobody answers: another one may have begun here. */
-export async function fetchRun(): Promise<RunInfo | null> {
+/** This run, or another one where it is over; null where nobody answers. */
+export async function fetchRun(id: string): Promise<RunInfo | null> {
   for (;;) {
     try {
-      const response = await fetch("./", { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
+      const response = await fetch(`./?run=${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
       const run = readRun(new DOMParser().parseFromString(await response.text(), "text/html"));
       if (run !== null || !response.ok) return run;
     } catch {

@@ -48,7 +48,7 @@ export class Sandbox {
     frame.sandbox.add("allow-scripts");
     frame.title = "Where the function runs";
     frame.inert = true; // there is nothing in it for people
-    frame.src = network ? "./sandbox/online" : "./sandbox";
+    frame.src = network ? `./sandbox/online?run=${encodeURIComponent(this.run.id)}` : "./sandbox";
     const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
     this.frame = frame;
     document.body.append(frame);
