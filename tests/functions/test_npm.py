@@ -75,9 +75,9 @@ def test_scripts_of_npm_find_its_node(folder, tmp_path):
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
-@pytest.mark.parametrize("home", [None, "", "/nonexistent"])
+@pytest.mark.parametrize("home", [None, "", "/proc/none"])
 def test_npm_needs_no_home(tmp_path, monkeypatch, home):
-    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("HOME", raising=False)
     if home is not None:
         monkeypatch.setenv("HOME", home)
     found = find_npm()
@@ -85,7 +85,6 @@ def test_npm_needs_no_home(tmp_path, monkeypatch, home):
     done = run_npm(found, "config", "get", "cache", folder=tmp_path, capture=True)
     assert done.returncode == 0
     assert done.stdout.startswith(os.path.realpath(os.environ.get("TMPDIR", "/tmp")))
-    assert not os.path.exists("/nonexistent")
 
 
 def test_it_is_a_command_of_its_own(folder):
