@@ -50,7 +50,10 @@ def main(group: str) -> int:
     except OSError as error:
         if works() and all(stamp.exists() for stamp in stamps(group)):
             return 0  # it cannot be brought up to date, but used
-        say(f"{ENVIRONMENT} cannot be set up: {error.strerror}: {error.filename or ROOT}")
+        say(
+            f"{ENVIRONMENT} cannot be set up: {error.strerror}: {error.filename or ROOT}; "
+            "make the folder writable, or install Pando elsewhere with pip"
+        )
         return WRONG_USE
     except KeyboardInterrupt:
         say("setting up was interrupted; the next use begins anew")
@@ -164,6 +167,8 @@ def run(command: list[str], log: int, lock: int) -> None:
 
 def why(log: str) -> str:
     """The sentence of a log that says best why something has failed."""
+    if "connection broken by" in log:
+        return "no package index can be reached"
     for reason in REASONS:
         found = re.findall(reason, log)
         if found:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,16 +120,18 @@ class Checkout:
             == 0
         )
 
-    def works(self, monkeypatch: pytest.MonkeyPatch, **variables: str) -> bool:
-        """Whether what is there would be kept, and not begun anew."""
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
+    def load(self) -> Any:
+        """The module that sets up."""
         spec = importlib.util.spec_from_file_location("set_up", self.root / "bin" / "set_up.py")
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return bool(module.works())
+        return module
+
+    def works(self) -> bool:
+        """Whether what is there would be kept, and not begun anew."""
+        return bool(self.load().works())
 
     def mend(self) -> None:
         """Make it as after a set-up, where one has not gone so far as to harm anything."""
@@ -257,34 +260,30 @@ def test_two_at_once_set_up_once(checkout: Checkout) -> None:
     assert checkout.builds == before + 1
 
 
-def test_an_environment_without_its_python_is_begun_anew(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_environment_without_its_python_is_begun_anew(checkout: Checkout) -> None:
     assert checkout.is_made()
-    assert checkout.works(monkeypatch)
+    assert checkout.works()
     python = checkout.environment / "bin" / "python"
     target = python.readlink()
     try:
         for other in ("/nonexistent/python3", "/bin/false"):
             python.unlink()
             python.symlink_to(other)
-            assert not checkout.works(monkeypatch)
+            assert not checkout.works()
         python.unlink()
         assert not checkout.is_made()
-        assert not checkout.works(monkeypatch)
+        assert not checkout.works()
     finally:
         python.symlink_to(target)
 
 
-def test_an_environment_that_was_moved_is_begun_anew(
-    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_environment_that_was_moved_is_begun_anew(checkout: Checkout) -> None:
     """Its programs begin with the path of its Python in the old place."""
     before = checkout.root
     try:
         checkout.root = before.rename(before.with_name("moved"))
         assert not checkout.is_made()
-        assert not checkout.works(monkeypatch)
+        assert not checkout.works()
     finally:
         checkout.root = checkout.root.rename(before)
 
@@ -293,9 +292,10 @@ def test_another_python_that_is_asked_for_begins_anew(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not checkout.is_made(PYTHON="python3.99")
-    assert checkout.works(monkeypatch, PYTHON=sys.executable)
+    monkeypatch.setenv("PYTHON", "python3.99")
+    assert checkout.works()
     monkeypatch.setattr(sys, "version_info", (3, 99))
-    assert not checkout.works(monkeypatch, PYTHON="python3.99")
+    assert not checkout.works()
 
 
 def test_an_environment_that_the_user_has_made_is_kept(checkout: Checkout) -> None:
@@ -317,7 +317,10 @@ def test_what_cannot_be_written_is_used_as_it_is(checkout: Checkout) -> None:
         (checkout.environment / ".made").unlink()
         status, _, said = checkout.run(*ITEMS)
         assert status == 2
-        assert said == "pando: .venv cannot be set up: Is a directory: .venv.lock\n"
+        assert said == (
+            "pando: .venv cannot be set up: Is a directory: .venv.lock; "
+            "make the folder writable, or install Pando elsewhere with pip\n"
+        )
     finally:
         lock.rmdir()
 
@@ -346,3 +349,36 @@ def test_where_there_is_no_python_a_sentence_says_so(checkout: Checkout, tmp_pat
         *(2, ""),
         "pando: needs Python 3.11 or newer: install one, or set PYTHON to its program\n",
     )
+
+
+def test_a_python_without_venv_is_a_sentence(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up = checkout.load()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert set_up.main("") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("or set PYTHON to another")
+    assert "install its venv (`apt-get install python3-venv`" in said
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    {
+        "WARNING: Retrying after connection broken by 'NewConnectionError'\nERROR: No matching\n": (
+            "no package index can be reached"
+        ),
+        "  ERROR: Could not find\n  ERROR: No matching distribution found for a>=9\nnote: This\n": (
+            "No matching distribution found for a>=9"
+        ),
+        "ERROR: No space left.\nRuntimeError: the pages cannot be built: x\nERROR: failed\n": (
+            "the pages cannot be built: x"
+        ),
+        "that failed\n": "that failed",
+        "": "its program does not say why",
+    }.items(),
+)
+def test_the_reason_is_the_sentence_that_tells_most(
+    checkout: Checkout, log: str, reason: str
+) -> None:
+    assert checkout.load().why(log) == reason
