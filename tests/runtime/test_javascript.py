@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
 import threading
 import time
 
@@ -23,7 +22,6 @@ from pando.runtime.progress import OFFSET
 
 from ..processes import GENEROUS_SECONDS, wait_until
 
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not there")
 pytestmark = pytest.mark.process
 
 
@@ -201,7 +199,6 @@ def test_the_stack_is_the_user_s_own(load):
     assert len(stack) == 2
 
 
-@needs_npm
 def test_the_stack_of_a_bundled_module_has_its_own_lines(tmp_path):
     path = tmp_path / "work.js"
     path.write_text(
