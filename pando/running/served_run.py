@@ -123,8 +123,8 @@ class ServedRun:
 
     @property
     def workers(self) -> int:
-        """How many workers compute for it."""
-        return self._node.workers
+        """How many workers compute for it, or are about to: one for each joining node."""
+        return self._node.workers + self.membership.joining
 
     # ---- browsers ----
 

@@ -53,7 +53,7 @@ class RunAtServer(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many workers compute for it."""
+        """How many workers compute for it, or are about to."""
 
     async def describe(self) -> RunPage:
         """What the volunteer page says of it."""

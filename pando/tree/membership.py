@@ -141,6 +141,11 @@ class Membership:
         """All that are connected."""
         return list(self._children.values())
 
+    @property
+    def joining(self) -> int:
+        """How many nodes are on their way to a place."""
+        return self._newcomers
+
     def status_below(self) -> list[messages.NodeStatus]:
         """The last figures of all nodes below this one."""
         return [status for child in self._children.values() for status in child.status]
