@@ -65,6 +65,33 @@ def is_own_module(name: str) -> bool:
     return source_file(name) is not None or source_folder(name) is not None
 
 
+def is_own_module_object(module: types.ModuleType | None, name: str) -> bool:
+    """Whether an imported module, of whatever kind, is the user's own."""
+    top = name.partition(".")[0]
+    if (
+        module is None
+        or top in sys.stdlib_module_names
+        or top in {"pando", "__main__", "__mp_main__"}
+    ):
+        return False
+    filename = getattr(module, "__file__", None)
+    if isinstance(filename, str):
+        return not _is_installed_file(filename, name)
+    folders = list(getattr(module, "__path__", ()))
+    return bool(folders) and not any(_is_installed_file(folder, name) for folder in folders)
+
+
+def _is_installed_file(filename: str, name: str) -> bool:
+    folder = Path(filename).parents[name.count(".")]
+    return _is_installed_folder(folder) or _is_installed(Path(filename))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_installed_folder(folder: Path) -> bool:
+    """Whether packages were installed into a folder, as by ``pip install --target``."""
+    return next(folder.glob("*.dist-info"), None) is not None
+
+
 def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:
     """Put a module of the user's own, and all of theirs that it imports, into `modules`.
 

@@ -194,6 +194,39 @@ class FunctionPackage(Record, tag="python"):
         )
 
 
+class ExactPackage(Record, tag="exact"):
+    """A Python function pickled: for workers that equal the root, and loaded nowhere else.
+
+    Attributes:
+        name: what people call the function.
+        pickle: several pickles one after the other, for `pando.functions.exact_load`.
+        modules: modules of the user's own that are imported by their file, or from a kept text.
+        lines: the text of code that is in no file, by the name it has instead of a file's.
+        installed: top-level names of the installed modules that the pickle refers to.
+    """
+
+    name: str
+    pickle: bytes
+    modules: dict[str, ModuleSource]
+    lines: dict[str, str]
+    installed: list[str]
+
+    def to_bytes(self) -> bytes:
+        """The package as MessagePack."""
+        packed: bytes = msgpack.packb(self, default=Record.to_list, unicode_errors=TEXT_ERRORS)
+        return packed
+
+    @staticmethod
+    def from_bytes(data: bytes) -> ExactPackage:
+        """The package that `to_bytes` was called on; some exception if it is none."""
+        tag, name, pickle, modules, lines, installed = msgpack.unpackb(
+            data, unicode_errors=TEXT_ERRORS, max_bin_len=len(data)
+        )
+        assert tag == ExactPackage.tag
+        modules = {name: ModuleSource(*fields) for name, fields in modules.items()}
+        return ExactPackage(name, pickle, modules, lines, installed)
+
+
 def _read_node(tag: str, *fields: Any) -> Node:
     kind = _NODES[tag]
     if kind is Function or kind is Class:
@@ -246,8 +279,11 @@ class JavaScriptPackage(Record, tag="javascript"):
         return JavaScriptPackage(*fields)
 
 
-def read_package(data: bytes) -> FunctionPackage | JavaScriptPackage:
+def read_package(data: bytes) -> FunctionPackage | ExactPackage | JavaScriptPackage:
     """The package that `to_bytes` was called on; some exception if it is none."""
-    if language_of(data) == JavaScriptPackage.tag:
+    language = language_of(data)
+    if language == JavaScriptPackage.tag:
         return JavaScriptPackage.from_bytes(data)
+    if language == ExactPackage.tag:
+        return ExactPackage.from_bytes(data)
     return FunctionPackage.from_bytes(data)

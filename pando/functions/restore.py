@@ -35,7 +35,7 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         FunctionError: a module is missing here; the message names it.
         Exception: whatever the user's own modules and classes raise when they are made.
     """
-    sys.meta_path.insert(0, _ShippedModules(shipped.modules))
+    sys.meta_path.insert(0, OwnModules(shipped.modules))
     restoring = _Restoring(shipped)
     for registered in shipped.types:
         values.register_type(
@@ -49,7 +49,7 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
     return function
 
 
-class _ShippedModules:
+class OwnModules:
     """Imports the modules of a package from their shipped source.
 
     A finder and a loader, without the abstract classes of `importlib.abc`, which are slow to

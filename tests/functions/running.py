@@ -26,6 +26,6 @@ def run_python(*arguments: str, cwd: Path | None = None, input: str = "") -> str
     return ended.stdout
 
 
-def receive(shipped: str, cwd: Path) -> dict[str, list[str]]:
+def receive(shipped: str, cwd: Path, form: str = "portable") -> dict[str, list[str]]:
     """What the cases give in a fresh interpreter that has no path to the script's folder."""
-    return json.loads(run_python("-I", str(HERE / "shipping.py"), cwd=cwd, input=shipped))
+    return json.loads(run_python("-I", str(HERE / "shipping.py"), form, cwd=cwd, input=shipped))

@@ -1,0 +1,91 @@
+"""A function as it is sent: exactly, or in a form for other versions of Python and for browsers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import values
+from ..errors import FunctionError, shorten
+from .capture import capture, function_name
+from .package import ExactPackage, JavaScriptPackage
+
+
+class SerializedFunction:
+    """A function with both of its forms, of which the portable one is made when it is asked for.
+
+    Attributes:
+        name: what people call it.
+        language: ``python`` or ``javascript``.
+        exact: the exact form, packed, for workers that equal this process; None where there is
+            none.
+        installed: top-level names of the installed modules that the exact form refers to.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        exact: ExactPackage | None,
+        make_portable: Callable[[], bytes],
+        *,
+        language: str = "python",
+    ) -> None:
+        self.name = name
+        self.language = language
+        self.exact = exact.to_bytes() if exact else None
+        self.installed = exact.installed if exact else []
+        self._make_portable = make_portable
+        self._made: bytes | FunctionError | None = None
+        self._lock = threading.Lock()
+
+    def portable(self) -> bytes:
+        """The portable form, packed.
+
+        Raises:
+            FunctionError: there is none; the message names the variable that is in the way.
+        """
+        with self._lock:
+            if self._made is None:
+                try:
+                    self._made = self._make_portable()
+                except FunctionError as error:
+                    self._made = error
+            if isinstance(self._made, FunctionError):
+                raise self._made
+            return self._made
+
+
+def serialize(function: Callable[..., Any], requires: Iterable[str] = ()) -> SerializedFunction:
+    """A Python function as it is sent.
+
+    Raises:
+        FunctionError: it has neither form; the message names the variable that is in the way.
+    """
+    if not callable(function):
+        raise FunctionError(f"{shorten(function)} is not a function")
+    requires = tuple(requires)
+    name = function_name(function)
+    try:
+        exact = dump_exactly(function, name)
+    except FunctionError as error:
+        made = SerializedFunction(name, None, lambda: capture(function, requires).to_bytes())
+        try:
+            made.portable()
+        except FunctionError:
+            raise error from None
+        return made
+    return SerializedFunction(name, exact, lambda: capture(function, requires).to_bytes())
+
+
+def dump_exactly(function: Callable[..., Any], name: str) -> ExactPackage:
+    """The exact form of a function."""
+    from .exact import dump
+
+    types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]
+    return dump(function, name, types)
+
+
+def serialize_javascript(package: JavaScriptPackage) -> SerializedFunction:
+    """A JavaScript function as it is sent, which has one form alone."""
+    return SerializedFunction(package.name, None, package.to_bytes, language="javascript")
