@@ -126,9 +126,16 @@ class Refused(msgspec.Struct, array_like=True, tag="refused"):
 
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
-    """To a worker, first of all: the packed function to run (see `pando.functions`)."""
+    """To a worker, first of all: the packed function to run (see `pando.functions`).
+
+    It comes with what a program finds in its process: the import path, the command line, and the
+    current folder.
+    """
 
     function: bytes
+    path: list[bytes] = []
+    arguments: list[bytes] = []
+    folder: bytes = b""
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello"):

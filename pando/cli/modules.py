@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import UsageError
 from ..scheduler import ResultRun
 from .output import say
+
+if TYPE_CHECKING:
+    from ..functions.serialized import SerializedFunction
 
 
 class Module(Protocol):
@@ -28,7 +31,7 @@ class Module(Protocol):
             FunctionError: it exports no function.
         """
 
-    def pack(self, requirements: list[str]) -> bytes:
+    def pack(self, requirements: list[str]) -> SerializedFunction:
         """Its function as workers are sent it; FunctionError where it cannot travel."""
 
     def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
@@ -73,7 +76,7 @@ class PythonModule:
     def check(self, *, starts_idle: bool) -> None:
         """It has been imported, so it can run here."""
 
-    def pack(self, requirements: list[str]) -> bytes:
+    def pack(self, requirements: list[str]) -> SerializedFunction:
         from ..running.run import pack
 
         return pack(self._function, requirements)
@@ -107,8 +110,10 @@ class JavaScriptModule:
 
             JavaScriptFunction(self._package).close()
 
-    def pack(self, requirements: list[str]) -> bytes:
-        return self._package.to_bytes()
+    def pack(self, requirements: list[str]) -> SerializedFunction:
+        from ..functions.serialized import serialize_javascript
+
+        return serialize_javascript(self._package)
 
     def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
         from .local import compute_javascript_locally

@@ -33,7 +33,7 @@ def raw_member(member: enum.Enum) -> tuple[str, type, tuple[Any, ...]]:
     plain = PLAIN.get(data_type)
     if plain is not None:
         return key, data_type, (plain(member),)
-    reduced = data_type.__reduce_ex__(member, 2)
-    assert isinstance(reduced, tuple)
+    reduce: Any = data_type.__reduce_ex__
+    reduced = reduce(member, 2)
     arguments = tuple(each for each in reduced[1] if each is not cls)
     return key, data_type, arguments

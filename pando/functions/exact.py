@@ -29,7 +29,6 @@ from . import enumerations, modules, rebuild, references
 from .culprit import describe_path
 from .homes import Homes
 from .package import ExactPackage, ModuleSource
-from .source import nested_codes
 
 MAX_PASSES = 6
 """How often what is at home in modules may turn out too late."""
@@ -106,7 +105,7 @@ class _Namespace:
         self.is_imported = attributes is None
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """`cloudpickle`'s pickler, with other reducers for some types."""
 
     def __init__(self, file: io.BytesIO, homes: Homes) -> None:
@@ -301,7 +300,7 @@ class _Pickler(cloudpickle.Pickler):
         held = self._find_held(cls, cls.__module__)
         if held is not None:
             return held
-        makers = [each for each in type(cls).__mro__ if self._homes.home_of(each) is not None]
+        makers = [each for each in type.mro(type(cls)) if self._homes.home_of(each) is not None]
         if not set(makers) <= {*PLAIN_METACLASSES, object, _TYPED_DICT}:
             # What a library's metaclass needs is known best to cloudpickle, and to the library.
             self._note_installed(makers[0].__module__)

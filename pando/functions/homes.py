@@ -27,6 +27,8 @@ IMMUTABLE = (
     type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range, type(...),
     type(NotImplemented),
 )  # fmt: skip
+NEW_OBJECT = object.__reduce_ex__(types.SimpleNamespace(), 2)[0]
+"""What most objects are made by when they are unpickled."""
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 MAX_INSIDE = 10_000
 """How many objects inside others are looked at for what cannot be pickled."""
@@ -216,8 +218,7 @@ class Homes:
 
     def _note_object(self, key: Key, value: Any) -> None:
         cls = type(value)
-        default = cls.__reduce_ex__ is object.__reduce_ex__
-        if not default or cls.__reduce__ is not object.__reduce__ or cls in copyreg.dispatch_table:
+        if not _is_reduced_by_default(cls) or cls in copyreg.dispatch_table:
             self._todo.append(("bind", key, value))
             return
         if isinstance(value, DESCRIPTORS):
@@ -234,7 +235,7 @@ class Homes:
         except Exception:
             self._settle(key, value, cls.__qualname__)
             return
-        if not isinstance(reduced, tuple) or reduced[:2] != (copyreg.__newobj__, (cls,)):
+        if not isinstance(reduced, tuple) or reduced[:2] != (NEW_OBJECT, (cls,)):
             self._todo.append(("bind", key, value))
             return
         state, members, entries = (*reduced[2:], None, None, None)[:3]
@@ -280,7 +281,7 @@ class Homes:
                 inner = (*place, name)
                 if kind in CONTAINERS or "__dict__" in dir(kind):
                     queue.append((inner, member))
-                if kind.__reduce_ex__ is object.__reduce_ex__ and not _can_be_pickled(member):
+                if _is_reduced_by_default(kind) and not _can_be_pickled(member):
                     self._settle(inner, member, kind.__qualname__)
 
     # ---- functions and classes of modules of the user's own ----
@@ -365,7 +366,7 @@ class Homes:
                     self._visit_inner(getattr(value, "__wrapped__", None))
                 elif not only_methods:
                     self._note((*key, name), value)
-            elif not (only_methods or name.startswith("__") or name.startswith("_abc_")):
+            elif not (only_methods or name.startswith(("__", "_abc_"))):
                 self._note((*key, name), value)
             elif isinstance(value, staticmethod | classmethod):
                 self._visit_inner(value.__func__)
@@ -393,6 +394,12 @@ def _inside(owner: Any) -> Iterator[tuple[str | int, Any]]:
         yield from enumerate(owner)
     else:
         yield from list(getattr(owner, "__dict__", {}).items())
+
+
+def _is_reduced_by_default(cls: Any) -> bool:
+    """Whether a type leaves it to `object` how its objects are pickled."""
+    default: Any = object
+    return (cls.__reduce_ex__, cls.__reduce__) == (default.__reduce_ex__, default.__reduce__)
 
 
 def _can_be_pickled(value: Any) -> bool:

@@ -118,7 +118,7 @@ def make_class(
         type.__delattr__(base, HOOK)
     try:
         name = names["__qualname__"].rpartition(".")[2]
-        cls: type = maker.__new__(metaclass, name, bases, dict(names))  # type: ignore[call-overload]
+        cls: type = maker.__new__(metaclass, name, bases, dict(names))
     finally:
         for base, hook in hooks:
             type.__setattr__(base, HOOK, hook)
@@ -244,9 +244,13 @@ class Homes:
                     f"importing {key[0]} {there}"
                 )
         elif type(found) is not kind:
-            found = kind.__new__(kind)
+            found = _new(kind)
         self._found[key] = found
         return found
+
+
+def _new(cls: Any) -> Any:
+    return cls.__new__(cls)
 
 
 def bind(key: Key, value: Any) -> None:
@@ -304,9 +308,7 @@ def fill(made: Any, kind: str, content: Any) -> None:
         if entries is not None:
             made.clear()
             made.update(entries)
-    elif kind == "list":
-        made[:] = content
-    elif kind == "bytearray":
+    elif kind in {"list", "bytearray"}:
         made[:] = content
     else:  # a dict or a set
         made.clear()

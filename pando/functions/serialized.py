@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import values
 from ..errors import FunctionError, shorten
+from . import loading
 from .capture import capture, function_name
 from .package import ExactPackage, JavaScriptPackage
 
@@ -62,6 +63,7 @@ def serialize(function: Callable[..., Any], requires: Iterable[str] = ()) -> Ser
     Raises:
         FunctionError: it has neither form; the message names the variable that is in the way.
     """
+    loading.check()
     if not callable(function):
         raise FunctionError(f"{shorten(function)} is not a function")
     requires = tuple(requires)
@@ -84,6 +86,11 @@ def dump_exactly(function: Callable[..., Any], name: str) -> ExactPackage:
 
     types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]
     return dump(function, name, types)
+
+
+def as_received(packed: bytes) -> SerializedFunction:
+    """A function in the one form that a node has received it in."""
+    return SerializedFunction("", None, lambda: packed)
 
 
 def serialize_javascript(package: JavaScriptPackage) -> SerializedFunction:

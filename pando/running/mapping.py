@@ -16,6 +16,7 @@ import trio
 
 from ..errors import ItemError
 from ..functions.capture import function_name
+from ..functions.serialized import SerializedFunction
 from ..source import EndOfInput, Source
 from .inputs import open_source
 from .run import RunOptions, StreamOptions, as_serve_options, open_packed_run, pack
@@ -108,7 +109,12 @@ class _RunThread:
     """A thread with a run in it, which hands batches of results to another thread."""
 
     def __init__(
-        self, packed: bytes, name: str, source: Source, options: RunOptions, stream: StreamOptions
+        self,
+        packed: SerializedFunction,
+        name: str,
+        source: Source,
+        options: RunOptions,
+        stream: StreamOptions,
     ) -> None:
         self._packed = packed
         self._name = name

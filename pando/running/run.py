@@ -12,7 +12,8 @@ import trio
 
 from .. import messages, values
 from ..errors import ItemError, RunClosedError, UsageError
-from ..functions.capture import capture, function_name
+from ..functions.capture import function_name
+from ..functions.serialized import SerializedFunction, serialize
 from ..scheduler import LenderStatistics, ResultRun, StruckOut, Window
 from ..source import EndOfInput, Source
 from ..tree.lending import Stream
@@ -333,9 +334,9 @@ def _behind(run: ResultRun, count: int) -> ResultRun:
     return ResultRun(run.start + count, run.items[count:], run.values[count:], failures)
 
 
-def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> bytes:
-    """A function as workers are sent it; FunctionError where it cannot travel."""
-    return capture(function, requires).to_bytes()
+def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> SerializedFunction:
+    """A function as workers are sent it; FunctionError where it cannot be sent."""
+    return serialize(function, requires)
 
 
 @asynccontextmanager
@@ -384,7 +385,7 @@ def as_serve_options(serve: bool | ServeOptions) -> ServeOptions | None:
 
 @asynccontextmanager
 async def open_packed_run(
-    packed: bytes, name: str, options: RunOptions, say: Say = lambda text: None
+    packed: SerializedFunction, name: str, options: RunOptions, say: Say = lambda text: None
 ) -> AsyncIterator[Run[Any, Any]]:
     """`open_run` for a function that has been packed already; `say` is told of what happens."""
     node = Node(ValueCodec(), batch_limit=options.batch_limit)
@@ -423,7 +424,12 @@ async def open_packed_run(
 
 
 async def _open_server(
-    node: Node, packed: bytes, name: str, options: RunOptions, say: Say, nursery: trio.Nursery
+    node: Node,
+    packed: SerializedFunction,
+    name: str,
+    options: RunOptions,
+    say: Say,
+    nursery: trio.Nursery,
 ) -> Server | None:
     if options.serve is None:
         return None

@@ -18,7 +18,7 @@ import trio
 from .. import messages
 from ..errors import UsageError
 from ..figures import DEFAULT_UNITS
-from ..functions.package import language_of
+from ..functions.serialized import SerializedFunction
 from ..net.addresses import is_loopback, join_address, listen, own_addresses
 from ..net.listener import Door, PageStream
 from ..net.request_policy import Guard
@@ -48,7 +48,7 @@ class Server:
 
     Args:
         node: the root's.
-        function: the packed function.
+        function: what is computed.
         name: what people call it.
         options: see `ServeOptions`.
         say: told, in sentences, what the person who runs this should know.
@@ -57,7 +57,7 @@ class Server:
     def __init__(
         self,
         node: Node,
-        function: bytes,
+        function: SerializedFunction,
         name: str,
         options: ServeOptions,
         say: Say,
@@ -73,7 +73,9 @@ class Server:
         self.links: list[str] = []
         self.counters: Counter[str] = Counter()
         self._node = node
-        self._language = language_of(function)
+        self._function = function
+        self._said_why_not = False
+        self._language = function.language
         self._requirements = requirements
         self._packages: dict[str, File] = {}
         self._packages_found = trio.Event()
@@ -91,7 +93,7 @@ class Server:
             node=b"",
             run=self._run_id,
             name=name,
-            function=function,
+            function=b"",
             requirements=list(requirements),
             timeout=timeout,
             batch_limit=batch_limit,
@@ -111,6 +113,7 @@ class Server:
             silence=options.silence,
             bootstrap_timeout=options.bootstrap_timeout,
             ids=ids,
+            function_for=self._function_for,
         )
         self._guard = Guard(_public_names(options))
         self.door = Door(
@@ -279,6 +282,17 @@ class Server:
         """A newcomer cannot run the function."""
         self.counters["cannot compute"] += 1
         self._say(f"{name} cannot take part: {reason}")
+
+    async def _function_for(self, hello: messages.Hello) -> bytes:
+        """The function in a form that a newcomer can have; FunctionError where it has none."""
+        return await trio.to_thread.run_sync(self._function.portable)
+
+    def cannot_have_function(self, reason: str) -> None:
+        """The function has no form that a newcomer could have."""
+        self.counters["cannot compute"] += 1
+        if not self._said_why_not:
+            self._said_why_not = True
+            self._say(f"volunteers cannot take part that differ from this machine: {reason}")
 
 
 def _allow_files(connections: int) -> None:

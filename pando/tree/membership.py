@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +19,7 @@ import trio
 
 from .. import messages
 from ..channel import BrokenRulesError, Channel, ChannelClosedError
-from ..errors import PandoError
+from ..errors import FunctionError, PandoError
 from ..net.addresses import join_address
 from ..net.keepalive import Link
 from ..scheduler import Credit
@@ -46,6 +46,7 @@ CHILD_PAIR_SECONDS = 2.0
 """Two items that are no more work than this travel to a child's worker together."""
 EXPIRE_SECONDS = 1.0
 
+FunctionFor = Callable[[messages.Hello], Awaitable[bytes]]
 Admit = Callable[[messages.Hello, str], str | None]
 
 
@@ -85,6 +86,9 @@ class Events(Protocol):
     def cannot_compute(self, name: str, reason: str) -> None:
         """A newcomer cannot run the function."""
 
+    def cannot_have_function(self, reason: str) -> None:
+        """The function has no form that a newcomer could have."""
+
 
 class Membership:
     """The children of a node.
@@ -97,6 +101,7 @@ class Membership:
         addresses: where newcomers can connect to this node.
         events: who is told of what happens.
         ids: gives new nodes their identifiers.
+        function_for: the form of the function that a newcomer can have, at the root.
     """
 
     def __init__(
@@ -111,12 +116,14 @@ class Membership:
         silence: float = 10.0,
         bootstrap_timeout: float = 60.0,
         ids: random.Random | None = None,
+        function_for: FunctionFor | None = None,
     ) -> None:
         self.overlay = overlay
         self.counters: Counter[str] = Counter()
         self._node = node
         self._assignment = assignment
         self._admit = admit
+        self._function_for = function_for
         self._events = events
         self._addresses = list(addresses)
         self._silence = silence
@@ -220,7 +227,13 @@ class Membership:
         """
         assert self._assignment is not None
         origin = hello.node or self._ids.randbytes(messages.ID_BYTES)
-        await channel.send(self._assignment_for(hello, origin))
+        try:
+            assigned = await self._assignment_for(hello, origin)
+        except FunctionError as error:
+            self._events.cannot_have_function(str(error))
+            await _deny(channel, str(error))
+            return None
+        await channel.send(assigned)
         answer = None
         with trio.move_on_after(self._bootstrap_timeout):
             answer = await channel.receive()
@@ -248,10 +261,11 @@ class Membership:
             self.counters["unreachable parents"] += 1
             avoid.add(child)
 
-    def _assignment_for(self, hello: messages.Hello, origin: bytes) -> messages.Assigned:
+    async def _assignment_for(self, hello: messages.Hello, origin: bytes) -> messages.Assigned:
         assert self._assignment is not None
-        known = hello.run == self._assignment.run
-        function = b"" if known else self._assignment.function
+        function = b""
+        if hello.run != self._assignment.run and self._function_for is not None:
+            function = await self._function_for(hello)
         return msgspec.structs.replace(self._assignment, node=origin, function=function)
 
     # ---- places ----

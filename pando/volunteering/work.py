@@ -9,6 +9,7 @@ import trio
 from .. import messages
 from ..channel import Channel
 from ..errors import UsageError
+from ..functions.serialized import as_received
 from ..net.addresses import join_address, listen, own_addresses
 from ..net.keepalive import Link
 from ..net.listener import Door
@@ -73,7 +74,7 @@ class Work:
             self._assigned.requirements, install=install, say=say
         )
         self._pool = self._make_pool(
-            self._assigned.function,
+            as_received(self._assigned.function),
             self._workers,
             self._serve_worker,
             timeout=self._assigned.timeout,
@@ -210,6 +211,9 @@ class Work:
 
     def cannot_compute(self, name: str, reason: str) -> None:
         """Newcomers are asked at the root."""
+
+    def cannot_have_function(self, reason: str) -> None:
+        """Newcomers are told at the root."""
 
     def workers_changed(self) -> None:
         """Tell the parent how many workers compute here and below."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from pando.functions.serialized import as_received
 from pando.limits import Limits
 from pando.running.run import ValueCodec
 from pando.running.serve_options import ServeOptions
@@ -40,7 +41,7 @@ async def serving(
     options = {"port": 0, "listen": HOME, "limits": limits or Limits(), **options}
     server = Server(
         node,
-        NO_FUNCTION,
+        as_received(NO_FUNCTION),
         name,
         ServeOptions(**options),
         lambda text: None,
