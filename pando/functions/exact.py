@@ -28,9 +28,10 @@ from ..errors import FunctionError
 from . import enumerations, modules, rebuild, references
 from .culprit import describe_path
 from .homes import Homes
+from .kept_sources import KeptSources
 from .package import ExactPackage, ModuleSource
 
-MAX_PASSES = 6
+MAX_PASSES = 100
 """How often what is at home in modules may turn out too late."""
 INTERNAL_TYPES: dict[type, str] = {
     found: name for name, found in vars(types).items() if isinstance(found, type)
@@ -48,7 +49,9 @@ TYPE_VARIABLES = tuple(
 STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 
-def dump(function: Callable[..., Any], name: str, types_: list[tuple[Any, ...]]) -> ExactPackage:
+def dump(
+    function: Callable[..., Any], name: str, types_: list[tuple[Any, ...]]
+) -> tuple[ExactPackage, KeptSources]:
     """A function as `rebuild` makes it again in an equal interpreter.
 
     Args:
@@ -67,12 +70,15 @@ def dump(function: Callable[..., Any], name: str, types_: list[tuple[Any, ...]])
             pickler.write((function, types_))
         except FunctionError:
             raise
+        except _MovedError:
+            homes.again()
+            continue
         except Exception as error:
             raise _explained(function, name, pickler.last, error) from None
         if not homes.moved(pickler.memo.copy()):
             break
         homes.again()
-    return ExactPackage(
+    package = ExactPackage(
         name,
         file.getvalue(),
         {
@@ -82,6 +88,7 @@ def dump(function: Callable[..., Any], name: str, types_: list[tuple[Any, ...]])
         pickler.lines,
         sorted(homes.installed | pickler.installed),
     )
+    return package, KeptSources(homes)
 
 
 def _explained(
@@ -92,6 +99,10 @@ def _explained(
     where = describe_path(function, name, culprit) or name
     kind = type(culprit).__name__
     return FunctionError(f"{where}, a value of type {kind!r}, cannot be sent to workers: {error}")
+
+
+class _MovedError(Exception):
+    """An object turns out to be at home in a module: pickling has to begin anew."""
 
 
 class _Namespace:
@@ -399,6 +410,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return rebuild.make_context_variable, (variable.name, *content)
 
     def _reduce_held(self, obj: Any) -> Any:
+        if self._homes.is_held_by_own(obj):
+            raise _MovedError
         held = self._find_held(obj, type(obj).__module__)
         return NotImplemented if held is None else held
 

@@ -9,7 +9,7 @@ from _pickle import Unpickler
 from .. import values
 from ..errors import FunctionError
 from .package import ExactPackage, ModuleSource
-from .rebuild import Homes, bind, fill
+from .rebuild import Homes, bind, check_code, fill
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def _load(package: ExactPackage) -> Callable[[Any], Any]:
     for kind, target, value in [each for each in batches if each[0] != "fill"]:
         if kind == "bind":
             bind(target, value)
+        elif kind == "same":
+            check_code(target, value)
         else:  # names
             target.update((n, v) for n, v in value.items() if n != "__submodules__")
     for name, cls, encode, decode in types:
@@ -88,8 +90,8 @@ def _add_modules(found: dict[str, ModuleSource]) -> None:
             with open(module.filename, "rb") as file:
                 text = decode_source(file.read())
             by_file[name] = ModuleSource(text, module.filename, module.is_package)
-    sys.meta_path.insert(0, OwnModules(kept))
-    sys.meta_path.append(OwnModules(by_file))
+    sys.meta_path.insert(0, OwnModules(kept, have_folders=True))
+    sys.meta_path.append(OwnModules(by_file, have_folders=True))
 
 
 def _remember_lines(texts: dict[str, str]) -> None:

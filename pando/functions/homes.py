@@ -10,10 +10,12 @@ from __future__ import annotations
 import copyreg
 import functools
 import importlib.machinery
+import marshal
 import random
 import sys
 import types
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from . import modules, references
@@ -54,6 +56,7 @@ class Homes:
         self._keys: dict[int, tuple[Key, type | str]] = {}
         self._homes_by_id: dict[int, tuple[str, str] | None] = {}
         self._importable: dict[str, bool] = {}
+        self._own_objects: dict[int, tuple[str, str]] | None = None
         self.again()
 
     def again(self) -> None:
@@ -78,6 +81,27 @@ class Homes:
         return todo
 
     # ---- what is imported ----
+
+    def is_held_by_own(self, obj: Any) -> bool:
+        """Whether a module of the user's own holds an object of a class of theirs.
+
+        Then it is at home there, which is noted.
+        """
+        if not self.any_own_module or id(obj) in self._keys:
+            return False
+        if self._own_objects is None:
+            self._own_objects = {
+                id(value): (name, attribute)
+                for name, module in list(sys.modules.items())
+                if is_own(module) and self.can_import(module)
+                for attribute, value in list(vars(module).items())
+                if is_own(sys.modules.get(type(value).__module__))
+            }
+        key = self._own_objects.get(id(obj))
+        if key is None:
+            return False
+        self._note_object(key, obj)
+        return id(obj) in self._keys
 
     def home_of(self, obj: Any, name: str | None = None) -> tuple[str, str] | None:
         """The module and the path where a worker that imports the module finds this object."""
@@ -209,10 +233,8 @@ class Homes:
             return
         kind = CONTAINERS.get(type(value))
         if kind is not None:
-            self._settle(key, value, type(value))
-            content = bytes(value) if kind == "bytearray" else _copy(value, kind)
-            self._todo += [("fill", value, kind, content), ("bind", key, value)]
-            self._find_unpicklable(key, value)
+            self._note_container(key, value, kind)
+            self._todo.append(("bind", key, value))
             return
         self._note_object(key, value)
 
@@ -234,6 +256,7 @@ class Homes:
             reduced = value.__reduce_ex__(4)
         except Exception:
             self._settle(key, value, cls.__qualname__)
+            self._todo.append(("bind", key, value))  # which looks at its type there
             return
         if not isinstance(reduced, tuple) or reduced[:2] != (NEW_OBJECT, (cls,)):
             self._todo.append(("bind", key, value))
@@ -311,8 +334,32 @@ class Homes:
                 self._visit_inner(value)
             else:
                 self._note((*key, name), value)
+        self._note_code(key, function)
+        self._note_defaults(key, function)
         for number, cell in enumerate(function.__closure__ or ()):
             self._note_cell((*key, "__closure__", number, "cell_contents"), cell)
+
+    def _note_defaults(self, key: Key, function: types.FunctionType) -> None:
+        """What calls without an argument share, and defaults that are plain data."""
+        defaults = function.__defaults__ or ()
+        for number, value in enumerate(defaults):
+            kind = CONTAINERS.get(type(value))
+            if kind is not None:
+                self._note_container((*key, "__defaults__", number), value, kind)
+        if defaults and all(isinstance(each, IMMUTABLE) for each in defaults):
+            self._todo.append(("bind", (*key, "__defaults__"), defaults))
+
+    def _note_code(self, key: Key, function: types.FunctionType) -> None:
+        """Have a decorated function compared: another may have been put in its place."""
+        if function.__code__.co_qualname != function.__qualname__:
+            with suppress(ValueError):
+                self._todo.append(("same", key, marshal.dumps(function.__code__)))
+
+    def _note_container(self, key: Key, value: Any, kind: str) -> None:
+        self._settle(key, value, type(value))
+        content = bytes(value) if kind == "bytearray" else _copy(value, kind)
+        self._todo.append(("fill", value, kind, content))
+        self._find_unpicklable(key, value)
 
     def _note_cell(self, key: Key, cell: types.CellType) -> None:
         try:
@@ -363,6 +410,7 @@ class Homes:
                 natural = value.__qualname__ == f"{cls.__qualname__}.{name}"
                 if natural and value.__module__ == cls.__module__:
                     self._visit_function_of_class(value)
+                    self._note_code((*key, name), value)
                     self._visit_inner(getattr(value, "__wrapped__", None))
                 elif not only_methods:
                     self._note((*key, name), value)

@@ -101,6 +101,36 @@ def set_cell(cell: types.CellType, content: tuple[Any]) -> None:
     [cell.cell_contents] = content
 
 
+CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # as in `inspect`, which is slow to import
+
+
+def shape(code: types.CodeType) -> tuple[object, ...]:
+    """What of some code does not depend on where it was compiled."""
+    constants = [
+        shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
+        for constant in code.co_consts
+    ]
+    stars = code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
+    arguments = (code.co_posonlyargcount, code.co_argcount, code.co_kwonlyargcount, stars)
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    return (code.co_code, arguments, names, repr(constants))
+
+
+def check_code(key: Key, code: bytes) -> None:
+    """See that a decorated function is what importing its module makes here, too.
+
+    Raises:
+        FunctionError: it is not, since it was replaced after its module was imported.
+    """
+    found = resolve(key)
+    there = getattr(found, "__code__", None)
+    if there is None or shape(there) != shape(marshal.loads(code)):
+        raise FunctionError(
+            f"{describe(key)} has been replaced since its module was imported, by a function that "
+            "looks like it; workers cannot be sent that"
+        )
+
+
 # ---- classes ----
 
 
@@ -288,8 +318,8 @@ def get_member(owner: Any, name: str | int) -> Any:
         return owner.get(name, MISSING)
     if isinstance(owner, list | tuple):
         return owner[name] if isinstance(name, int) and name < len(owner) else MISSING
-    if isinstance(owner, types.FunctionType) and name == "__closure__":
-        return owner.__closure__ or ()
+    if isinstance(owner, types.FunctionType) and name in {"__closure__", "__defaults__"}:
+        return getattr(owner, str(name)) or ()
     if isinstance(owner, types.CellType):
         return owner.cell_contents
     return getattr(owner, "__dict__", {}).get(name, MISSING)

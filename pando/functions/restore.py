@@ -56,8 +56,11 @@ class OwnModules:
     import. Tracebacks take a module's lines from `get_source`.
     """
 
-    def __init__(self, modules: dict[str, package.ModuleSource]) -> None:
+    def __init__(
+        self, modules: dict[str, package.ModuleSource], *, have_folders: bool = False
+    ) -> None:
         self._modules = modules
+        self._have_folders = have_folders  # where the files of packages are on this machine
 
     def find_spec(
         self,
@@ -75,6 +78,8 @@ class OwnModules:
             is_package=module.is_package,
         )
         spec.has_location = True
+        if module.is_package and self._have_folders:
+            spec.submodule_search_locations = [module.filename.rpartition("/")[0]]
         return spec
 
     def get_source(self, fullname: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..errors import FunctionError, shorten
 from . import loading
 from .capture import capture, function_name
 from .package import ExactPackage, JavaScriptPackage
+
+if TYPE_CHECKING:
+    from .kept_sources import KeptSources
 
 
 class SerializedFunction:
@@ -19,8 +22,6 @@ class SerializedFunction:
     Attributes:
         name: what people call it.
         language: ``python`` or ``javascript``.
-        exact: the exact form, packed, for workers that equal this process; None where there is
-            none.
         installed: top-level names of the installed modules that the exact form refers to.
     """
 
@@ -30,15 +31,31 @@ class SerializedFunction:
         exact: ExactPackage | None,
         make_portable: Callable[[], bytes],
         *,
+        sources: KeptSources | None = None,
         language: str = "python",
     ) -> None:
         self.name = name
         self.language = language
-        self.exact = exact.to_bytes() if exact else None
+        self._exact = exact
+        self._packed = exact.to_bytes() if exact else None
+        self._sources = sources
         self.installed = exact.installed if exact else []
         self._make_portable = make_portable
         self._made: bytes | FunctionError | None = None
         self._lock = threading.Lock()
+
+    def exact(self) -> bytes | None:
+        """The exact form, packed, for workers that equal this process; None where there is none.
+
+        Modules of the user's own that have been edited meanwhile are in it as they were.
+        """
+        if self._exact is not None and self._sources is not None:
+            changed = self._sources.changed()
+            if changed:
+                modules = {**self._exact.modules, **changed}
+                fields = {**vars(self._exact), "modules": modules}
+                return ExactPackage(**fields).to_bytes()
+        return self._packed
 
     def portable(self) -> bytes:
         """The portable form, packed.
@@ -69,7 +86,7 @@ def serialize(function: Callable[..., Any], requires: Iterable[str] = ()) -> Ser
     requires = tuple(requires)
     name = function_name(function)
     try:
-        exact = dump_exactly(function, name)
+        exact, sources = dump_exactly(function, name)
     except FunctionError as error:
         made = SerializedFunction(name, None, lambda: capture(function, requires).to_bytes())
         try:
@@ -77,11 +94,13 @@ def serialize(function: Callable[..., Any], requires: Iterable[str] = ()) -> Ser
         except FunctionError:
             raise error from None
         return made
-    return SerializedFunction(name, exact, lambda: capture(function, requires).to_bytes())
+    return SerializedFunction(
+        name, exact, lambda: capture(function, requires).to_bytes(), sources=sources
+    )
 
 
-def dump_exactly(function: Callable[..., Any], name: str) -> ExactPackage:
-    """The exact form of a function."""
+def dump_exactly(function: Callable[..., Any], name: str) -> tuple[ExactPackage, KeptSources]:
+    """The exact form of a function, and the sources that belong to it."""
     from .exact import dump
 
     types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]

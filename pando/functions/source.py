@@ -13,8 +13,8 @@ from typing import TypeGuard
 
 from ..errors import FunctionError
 from .package import Segment
+from .rebuild import shape
 
-CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # as in `inspect`, which is slow to import
 FUTURE_FLAGS = functools.reduce(
     int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
@@ -73,7 +73,7 @@ def _compiled_again(code: types.CodeType, source: str) -> types.CodeType:
     filename = code.co_filename
     for compiled in nested_codes(_compile(source, filename)):
         same_place = compiled.co_firstlineno == code.co_firstlineno
-        if same_place and compiled.co_name == code.co_name and _same_code(compiled, code):
+        if same_place and compiled.co_name == code.co_name and same_code(compiled, code):
             return compiled
     if filename.startswith("<"):
         raise FunctionError(f"its source is not in {filename}")
@@ -328,20 +328,9 @@ def _renamed(code: types.CodeType, old: str, new: str) -> types.CodeType:
     return code.replace(co_qualname=qualname, co_consts=tuple(constants))
 
 
-def _same_code(one: types.CodeType, other: types.CodeType) -> bool:
+def same_code(one: types.CodeType, other: types.CodeType) -> bool:
     """Whether two code objects are the same but for where they were compiled."""
-    return _shape(one) == _shape(other)
-
-
-def _shape(code: types.CodeType) -> tuple[object, ...]:
-    constants = [
-        _shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
-        for constant in code.co_consts
-    ]
-    stars = code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
-    arguments = (code.co_posonlyargcount, code.co_argcount, code.co_kwonlyargcount, stars)
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return (code.co_code, arguments, names, repr(constants))
+    return shape(one) == shape(other)
 
 
 def nested_codes(code: types.CodeType, depth: int = sys.maxsize) -> list[types.CodeType]:

@@ -118,7 +118,7 @@ class WorkerPool:
 
         threads = max(1, count_cores() // self._count)
         while not self._closing:
-            exact = self._function.exact if self._exact_failed is None else None
+            exact = self._function.exact() if self._exact_failed is None else None
             try:
                 worker = await run_worker(
                     exact or self._function.portable(),

@@ -42,7 +42,8 @@ def _captured(function: Callable[..., Any], form: str) -> dict[str, str]:
 
     try:
         if form == "exact":
-            return {"package": dump_exactly(function, function_name(function)).to_bytes().hex()}
+            package, _ = dump_exactly(function, function_name(function))
+            return {"package": package.to_bytes().hex()}
         return {"package": capture(function).to_bytes().hex()}
     except FunctionError as error:
         return {"refused": str(error)}
