@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -43,7 +44,8 @@ def function(marked: F) -> F:
 def find_function(path: str | Path) -> Callable[[Any], Any]:
     """Import a Python file and return the function that it exports.
 
-    The file's folder is put on ``sys.path``, so that it can import what lies beside it.
+    The file's folder is put on ``sys.path``, so that it can import what lies beside it; behind
+    the standard library, which Pando goes on to import from.
 
     Raises:
         FunctionError: there is no such file, it cannot be imported, or it exports no function or
@@ -76,7 +78,7 @@ def _import_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.path.insert(_place_after_standard_library(), str(path.resolve().parent))
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -86,6 +88,17 @@ def _import_file(path: Path) -> ModuleType:
             raise
         raise FunctionError(_why_not_imported(path, error)) from error
     return module
+
+
+def _place_after_standard_library() -> int:
+    standard = os.path.dirname(os.__file__)
+    places = [
+        place
+        for place, entry in enumerate(sys.path)
+        if isinstance(entry, str)
+        and os.path.normpath(entry) in (standard, f"{standard}/lib-dynload")
+    ]
+    return max(places, default=-1) + 1
 
 
 def _why_not_imported(path: Path, error: BaseException) -> str:

@@ -8,13 +8,10 @@ state that it has here (`homes`). Nothing of this is ever loaded but in worker p
 from __future__ import annotations
 
 import abc
-import contextvars
-import dataclasses
 import enum
 import functools
 import io
 import linecache
-import logging
 import marshal
 import sys
 import types
@@ -25,7 +22,7 @@ from typing import Any
 import cloudpickle
 
 from ..errors import FunctionError
-from . import enumerations, modules, rebuild, references
+from . import enumerations, modules, rebuild, reducers, references
 from .culprit import describe_path
 from .homes import Homes
 from .kept_sources import KeptSources
@@ -41,12 +38,6 @@ PLAIN_METACLASSES = (type, abc.ABCMeta, enum.EnumType, type(typing.Protocol))
 NOT_IN_CLASSES = {
     "__dict__", "__weakref__", "_abc_impl", "__annotate_func__", "__annotations_cache__",
 }  # fmt: skip
-TYPE_VARIABLES = tuple(
-    getattr(typing, name)
-    for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "NewType", "TypeAliasType")
-    if hasattr(typing, name)
-)
-STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 
 def dump(
@@ -151,11 +142,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self._reduce_class(obj)
         if issubclass(kind, enum.Enum):
             return self._reduce_member(obj)
-        if issubclass(kind, TYPE_VARIABLES):
-            return self._reduce_type_variable(obj)
-        if issubclass(kind, io.IOBase) or kind.__name__ == "OutStream":
-            return self._reduce_stream(obj)
-        return self._reduce_held(obj)
+        if issubclass(kind, reducers.TYPE_VARIABLES):
+            home = self._homes.home_of(obj, obj.__name__)
+            if home is not None:
+                return rebuild.find, home
+        special = reducers.reduce_specially(obj)
+        return self._reduce_held(obj) if special is None else special
 
     # ---- functions ----
 
@@ -167,8 +159,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         held = self._find_held(function, str(function.__globals__.get("__name__", "")))
         if held is not None:
             return held
-        if isinstance(dispatched := getattr(function, "registry", None), types.MappingProxyType):
-            return self._reduce_single_dispatch(function, dispatched)
+        dispatched = reducers.reduce_single_dispatch(function)
+        if dispatched is not None:
+            return dispatched
         code = function.__code__
         self._keep_lines(code.co_filename)
         namespace = self._namespace(function.__globals__)
@@ -274,24 +267,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _reduce_lru_cache(self, wrapper: Any) -> Any:
         home = self._homes.home_of(wrapper)
-        if home is not None:
-            self._homes.visit_function(wrapper.__wrapped__)
-            return rebuild.find, home
-        parameters = wrapper.cache_parameters()
-        own = {name: value for name, value in vars(wrapper).items() if name != "__wrapped__"}
-        arguments = (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"])
-        return rebuild.make_lru_cache, arguments, own
-
-    def _reduce_single_dispatch(self, function: Any, registry: Any) -> Any:
-        original = registry[object]
-        implementations = [(cls, each) for cls, each in registry.items() if cls is not object]
-        mechanism = ("registry", "dispatch", "register", "_clear_cache", "__wrapped__")
-        own = {name: value for name, value in vars(function).items() if name not in mechanism}
-        state = (implementations, own)
-        return (
-            rebuild.make_single_dispatch, (original,), state, None, None,
-            rebuild.set_single_dispatch,
-        )  # fmt: skip
+        if home is None:
+            return reducers.reduce_lru_cache(wrapper)
+        self._homes.visit_function(wrapper.__wrapped__)
+        return rebuild.find, home
 
     # ---- classes ----
 
@@ -380,12 +359,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         return rebuild.make_member, (cls, *enumerations.raw_member(member))
 
-    def _reduce_type_variable(self, variable: Any) -> Any:
-        if self._homes.home_of(variable, variable.__name__) is not None:
-            return rebuild.find, (variable.__module__, variable.__name__)
-        arguments, named = references.arguments_of_type_variable(variable)
-        return rebuild.make_with, (type(variable), arguments, named)
-
     # ---- single objects ----
 
     def _reduce_module(self, module: types.ModuleType) -> Any:
@@ -396,18 +369,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return super().reducer_override(module)
         self._note_installed(name)
         return rebuild.import_module, (name,)
-
-    def _reduce_stream(self, stream: Any) -> Any:
-        for name in STREAMS:
-            if getattr(sys, name, None) is stream:
-                return getattr, (sys, name)
-        if isinstance(stream, io.StringIO | io.BytesIO):
-            return NotImplemented
-        raise TypeError("it is open here, and cannot be in another process")
-
-    def _reduce_context_variable(self, variable: contextvars.ContextVar[Any]) -> Any:
-        content = references.content_of(variable)
-        return rebuild.make_context_variable, (variable.name, *content)
 
     def _reduce_held(self, obj: Any) -> Any:
         if self._homes.is_held_by_own(obj):
@@ -457,15 +418,5 @@ REDUCERS: dict[type, Callable[[_Pickler, Any], Any]] = {
     types.CodeType: _Pickler._reduce_code,
     types.ModuleType: _Pickler._reduce_module,
     functools._lru_cache_wrapper: _Pickler._reduce_lru_cache,
-    functools.cached_property: lambda pickler, each: (
-        rebuild.make_cached_property, (each.func, each.attrname, each.__doc__)
-    ),
-    contextvars.ContextVar: _Pickler._reduce_context_variable,
-    dataclasses._FIELD_BASE: lambda pickler, each: (getattr, (dataclasses, each.name)),  # type: ignore[attr-defined]
-    memoryview: lambda pickler, each: (
-        memoryview, (each.tobytes() if each.readonly else bytearray(each),)
-    ),
-    logging.Logger: lambda pickler, each: (logging.getLogger, (each.name,)),
-    logging.RootLogger: lambda pickler, each: (logging.getLogger, ()),
-}  # fmt: skip
-"""What is pickled in another way than cloudpickle's: one row for each type."""
+}
+"""What is pickled in another way than cloudpickle's, besides what `reducers` has."""

@@ -199,6 +199,11 @@ def make_with(make: Callable[..., Any], arguments: tuple[Any, ...], named: dict[
     return make(*arguments, **named)
 
 
+def make_view(content: dict[Any, Any], kind: str) -> Any:
+    """The keys, values or items of a dict."""
+    return getattr(content, kind)()
+
+
 def make_lru_cache(wrapped: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
     """A function with an empty cache of its results."""
     import functools
