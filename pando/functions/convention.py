@@ -91,12 +91,12 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _place_after_standard_library() -> int:
-    standard = os.path.dirname(os.__file__)
+    folder = os.path.dirname(os.__file__)
+    standard = (folder, os.path.join(folder, "lib-dynload"))
     places = [
         place
         for place, entry in enumerate(sys.path)
-        if isinstance(entry, str)
-        and os.path.normpath(entry) in (standard, f"{standard}/lib-dynload")
+        if isinstance(entry, str) and os.path.normpath(entry) in standard
     ]
     return max(places, default=-1) + 1
 

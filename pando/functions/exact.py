@@ -24,7 +24,7 @@ import cloudpickle
 from ..errors import FunctionError
 from . import enumerations, modules, rebuild, reducers, references
 from .culprit import describe_path
-from .homes import Homes
+from .homes import Homes, content
 from .kept_sources import KeptSources
 from .package import ExactPackage, ModuleSource
 
@@ -117,7 +117,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.installed: set[str] = set()
         self._homes = homes
         self._namespaces: dict[int, _Namespace] = {}
-        self._held: dict[str, dict[int, tuple[str, str]]] = {}
         self._names_of_types: list[tuple[_Namespace, dict[str, Any]]] = []
 
     def write(self, entry: object) -> None:
@@ -192,13 +191,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             self._homes.visit_code(code, variables, None)
         modules_used = [value for value in used.values() if isinstance(value, types.ModuleType)]
         for cell in function.__closure__ or ():
-            try:
-                content = cell.cell_contents
-            except ValueError:
-                continue
-            if isinstance(content, types.ModuleType):
-                modules_used.append(content)
-                self._homes.visit_module(content, references.attribute_names(code))
+            self._homes.visit_cell(cell, code)
+            modules_used += [each for each in content(cell) if isinstance(each, types.ModuleType)]
         submodules = [
             sys.modules[name]
             for module in modules_used
@@ -378,17 +372,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _find_held(self, obj: Any, home: str) -> Any:
         """An import of an object that the installed package it belongs to holds by a name."""
-        top = home.partition(".")[0]
-        if top in ("", "builtins", "__main__") or type(obj) in self._homes.copied_types:
-            return None
-        index = self._held.get(top)
-        if index is None:
-            index = self._held[top] = self._homes.index_of_package(top)
-        place = index.get(id(obj))
+        place = self._homes.find_held(obj, home)
         if place is None:
             return None
         self._note_installed(place[0])
-        return rebuild.find, place
+        return rebuild.find, tuple(place)
 
     def _note_installed(self, module: str) -> None:
         self.installed.add(module.partition(".")[0])

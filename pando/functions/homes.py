@@ -11,14 +11,14 @@ import copyreg
 import functools
 import importlib.machinery
 import marshal
-import random
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from . import modules, references
+from .imports import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Homes:
         installed: the installed modules whose names were bound in others.
     """
 
-    copied_types: frozenset[type] = frozenset({random.Random})
+    copied_types = (types.MethodType, types.BuiltinMethodType)
     """Types whose objects are never imported from where they are held."""
 
     def __init__(self) -> None:
@@ -56,6 +56,7 @@ class Homes:
         self._keys: dict[int, tuple[Key, type | str]] = {}
         self._homes_by_id: dict[int, tuple[str, str] | None] = {}
         self._importable: dict[str, bool] = {}
+        self._held: dict[str, dict[int, Place]] = {}
         self._own_objects: dict[int, tuple[str, str]] | None = None
         self.again()
 
@@ -67,7 +68,7 @@ class Homes:
         self._kept: list[object] = []
         self._new: set[int] = set()
 
-    def moved(self, memo: dict[int, Any]) -> bool:
+    def moved(self, memo: Iterable[int]) -> bool:
         """Whether something was pickled before it was known to be at home in a module."""
         return not self._new.isdisjoint(memo)
 
@@ -151,9 +152,29 @@ class Homes:
         self.files[name] = (filename, hasattr(module, "__path__"))
         return True
 
-    def index_of_package(self, top: str) -> dict[int, tuple[str, str]]:
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is at home in modules."""
+        return bool(self._keys)
+
+    def find_held(self, obj: Any, home: str) -> Place | None:
+        """Where the installed package that an object belongs to holds it under a name.
+
+        Args:
+            obj: an object that is not found under the name that it says itself.
+            home: the module that it, or its type, is from.
+        """
+        top = home.partition(".")[0]
+        if top in ("", "builtins", "__main__") or isinstance(obj, self.copied_types):
+            return None
+        index = self._held.get(top)
+        if index is None:
+            index = self._held[top] = self.index_of_package(top)
+        return index.get(id(obj))
+
+    def index_of_package(self, top: str) -> dict[int, Place]:
         """What an installed package's modules hold under which name, by identity."""
-        index: dict[int, tuple[str, str]] = {}
+        index: dict[int, Place] = {}
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] != top or not isinstance(module, types.ModuleType):
                 continue
@@ -161,7 +182,7 @@ class Homes:
                 continue
             for attribute, value in list(vars(module).items()):
                 if not isinstance(value, (*IMMUTABLE, types.ModuleType)):
-                    index.setdefault(id(value), (name, attribute))
+                    index.setdefault(id(value), Place(name, attribute))
         return index
 
     # ---- what code reaches ----
@@ -193,6 +214,12 @@ class Homes:
                 self.visit_module(module, names)
                 for part in full.split(".")[:-1]:
                     self.visit_module(sys.modules.get(part), names)
+
+    def visit_cell(self, cell: types.CellType, code: types.CodeType) -> None:
+        """Note what code may reach of a module that is in a variable around it."""
+        for each in content(cell):
+            if isinstance(each, types.ModuleType):
+                self.visit_module(each, references.attribute_names(code))
 
     def visit_module(self, module: object, names: set[str]) -> None:
         """Note what code with these names may reach of a module that it has."""
@@ -362,14 +389,11 @@ class Homes:
         self._find_unpicklable(key, value)
 
     def _note_cell(self, key: Key, cell: types.CellType) -> None:
-        try:
-            content = cell.cell_contents
-        except ValueError:
-            return
-        if isinstance(content, types.FunctionType | type | functools._lru_cache_wrapper):
-            self._visit_inner(content)
-        elif isinstance(content, IMMUTABLE) or type(content) in CONTAINERS:
-            self._note(key, content)
+        for each in content(cell):
+            if isinstance(each, types.FunctionType | type | functools._lru_cache_wrapper):
+                self._visit_inner(each)
+            elif isinstance(each, IMMUTABLE) or type(each) in CONTAINERS:
+                self._note(key, each)
 
     def _visit_inner(self, value: Any) -> None:
         """What a decorated function has inside cannot be imported, but is what the import makes."""
@@ -377,8 +401,7 @@ class Homes:
             self._seen.add(id(value))
             self._visit_function_of_class(value)
             for cell in value.__closure__ or ():
-                with_content = _content(cell)
-                for each in with_content:
+                for each in content(cell):
                     self._visit_inner(each)
         elif isinstance(value, type) and self.home_of(value) is not None:
             self.visit_class(value)
@@ -424,7 +447,8 @@ def _copy(value: Any, kind: str) -> Any:
     return list(value.items()) if kind == "dict" else list(value)
 
 
-def _content(cell: types.CellType) -> tuple[Any, ...]:
+def content(cell: types.CellType) -> tuple[Any, ...]:
+    """What a variable of an enclosing function is set to, if it is set."""
     try:
         return (cell.cell_contents,)
     except ValueError:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import os
 import sys
 import types
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import FunctionError
+from . import edited
 from .homes import Homes, is_own
 from .package import ModuleSource
-from .source import nested_codes, same_code
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,10 @@ class KeptSources:
             return
         try:
             with open(filename, "rb") as file:
-                data, stamp = file.read(), _stamp(os.fstat(file.fileno()))
+                data, stamp = file.read(), edited.stamp(os.fstat(file.fileno()))
         except OSError:
             return
-        # Others, as pytest's, compile something else than the text.
-        is_plain = type(module.__loader__) is importlib.machinery.SourceFileLoader
-        if is_plain and not _was_compiled_from(filename, stamp):
-            _check(filename, data, module)
+        edited.check(filename, data, stamp, module)
         self._kept[name] = _Kept(filename, data, stamp, hasattr(module, "__path__"))
 
     def changed(self) -> dict[str, ModuleSource]:
@@ -67,50 +61,9 @@ class KeptSources:
 
 def _is_unchanged(kept: _Kept) -> bool:
     try:
-        if _stamp(os.stat(kept.filename)) == kept.stamp:
+        if edited.stamp(os.stat(kept.filename)) == kept.stamp:
             return True
         with open(kept.filename, "rb") as file:
             return file.read() == kept.data
     except OSError:
         return False
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int]:
-    return status.st_mtime_ns, status.st_size
-
-
-def _was_compiled_from(filename: str, stamp: tuple[int, int]) -> bool:
-    """Whether the compiled file that Python keeps is of this very source."""
-    try:
-        with open(importlib.util.cache_from_source(filename), "rb") as file:
-            header = file.read(16)
-    except (OSError, NotImplementedError):
-        return False
-    by_time = header[4:8] == bytes(4)
-    seconds = int.from_bytes(header[8:12], "little")
-    size = int.from_bytes(header[12:16], "little")
-    here = (stamp[0] // 10**9 & 0xFFFFFFFF, stamp[1] & 0xFFFFFFFF)
-    return by_time and (seconds, size) == here
-
-
-def _check(filename: str, data: bytes, module: types.ModuleType) -> None:
-    try:
-        compiled = compile(data, filename, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        compiled = None
-    there = [] if compiled is None else nested_codes(compiled)
-    for code in _codes_of(module, filename):
-        if not any(same_code(each, code) for each in there if each.co_name == code.co_name):
-            raise FunctionError(
-                f"{filename} has been edited since it was imported, so workers cannot import it; "
-                "import it again, or start anew"
-            )
-
-
-def _codes_of(module: types.ModuleType, filename: str) -> Iterator[types.CodeType]:
-    for value in list(vars(module).values()):
-        owners = [value, *vars(value).values()] if isinstance(value, type) else [value]
-        for each in owners:
-            code = getattr(getattr(each, "__wrapped__", each), "__code__", None)
-            if isinstance(code, types.CodeType) and code.co_filename == filename:
-                yield code

@@ -6,13 +6,14 @@ import ast
 import functools
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import sysconfig
-import tokenize
 import types
 from pathlib import Path
 
 from ..errors import FunctionError
+from . import edited
 from .package import ModuleSource
 
 LIBRARY_FOLDERS = ("site-packages", "dist-packages")
@@ -82,7 +83,9 @@ def is_own_module_object(module: types.ModuleType | None, name: str) -> bool:
 
 
 def _is_installed_file(filename: str, name: str) -> bool:
-    folder = Path(filename).parents[name.count(".")]
+    path = Path(filename)
+    depth = name.count(".") + (path.stem == "__init__")
+    folder = path.parents[min(depth, len(path.parents) - 1)]
     return _is_installed_folder(folder) or _is_installed(Path(filename))
 
 
@@ -109,8 +112,11 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
             modules[name] = ModuleSource("", str(folder), True)
         return
     try:
-        with tokenize.open(path) as file:
-            source = file.read()
+        with path.open("rb") as file:
+            data, stamp = file.read(), edited.stamp(os.fstat(file.fileno()))
+        source = importlib.util.decode_source(data)
+        if name in sys.modules:
+            edited.check(str(path), data, stamp, sys.modules[name])
         tree = ast.parse(source, str(path))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise FunctionError(f"the module {name} cannot be read: {error}") from None

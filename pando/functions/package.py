@@ -94,10 +94,13 @@ class Cell(Record, tag="cell"):
 
 
 class Class(Record, tag="class"):
-    """A class made by running its source, decorators and all.
+    """A class made by running its source, decorators and all, and then given its state.
 
-    `needs` are the globals that the class statement itself uses, `uses` those of its methods and
-    of annotations that are not evaluated. Cells are shared where they were.
+    `attributes` are those whose value the statement does not tell, or not surely; `removed` are
+    names that it binds and that are gone. `registered` are the virtual subclasses of an abstract
+    class, `members` what the members of an enumeration hold. `needs` are the globals that the
+    statement itself uses, `uses` those of its methods and of annotations that are not evaluated.
+    Cells are shared where they were.
     """
 
     segment: Segment
@@ -107,6 +110,10 @@ class Class(Record, tag="class"):
     cells: list[int]
     needs: list[str]
     uses: list[str]
+    attributes: dict[str, int]
+    removed: list[str]
+    registered: list[int]
+    members: dict[str, int]
 
 
 class Collection(Record, tag="collection"):
@@ -123,16 +130,32 @@ class Mapping(Record, tag="mapping"):
 
 
 class Construct(Record, tag="construct"):
-    """An object made as `copy` makes one: a call, then state, members and entries."""
+    """An object made as `copy` makes one: a call, then state, members and entries.
+
+    The state is given to `setter`, where there is one.
+    """
 
     callable: int
     arguments: list[int]
     state: int | None = None
     members: Sequence[int] = ()
     entries: Sequence[tuple[int, int]] = ()
+    setter: int | None = None
 
 
-Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct
+class Home(Record, tag="home"):
+    """An object that is at home in a module of the user's own; see `pando.functions.rebuild`.
+
+    `type` is the node of its type, or None where it cannot be sent; then it is that of the import,
+    if its type has this name.
+    """
+
+    key: list[str | int]
+    type: int | None
+    type_name: str
+
+
+Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct | Home
 
 
 class RegisteredType(Record):
@@ -157,6 +180,9 @@ class FunctionPackage(Record, tag="python"):
         imports: top-level names of all modules imported from elsewhere.
         types: the registered types.
         requirements: what has to be installed, in the words of PEP 508.
+        binds: what names in the user's own modules are bound to, at last.
+        fills: what objects that are at home in these modules hold.
+        same: decorated functions of these modules, and where the decorators made them.
     """
 
     name: str
@@ -168,6 +194,9 @@ class FunctionPackage(Record, tag="python"):
     imports: list[str]
     types: list[RegisteredType]
     requirements: list[str]
+    binds: list[tuple[list[str | int], int]]
+    fills: list[tuple[int, str, int]]
+    same: list[tuple[list[str | int], list[str | int]]]
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
@@ -177,7 +206,7 @@ class FunctionPackage(Record, tag="python"):
     @staticmethod
     def from_bytes(data: bytes) -> FunctionPackage:
         """The package that `to_bytes` was called on; some exception if it is none."""
-        tag, name, python, entry, nodes, namespaces, modules, imports, types, requirements = (
+        tag, name, python, entry, nodes, namespaces, modules, imports, types, *others = (
             msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
         )
         assert tag == FunctionPackage.tag
@@ -190,7 +219,7 @@ class FunctionPackage(Record, tag="python"):
             {name: ModuleSource(*fields) for name, fields in modules.items()},
             imports,
             [RegisteredType(*fields) for fields in types],
-            requirements,
+            *others,
         )
 
 
@@ -236,7 +265,8 @@ def _read_node(tag: str, *fields: Any) -> Node:
 
 
 _NODES: dict[str, Callable[..., Node]] = {
-    kind.tag: kind for kind in (Data, Import, Function, Cell, Class, Collection, Mapping, Construct)
+    kind.tag: kind
+    for kind in (Data, Import, Function, Cell, Class, Collection, Mapping, Construct, Home)
 }
 
 

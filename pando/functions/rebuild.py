@@ -125,10 +125,26 @@ def check_code(key: Key, code: bytes) -> None:
     found = resolve(key)
     there = getattr(found, "__code__", None)
     if there is None or shape(there) != shape(marshal.loads(code)):
-        raise FunctionError(
-            f"{describe(key)} has been replaced since its module was imported, by a function that "
-            "looks like it; workers cannot be sent that"
-        )
+        raise _replaced(key)
+
+
+def origin_of(code: types.CodeType) -> list[str | int]:
+    """Where some code was written, which is the same in all versions of Python."""
+    return [code.co_filename, code.co_qualname, code.co_firstlineno]
+
+
+def check_origin(key: Key, origin: list[str | int]) -> None:
+    """`check_code` for other versions of Python."""
+    there = getattr(resolve(key), "__code__", None)
+    if there is None or origin_of(there) != origin:
+        raise _replaced(key)
+
+
+def _replaced(key: Key) -> FunctionError:
+    return FunctionError(
+        f"{describe(key)} has been replaced since its module was imported, by a function that "
+        "looks like it; workers cannot be sent that"
+    )
 
 
 # ---- classes ----
@@ -175,6 +191,17 @@ def make_member(cls: type, name: str, data_type: type, arguments: tuple[Any, ...
     if known is None:
         known = _members[cls, name] = data_type.__new__(cls, *arguments)
     return known
+
+
+def set_member(cls: Any, name: str, held: dict[str, Any]) -> None:
+    """Give a member of an enumeration what it held, its value too: the statement may draw it."""
+    member = cls.__members__[name]
+    value = held["_value_"]
+    if member._value_ != value or type(member._value_) is not type(value):
+        cls._value2member_map_.pop(member._value_, None)
+        member._value_ = value
+        cls._value2member_map_[value] = member
+    vars(member).update((key, each) for key, each in held.items() if key != "_value_")
 
 
 # ---- single objects ----

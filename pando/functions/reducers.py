@@ -11,6 +11,7 @@ import random
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -98,5 +99,8 @@ ROWS: dict[type, Callable[[Any], Reduced]] = {
     type({}.items()): lambda each: (rebuild.make_view, (dict(each), "items")),
     logging.Logger: lambda each: (logging.getLogger, (each.name,)),
     logging.RootLogger: lambda each: (logging.getLogger, ()),
+    weakref.WeakSet: lambda each: (weakref.WeakSet, (list(each),)),
+    weakref.WeakKeyDictionary: lambda each: (weakref.WeakKeyDictionary, (dict(each),)),
+    weakref.WeakValueDictionary: lambda each: (weakref.WeakValueDictionary, (dict(each),)),
     random.SystemRandom: lambda each: (random.SystemRandom, ()),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from .. import values
 from ..errors import FunctionError
-from . import package
+from . import package, rebuild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         )
     function: Callable[[Any], Any] = restoring.get(shipped.entry)
     restoring.finish()
+    restoring.set_state()
     return function
 
 
@@ -109,6 +110,7 @@ class _Restoring:
         self._globals: dict[int, dict[str, Any]] = {}
         self._names_given: set[tuple[int, str]] = set()
         self._classes_begun: set[int] = set()
+        self._homes = rebuild.Homes()
 
     def get(self, number: int) -> Any:
         """The object of a node, made when it is first asked for."""
@@ -124,6 +126,82 @@ class _Restoring:
             self._give_names(number, list(self._shipped.namespaces[number].names))
         while self._later:
             self._later.pop()()
+
+    def set_state(self) -> None:
+        """Give everything the state that it had, whatever was run here to make it.
+
+        Class statements with their decorators and metaclasses have been run once more, and may
+        have added to lists, counted, or drawn: all that can change is set again.
+        """
+        shipped = self._shipped
+        numbers = sorted(self._made)
+        for number in numbers:
+            self._set_again(self._made[number], shipped.nodes[number])
+        for made, kind, content in shipped.fills:
+            rebuild.fill(self.get(made), kind, self.get(content))
+        for number in numbers:
+            node = shipped.nodes[number]
+            if isinstance(node, package.Class):
+                self._set_class(self._made[number], node)
+        self._settle()
+        for key, value in shipped.binds:
+            rebuild.bind(tuple(key), self.get(value))
+        for key, origin in shipped.same:
+            rebuild.check_origin(tuple(key), origin)
+        for place, namespace in enumerate(shipped.namespaces):
+            for name, number in namespace.names.items():
+                self._namespace(place)[name] = self.get(number)
+        self._settle()
+
+    def _set_again(self, made: Any, node: package.Node) -> None:
+        match node:
+            case package.Cell(content) if content is not None:
+                made.cell_contents = self.get(content)
+            case package.Collection("list", members):
+                made[:] = [self.get(member) for member in members]
+            case package.Collection("set", members):
+                made.clear()
+                made.update([self.get(member) for member in members])
+            case package.Mapping(pairs):
+                entries = [(self.get(key), self.get(value)) for key, value in pairs]
+                made.clear()
+                made.update(entries)
+            case package.Data() if isinstance(made, list | dict | set):
+                fresh = values.decode(node.encoded)
+                if isinstance(made, list):
+                    made[:] = fresh
+                else:
+                    made.clear()
+                    made.update(fresh)
+            case package.Function():
+                self._complete(made, node)
+            case package.Construct(state=state) if state is not None and node.setter is None:
+                found = self.get(state)
+                if type(found) is dict and not hasattr(type(made), "__setstate__"):
+                    vars(made).clear()
+                    vars(made).update(found)
+
+    def _set_class(self, cls: type, node: package.Class) -> None:
+        for name in node.removed:
+            *inner, last = name.split(".")
+            owner = self._find_inner(cls, inner)
+            if last in vars(owner):
+                type.__delattr__(owner, last)
+        for name, attribute in node.attributes.items():
+            *inner, last = name.split(".")
+            type.__setattr__(self._find_inner(cls, inner), last, self.get(attribute))
+        for subclass in node.registered:
+            from abc import ABCMeta
+
+            ABCMeta.register(cls, self.get(subclass))  # type: ignore[arg-type]
+        for name, held in node.members.items():
+            rebuild.set_member(cls, name, self.get(held))
+
+    @staticmethod
+    def _find_inner(found: type, path: list[str]) -> type:
+        for name in path:
+            found = vars(found)[name]
+        return found
 
     def _make(self, number: int, node: package.Node) -> Any:
         match node:
@@ -151,6 +229,9 @@ class _Restoring:
                 return mapping
             case package.Construct():
                 return self._construct(number, node)
+            case package.Home(key, kind, type_name):
+                wanted = type_name if kind is None else self.get(kind)
+                return self._homes.find(tuple(key), wanted)
 
     def _import(self, node: package.Import) -> Any:
         try:
@@ -228,8 +309,10 @@ class _Restoring:
             return self._made[number]  # what it refers to has needed it meanwhile
         made = callable_(*arguments)
         self._made[number] = made
-        if node.state is not None:
-            _set_state(made, self.get(node.state))
+        if node.setter is not None:
+            self.get(node.setter)(made, self.get(node.state or 0))
+        elif node.state is not None:
+            rebuild.set_state(made, self.get(node.state))
         for member in node.members:
             made.append(self.get(member))
         for key, value in node.entries:
@@ -307,19 +390,6 @@ class _Restoring:
         if (namespace, name) not in self._names_given:
             self._names_given.add((namespace, name))
             self._namespace(namespace)[name] = value
-
-
-def _set_state(made: Any, state: Any) -> None:
-    if hasattr(made, "__setstate__"):
-        made.__setstate__(state)
-        return
-    slots = None
-    if isinstance(state, tuple) and len(state) == 2:
-        state, slots = state
-    if state:
-        made.__dict__.update(state)
-    for name, value in (slots or {}).items():
-        setattr(made, name, value)
 
 
 def _remember_lines(filename: str, first_line: int, text: str) -> None:

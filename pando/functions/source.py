@@ -150,13 +150,16 @@ def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
 
 
 def _free_names_of_class(code_of_file: types.CodeType, node: ast.ClassDef) -> list[str]:
-    """The names that a class takes from the functions around it."""
-    code = next(
-        c
-        for c in nested_codes(code_of_file)
-        if c.co_name == node.name and c.co_firstlineno == _first_line(node)
-    )
-    return list(code.co_freevars)
+    """The names that a class takes from the functions around it, in its header too."""
+    for outer in nested_codes(code_of_file):
+        for code in _codes_in(outer):
+            if code.co_name == node.name and code.co_firstlineno == _first_line(node):
+                variables = {*outer.co_varnames, *outer.co_cellvars, *outer.co_freevars}
+                header = [*node.bases, *(k.value for k in node.keywords), *node.decorator_list]
+                names = [n.id for h in header for n in ast.walk(h) if isinstance(n, ast.Name)]
+                taken = [name for name in names if name in variables]
+                return list(dict.fromkeys([*code.co_freevars, *taken]))
+    raise FunctionError("its source cannot be found")
 
 
 def _future_flags(tree: ast.Module) -> int:
@@ -199,6 +202,13 @@ def _owner(node: FunctionNode | ast.ClassDef, tree: ast.Module) -> str:
         if outer.lineno <= line and end <= (outer.end_lineno or 0)
     ]
     return max(around, key=lambda outer: outer.lineno).name if around else ""
+
+
+def mangle(name: str, owner: str) -> str:
+    """A name as it is inside a class, where it may be private."""
+    if name.startswith("__") and not name.endswith("__"):
+        return f"_{owner.lstrip('_')}{name}" if owner.strip("_") else name
+    return name
 
 
 def split_lines(text: str) -> list[str]:
