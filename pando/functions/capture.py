@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from .. import values
 from ..errors import FunctionError, UnsupportedValueError, shorten
 from . import class_state, imports, modules, package, rebuild, reducers, references, source
+from .generators import Generators
 from .homes import Homes
 from .imports import SCRIPT
 
@@ -36,13 +37,19 @@ INTERNAL_TYPES: dict[type, str] = {
 
 
 def capture(
-    function: Callable[..., Any], requirements: Iterable[str] = ()
+    function: Callable[..., Any],
+    requirements: Iterable[str] = (),
+    *,
+    initializer: Callable[[], object] | None = None,
+    generators: Generators | None = None,
 ) -> package.FunctionPackage:
     """Everything that another process needs to have this function.
 
     Args:
         function: any callable made of Python source, or importable.
         requirements: what has to be installed for it, in the words of PEP 508.
+        initializer: what is called once in each worker.
+        generators: where random generators are noted.
 
     Raises:
         FunctionError: something it refers to cannot travel; the message names the variable.
@@ -50,14 +57,19 @@ def capture(
     if not callable(function):
         raise FunctionError(f"{shorten(function)} is not a function")
     with _one_at_a_time:
-        return _capture(function, requirements)
+        return _capture(function, requirements, initializer, generators or Generators())
 
 
-def _capture(function: Callable[..., Any], requirements: Iterable[str]) -> package.FunctionPackage:
+def _capture(
+    function: Callable[..., Any],
+    requirements: Iterable[str],
+    initializer: Callable[[], object] | None,
+    generators: Generators,
+) -> package.FunctionPackage:
     homes = Homes()
     for _ in range(MAX_PASSES):
         try:
-            found = _capture_once(function, requirements, homes)
+            found = _capture_once(function, requirements, initializer, homes, generators)
         except _MovedError:
             pass
         else:
@@ -77,11 +89,16 @@ class _Captured(NamedTuple):
 
 
 def _capture_once(
-    function: Callable[..., Any], requirements: Iterable[str], homes: Homes
+    function: Callable[..., Any],
+    requirements: Iterable[str],
+    initializer: Callable[[], object] | None,
+    homes: Homes,
+    generators: Generators,
 ) -> _Captured:
-    walk = _Walk(homes)
+    walk = _Walk(homes, generators)
     name = function_name(function)
     entry = walk.visit(function, name)
+    first = None if initializer is None else walk.visit(initializer, "the initializer")
     types_ = [
         package.RegisteredType(
             registration.name,
@@ -105,6 +122,9 @@ def _capture_once(
         binds=binds,
         fills=fills,
         same=same,
+        initializer=first,
+        keyed=generators.any,
+        seeded=generators.random_seed is not None,
     )
     return _Captured(found, walk.by_value)
 
@@ -120,8 +140,9 @@ def function_name(function: Callable[..., Any]) -> str:
 class _Walk:
     """One capture: the nodes found so far, and which object became which."""
 
-    def __init__(self, homes: Homes) -> None:
+    def __init__(self, homes: Homes, generators: Generators) -> None:
         self._homes = homes
+        self._generators = generators
         self.by_value: set[int] = set()
         self.nodes: list[package.Node | None] = []
         self.namespaces: list[package.Namespace] = []
@@ -173,7 +194,8 @@ class _Walk:
                     fills.append((self.visit(target, where), value[0], content))
                 else:
                     found = marshal.loads(value[0])
-                    same.append((list(target), rebuild.origin_of(found)))
+                    if modules.is_own_file(found.co_filename):
+                        same.append((list(target), rebuild.origin_of(found)))
         return binds, fills, same
 
     def _home(self, home: tuple[tuple[str | int, ...], type | str], where: str) -> package.Home:
@@ -527,7 +549,7 @@ class _Walk:
             if imported is not None:
                 return imported
         try:
-            special = reducers.reduce_specially(value)
+            special = self._generators.reduce(value) or reducers.reduce_specially(value)
         except TypeError as error:
             raise FunctionError(_cannot_travel(value, where, str(error))) from None
         if special is not None:

@@ -14,8 +14,8 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import FunctionError
 
@@ -41,8 +41,20 @@ def function(marked: F) -> F:
     return marked
 
 
+class Exports(NamedTuple):
+    """What a module has for the command."""
+
+    function: Callable[[Any], Any]
+    setup: Callable[[], object] | None
+
+
 def find_function(path: str | Path) -> Callable[[Any], Any]:
-    """Import a Python file and return the function that it exports.
+    """Import a Python file and return the function that it exports; see `find_exports`."""
+    return find_exports(path).function
+
+
+def find_exports(path: str | Path) -> Exports:
+    """Import a Python file and return the function that it exports, and its `setup` if it has one.
 
     The file's folder is put on ``sys.path``, so that it can import what lies beside it; behind
     the standard library, which Pando goes on to import from.
@@ -67,7 +79,19 @@ def find_function(path: str | Path) -> Callable[[Any], Any]:
         raise FunctionError(f"{path} exports more than one function: {places}; keep one")
     exported = next(iter(found.values()))
     _check_parameters(path, exported)
-    return exported
+    return Exports(exported, _find_setup(module))
+
+
+def _find_setup(module: ModuleType) -> Callable[[], object] | None:
+    """A module's own function `setup` without parameters; another of this name is not meant."""
+    setup = getattr(module, "setup", None)
+    if not isinstance(setup, FunctionType) or setup.__module__ != module.__name__:
+        return None
+    try:
+        inspect.signature(setup).bind()
+    except TypeError:
+        return None
+    return setup
 
 
 def _import_file(path: Path) -> ModuleType:

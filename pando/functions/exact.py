@@ -24,6 +24,7 @@ import cloudpickle
 from ..errors import FunctionError
 from . import enumerations, modules, rebuild, reducers, references
 from .culprit import describe_path
+from .generators import Generators
 from .homes import Homes, content
 from .kept_sources import KeptSources
 from .package import ExactPackage, ModuleSource
@@ -41,7 +42,11 @@ NOT_IN_CLASSES = {
 
 
 def dump(
-    function: Callable[..., Any], name: str, types_: list[tuple[Any, ...]]
+    function: Callable[..., Any],
+    name: str,
+    types_: list[tuple[Any, ...]],
+    initializer: Callable[[], object] | None = None,
+    generators: Generators | None = None,
 ) -> tuple[ExactPackage, KeptSources]:
     """A function as `rebuild` makes it again in an equal interpreter.
 
@@ -49,16 +54,19 @@ def dump(
         function: any callable.
         name: what people call it.
         types_: what was given to `pando.register_type`: names, types, encoders and decoders.
+        initializer: what is called once in each worker.
+        generators: where random generators are noted.
 
     Raises:
         FunctionError: something it refers to cannot be pickled; the message names the variable.
     """
     homes = Homes()
+    generators = generators or Generators()
     for _ in range(MAX_PASSES):
         file = io.BytesIO()
-        pickler = (_HomingPickler if homes.any_own_module else _Pickler)(file, homes)
+        pickler = (_HomingPickler if homes.any_own_module else _Pickler)(file, homes, generators)
         try:
-            pickler.write((function, types_))
+            pickler.write((function, types_, initializer))
         except FunctionError:
             raise
         except _MovedError:
@@ -78,6 +86,8 @@ def dump(
         },
         pickler.lines,
         sorted(homes.installed | pickler.installed),
+        generators.any,
+        generators.random_seed is not None,
     )
     return package, KeptSources(homes)
 
@@ -110,8 +120,9 @@ class _Namespace:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     """`cloudpickle`'s pickler, with other reducers for some types."""
 
-    def __init__(self, file: io.BytesIO, homes: Homes) -> None:
+    def __init__(self, file: io.BytesIO, homes: Homes, generators: Generators) -> None:
         super().__init__(file)
+        self._generators = generators
         self.last: object = None
         self.lines: dict[str, str] = {}
         self.installed: set[str] = set()
@@ -145,7 +156,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             home = self._homes.home_of(obj, obj.__name__)
             if home is not None:
                 return rebuild.find, home
-        special = reducers.reduce_specially(obj)
+        special = self._generators.reduce(obj) or reducers.reduce_specially(obj)
         return self._reduce_held(obj) if special is None else special
 
     # ---- functions ----

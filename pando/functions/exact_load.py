@@ -42,7 +42,7 @@ def load(package: ExactPackage) -> Callable[[Any], Any]:
 
 def _load(package: ExactPackage) -> Callable[[Any], Any]:
     reader = _Reader(BytesIO(package.pickle))
-    function, types = reader.load()
+    function, types, initializer = reader.load()
     batches = []
     while (batch := reader.load()) is not None:
         batches += batch
@@ -60,6 +60,8 @@ def _load(package: ExactPackage) -> Callable[[Any], Any]:
             target.update((n, v) for n, v in value.items() if n != "__submodules__")
     for name, cls, encode, decode in types:
         values.register_type(cls, encode, decode, name=name)
+    if initializer is not None:
+        initializer()
     found: Callable[[Any], Any] = function
     return found
 

@@ -95,6 +95,11 @@ def _is_installed_folder(folder: Path) -> bool:
     return next(folder.glob("*.dist-info"), None) is not None
 
 
+def is_own_file(filename: str) -> bool:
+    """Whether code from a file of this name is the user's own."""
+    return not filename.startswith("<") and not _is_installed(Path(filename))
+
+
 def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:
     """Put a module of the user's own, and all of theirs that it imports, into `modules`.
 

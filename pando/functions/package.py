@@ -183,6 +183,9 @@ class FunctionPackage(Record, tag="python"):
         binds: what names in the user's own modules are bound to, at last.
         fills: what objects that are at home in these modules hold.
         same: decorated functions of these modules, and where the decorators made them.
+        initializer: the node of what is called once in each worker.
+        keyed: whether each item comes with a key, for random generators.
+        seeded: whether Python's and NumPy's own generators are seeded by it.
     """
 
     name: str
@@ -197,6 +200,9 @@ class FunctionPackage(Record, tag="python"):
     binds: list[tuple[list[str | int], int]]
     fills: list[tuple[int, str, int]]
     same: list[tuple[list[str | int], list[str | int]]]
+    initializer: int | None = None
+    keyed: bool = False
+    seeded: bool = False
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
@@ -232,6 +238,8 @@ class ExactPackage(Record, tag="exact"):
         modules: modules of the user's own that are imported by their file, or from a kept text.
         lines: the text of code that is in no file, by the name it has instead of a file's.
         installed: top-level names of the installed modules that the pickle refers to.
+        keyed: whether each item comes with a key, for random generators.
+        seeded: whether Python's and NumPy's own generators are seeded by it.
     """
 
     name: str
@@ -239,6 +247,8 @@ class ExactPackage(Record, tag="exact"):
     modules: dict[str, ModuleSource]
     lines: dict[str, str]
     installed: list[str]
+    keyed: bool = False
+    seeded: bool = False
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
@@ -248,12 +258,12 @@ class ExactPackage(Record, tag="exact"):
     @staticmethod
     def from_bytes(data: bytes) -> ExactPackage:
         """The package that `to_bytes` was called on; some exception if it is none."""
-        tag, name, pickle, modules, lines, installed = msgpack.unpackb(
+        tag, name, pickle, modules, *others = msgpack.unpackb(
             data, unicode_errors=TEXT_ERRORS, max_bin_len=len(data)
         )
         assert tag == ExactPackage.tag
         modules = {name: ModuleSource(*fields) for name, fields in modules.items()}
-        return ExactPackage(name, pickle, modules, lines, installed)
+        return ExactPackage(name, pickle, modules, *others)
 
 
 def _read_node(tag: str, *fields: Any) -> Node:

@@ -47,6 +47,8 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
     function: Callable[[Any], Any] = restoring.get(shipped.entry)
     restoring.finish()
     restoring.set_state()
+    if shipped.initializer is not None:
+        restoring.get(shipped.initializer)()
     return function
 
 

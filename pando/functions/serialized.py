@@ -10,6 +10,7 @@ from .. import values
 from ..errors import FunctionError, shorten
 from . import loading
 from .capture import capture, function_name
+from .generators import Generators
 from .package import ExactPackage, JavaScriptPackage
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class SerializedFunction:
         name: what people call it.
         language: ``python`` or ``javascript``.
         installed: top-level names of the installed modules that the exact form refers to.
+        generators: the random generators that it refers to.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class SerializedFunction:
         make_portable: Callable[[], bytes],
         *,
         sources: KeptSources | None = None,
+        generators: Generators | None = None,
         language: str = "python",
     ) -> None:
         self.name = name
@@ -39,6 +42,7 @@ class SerializedFunction:
         self._exact = exact
         self._packed = exact.to_bytes() if exact else None
         self._sources = sources
+        self.generators = generators
         self.installed = exact.installed if exact else []
         self._make_portable = make_portable
         self._made: bytes | FunctionError | None = None
@@ -57,6 +61,10 @@ class SerializedFunction:
                 return ExactPackage(**fields).to_bytes()
         return self._packed
 
+    def draw_key(self) -> bytes:
+        """The key of a map, where its items need keys, for random generators; empty otherwise."""
+        return self.generators.draw_key() if self.generators else b""
+
     def portable(self) -> bytes:
         """The portable form, packed.
 
@@ -74,37 +82,62 @@ class SerializedFunction:
             return self._made
 
 
-def serialize(function: Callable[..., Any], requires: Iterable[str] = ()) -> SerializedFunction:
+def serialize(
+    function: Callable[..., Any],
+    requires: Iterable[str] = (),
+    *,
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
+) -> SerializedFunction:
     """A Python function as it is sent.
+
+    Args:
+        function: any callable.
+        requires: what it needs installed, in the words of PEP 508.
+        initializer: what is called once in each worker, before the first item.
+        random_seed: what the generators of Python and of NumPy are seeded by, for each item.
 
     Raises:
         FunctionError: it has neither form; the message names the variable that is in the way.
     """
     loading.check()
-    if not callable(function):
-        raise FunctionError(f"{shorten(function)} is not a function")
+    for each in (function, initializer):
+        if each is not None and not callable(each):
+            raise FunctionError(f"{shorten(each)} is not a function")
     requires = tuple(requires)
     name = function_name(function)
+    generators = Generators(random_seed)
+
+    def make_portable() -> bytes:
+        return capture(
+            function, requires, initializer=initializer, generators=generators
+        ).to_bytes()
+
+    exact, sources, failure = None, None, None
     try:
-        exact, sources = dump_exactly(function, name)
+        exact, sources = dump_exactly(function, name, initializer, generators)
     except FunctionError as error:
-        made = SerializedFunction(name, None, lambda: capture(function, requires).to_bytes())
+        failure = error
+    made = SerializedFunction(name, exact, make_portable, sources=sources, generators=generators)
+    if failure is not None:
         try:
             made.portable()
         except FunctionError:
-            raise error from None
-        return made
-    return SerializedFunction(
-        name, exact, lambda: capture(function, requires).to_bytes(), sources=sources
-    )
+            raise failure from None
+    return made
 
 
-def dump_exactly(function: Callable[..., Any], name: str) -> tuple[ExactPackage, KeptSources]:
+def dump_exactly(
+    function: Callable[..., Any],
+    name: str,
+    initializer: Callable[[], object] | None = None,
+    generators: Generators | None = None,
+) -> tuple[ExactPackage, KeptSources]:
     """The exact form of a function, and the sources that belong to it."""
     from .exact import dump
 
     types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]
-    return dump(function, name, types)
+    return dump(function, name, types, initializer, generators)
 
 
 def as_received(packed: bytes) -> SerializedFunction:

@@ -62,6 +62,8 @@ def map(  # noqa: A001 - used as pando.map
     return_exceptions: bool = False,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: bool | ServeOptions = True,
 ) -> Results:
     """Apply a function to each item, on all cores, and iterate over the results in order::
@@ -85,6 +87,9 @@ def map(  # noqa: A001 - used as pando.map
             else the error is raised there and ends the run.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, in the words of PEP 508.
+        initializer: called without arguments once in each worker, before its first item.
+        random_seed: makes what the function draws from `random` and from NumPy's global
+            generator repeatable, item by item. Generators that it refers to always are.
         serve: whether volunteers may join, and how; standard error shows the link.
 
     Raises:
@@ -94,7 +99,7 @@ def map(  # noqa: A001 - used as pando.map
         WorkerError: workers cannot be started.
     """
     thread = _RunThread(
-        pack(function, requires),
+        pack(function, requires, initializer=initializer, random_seed=random_seed),
         function_name(function),
         open_source(items),
         RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve)),

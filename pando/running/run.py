@@ -13,6 +13,7 @@ import trio
 from .. import messages, values
 from ..errors import ItemError, RunClosedError, UsageError
 from ..functions.capture import function_name
+from ..functions.generators import keys_for
 from ..functions.serialized import SerializedFunction, serialize
 from ..scheduler import LenderStatistics, ResultRun, StruckOut, Window
 from ..source import EndOfInput, Source
@@ -119,8 +120,10 @@ class Run(Generic[Item, Result]):
         pool: WorkerPool,
         nursery: trio.Nursery,
         name: str,
+        function: SerializedFunction,
     ) -> None:
         self.function_name = name
+        self._function = function
         self._server: Server | None = None
         self._node = node
         self._pool = pool
@@ -166,6 +169,7 @@ class Run(Generic[Item, Result]):
             self._stream.close()
         lender = self._node.new_lender(ordered=options.ordered)
         stream = Stream(source, lender, Window(options.buffersize))
+        stream.add_keys = keys_for(self._function.draw_key())
         self._stream = ResultStream(self, self._node, stream, options)
         self._node.open_stream(stream)
         self._nursery.start_soon(self._feed, stream)
@@ -334,9 +338,15 @@ def _behind(run: ResultRun, count: int) -> ResultRun:
     return ResultRun(run.start + count, run.items[count:], run.values[count:], failures)
 
 
-def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> SerializedFunction:
+def pack(
+    function: Callable[..., Any],
+    requires: Iterable[str] = (),
+    *,
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
+) -> SerializedFunction:
     """A function as workers are sent it; FunctionError where it cannot be sent."""
-    return serialize(function, requires)
+    return serialize(function, requires, initializer=initializer, random_seed=random_seed)
 
 
 @asynccontextmanager
@@ -347,6 +357,8 @@ async def open_run(
     timeout: float | None = None,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: bool | ServeOptions = True,
 ) -> AsyncIterator[Run[Item, Any]]:
     """Open a run in a Trio program::
@@ -363,6 +375,9 @@ async def open_run(
         timeout: seconds that an item may take before it fails and its worker is replaced.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, in the words of PEP 508.
+        initializer: called without arguments once in each worker, before its first item.
+        random_seed: makes what the function draws from `random` and from NumPy's global
+            generator repeatable, item by item. Generators that it refers to always are.
         serve: whether volunteers may join, and how; their links are `Run.links`.
 
     Raises:
@@ -371,7 +386,7 @@ async def open_run(
         WorkerError: workers cannot be started.
     """
     options = RunOptions(workers, timeout, batch_limit, tuple(requires), as_serve_options(serve))
-    packed = pack(function, options.requires)
+    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
     async with open_packed_run(packed, function_name(function), options) as run:
         yield run
 
@@ -399,7 +414,7 @@ async def open_packed_run(
             await pool.run(run.fail)
             pool_ended.set()
 
-        run: Run[Any, Any] = Run(node, pool, nursery, name)
+        run: Run[Any, Any] = Run(node, pool, nursery, name, packed)
 
         nursery.start_soon(keep_workers)
         nursery.start_soon(node.balance_forever)

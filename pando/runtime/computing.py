@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import values
-from .calling import describe_failure, make_synchronous
+from .calling import describe_failure, make_synchronous, take_keys
 from .progress import OFFSET, Progress
 
 TYPE_CHECKING = False
@@ -51,11 +51,11 @@ def read_function(packed: bytes) -> Callable[[], Computer]:
     if isinstance(package, ExactPackage):
         from ..functions.exact_load import load
 
-        return lambda: PythonFunction(load(package))
+        return lambda: PythonFunction(take_keys(load(package), package))
     from ..functions import source  # noqa: F401 - imports much that a user may have a file for
     from ..functions.restore import restore
 
-    return lambda: PythonFunction(restore(package))
+    return lambda: PythonFunction(take_keys(restore(package), package))
 
 
 class PythonFunction:

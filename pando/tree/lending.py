@@ -90,6 +90,7 @@ class Stream:
     """One input on its way through a node: its source, its lender, and who is told of results.
 
     Attributes:
+        add_keys: puts a key to each item, given the index of the first, where they need some.
         withdrawing: stretches of indices that are to leave the stream undone, as soon as they
             wait; `withdrawn` is told of each that does.
     """
@@ -104,6 +105,7 @@ class Stream:
         self.notify: Callable[[], None] = lambda: None
         self.withdrawing: list[tuple[int, int]] = []
         self.withdrawn: Callable[[int, int], None] = lambda start, count: None
+        self.add_keys: Callable[[Sequence[Any], int], Sequence[Any]] | None = None
 
     @property
     def has_items(self) -> bool:
@@ -394,7 +396,10 @@ class Lending:
     def _send(self, stream: Stream, borrower: Borrower, lease: Lease) -> bool:
         """Encode and post a batch; False where items of it cannot travel and others go first."""
         try:
-            encoded = self._codec.encode(lease.items)
+            items = lease.items
+            if stream.add_keys is not None:
+                items = stream.add_keys(items, lease.start)
+            encoded = self._codec.encode(items)
         except UnsupportedValueError:
             self._fail_items(stream, borrower, lease, self._codec.find_unsupported(lease.items))
             return False

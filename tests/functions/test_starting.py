@@ -92,9 +92,6 @@ def test_a_map_in_a_script(way, tmp_path):
 
 
 def test_the_interactive_interpreter(tmp_path):
-    session = SCRIPT.replace("\n    # what", "\n    pass\n    # what").replace(
-        "if __name__", "\nif __name__"
-    )
     lines = [
         "import pando",
         "class Box:",
@@ -120,7 +117,7 @@ def found(x):
     import helper
     return (
         sys.argv, os.getcwd(), helper.FAST, __debug__, sys.flags.optimize, sys.warnoptions,
-        sys.flags.utf8_mode, sys.flags.dev_mode, os.environ["SET_HERE"], sys.flags.hash_randomization,
+        sys.flags.utf8_mode, sys.flags.dev_mode, os.environ["SET_HERE"],
         helper.__file__, __name__, __file__,
     )
 
