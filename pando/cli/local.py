@@ -35,7 +35,7 @@ def compute_locally(
         setup: called once, before the first item.
         random_seed: see `pando.map`.
     """
-    from ..functions.generators import LocalGenerators
+    from ..functions.serialized import LocalGenerators
     from ..runtime.calling import make_synchronous
 
     process = os.getpid()

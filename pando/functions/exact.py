@@ -29,6 +29,7 @@ from .homes import Homes, content
 from .kept_sources import KeptSources
 from .package import ExactPackage, ModuleSource
 
+MARSHAL_VERSION = 2 if sys.version_info < (3, 14) else 5
 MAX_PASSES = 100
 """How often what is at home in modules may turn out too late."""
 INTERNAL_TYPES: dict[type, str] = {
@@ -85,9 +86,10 @@ def dump(
             for module, (path, is_package) in homes.files.items()
         },
         pickler.lines,
-        sorted(homes.installed | pickler.installed),
+        sorted(pickler.installed),
         generators.any,
         generators.random_seed is not None,
+        homes.uses_own_modules or bool(homes.files),
     )
     return package, KeptSources(homes)
 
@@ -178,7 +180,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         cells = function.__closure__ or ()
         state = self._function_state(function)
         try:
-            arguments = (marshal.dumps(code), namespace, function.__name__, cells)
+            arguments = (_marshal(code), namespace, function.__name__, cells)
             make: Callable[..., Any] = rebuild.make_function
         except ValueError:
             arguments = (code, namespace, function.__name__, cells)  # type: ignore[assignment]
@@ -265,9 +267,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _reduce_code(self, code: types.CodeType) -> Any:
         try:
-            return marshal.loads, (marshal.dumps(code),)
+            return marshal.loads, (_marshal(code),)
         except ValueError:
-            bare = marshal.dumps(code.replace(co_consts=()))
+            bare = _marshal(code.replace(co_consts=()))
             return rebuild.make_code, (bare, code.co_consts)
 
     def _reduce_lru_cache(self, wrapper: Any) -> Any:
@@ -399,6 +401,11 @@ class _HomingPickler(_Pickler):
     def persistent_id(self, obj: Any) -> Any:
         """The key of an object that is at home in a module, with its type."""
         return self._homes.find(obj)
+
+
+def _marshal(code: types.CodeType) -> bytes:
+    """Some code as bytes, which do not depend on how often its constants are referred to."""
+    return marshal.dumps(code, MARSHAL_VERSION)
 
 
 def _annotations(function: types.FunctionType) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import FunctionError
 from . import seeding
 from .reducers import Reduced
 
@@ -68,30 +67,6 @@ class Generators:
         for generator in self.found.values():
             digest.update(draw_bytes(generator))
         return digest.digest()
-
-
-class LocalGenerators:
-    """The generators of a function that runs in this very process, with the same numbers."""
-
-    def __init__(self, function: Callable[..., Any], random_seed: int | None) -> None:
-        from .serialized import serialize
-
-        self._seeded = random_seed is not None
-        self._found: dict[int, Any] = {}
-        try:
-            made = serialize(function, random_seed=random_seed)
-        except FunctionError:  # it cannot be sent, but runs here
-            generators = Generators(random_seed)
-        else:
-            generators = made.generators or Generators(random_seed)
-        self._found = generators.found
-        self._key = generators.draw_key()
-
-    def seed(self, index: int) -> None:
-        """An item begins."""
-        if self._key:
-            key = seeding.key_of_item(self._key, index)
-            seeding.seed_all(self._found, key, self._seeded)
 
 
 def keys_for(key: bytes) -> Callable[[Sequence[Any], int], list[Any]] | None:

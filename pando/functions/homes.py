@@ -43,7 +43,7 @@ class Homes:
         any_own_module: whether such a module has been imported at all.
         files: modules that are not found on ``sys.path`` but have a file, by name: the file, and
             whether it is a package.
-        installed: the installed modules whose names were bound in others.
+        uses_own_modules: whether the function cannot do without such modules.
     """
 
     copied_types = (types.MethodType, types.BuiltinMethodType)
@@ -51,7 +51,7 @@ class Homes:
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[str, bool]] = {}
-        self.installed: set[str] = set()
+        self.uses_own_modules = False
         self.any_own_module = any(map(is_own, list(sys.modules.values())))
         self._keys: dict[int, tuple[Key, type | str]] = {}
         self._homes_by_id: dict[int, tuple[str, str] | None] = {}
@@ -191,6 +191,10 @@ class Homes:
         self, code: types.CodeType, variables: dict[str, Any], module: types.ModuleType | None
     ) -> None:
         """Note what some code reaches; `module` is that of its globals if that is the user's."""
+        if not self.uses_own_modules and references.imports_anything(code):
+            package = str(variables.get("__package__") or "")
+            imported = references.imported_modules(code, package)
+            self.uses_own_modules = any(map(modules.is_own_module, imported))
         if not self.any_own_module:
             return
         if module is not None and not (is_own(module) and self.can_import(module)):
@@ -227,6 +231,7 @@ class Homes:
             return
         if not self.can_import(module):
             return
+        self.uses_own_modules = True
         variables = vars(module)
         for name in names & variables.keys():
             value = variables[name]
@@ -352,6 +357,7 @@ class Homes:
         if module is None or not is_own(module):
             return
         self._seen.add(id(function))
+        self.uses_own_modules = True
         self._visit_function_of_class(function)
         key: Key = (function.__module__, *function.__qualname__.split("."))
         if self.home_of(function) is None:
@@ -423,6 +429,7 @@ class Homes:
         if module is None or not is_own(module):
             return
         self._seen.add(id(cls))
+        self.uses_own_modules = True
         self._kept.append(cls)
         for base in (*cls.__bases__, type(cls)):
             self.visit_class(base)

@@ -240,6 +240,7 @@ class ExactPackage(Record, tag="exact"):
         installed: top-level names of the installed modules that the pickle refers to.
         keyed: whether each item comes with a key, for random generators.
         seeded: whether Python's and NumPy's own generators are seeded by it.
+        needs_own_modules: whether modules of the user's own are imported, which are only here.
     """
 
     name: str
@@ -249,6 +250,7 @@ class ExactPackage(Record, tag="exact"):
     installed: list[str]
     keyed: bool = False
     seeded: bool = False
+    needs_own_modules: bool = False
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
@@ -281,11 +283,14 @@ _NODES: dict[str, Callable[..., Node]] = {
 
 
 def language_of(packed: bytes) -> str:
-    """The language of a packed function, ``python`` or ``javascript``, from its tag."""
+    """The tag of a packed function: ``python``, ``exact``, ``javascript``; ``none`` without one."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed[:MAX_TAG_BYTES])
-    unpacker.read_array_header()
-    language: str = unpacker.unpack()
+    try:
+        unpacker.read_array_header()
+        language: str = unpacker.unpack()
+    except (ValueError, msgpack.exceptions.OutOfData):
+        return "none"
     return language
 
 

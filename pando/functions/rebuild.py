@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Key = tuple[str | int, ...]
     """A module's name and a path inside it: where an object is at home."""
 
+FORMAT = 1
+"""Goes up with each change here that makes earlier pickles wrong."""
 MISSING = object()
 
 _namespaces: dict[str, dict[str, Any]] = {}

@@ -56,6 +56,17 @@ def imports_anything(code: types.CodeType) -> bool:
     return any(_IMPORT_NAME in inner.co_code[::2] for inner in nested_codes(code))
 
 
+def imported_modules(code: types.CodeType, package: str) -> list[str]:
+    """The modules that some code imports by a statement; relative ones belong to a package."""
+    names = []
+    for inner in nested_codes(code):
+        for instruction in dis.get_instructions(inner):
+            if instruction.opcode == _IMPORT_NAME:
+                name = str(instruction.argval)
+                names += [name, f"{package}.{name}"] if package else [name]
+    return [name for name in names if name]
+
+
 _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 

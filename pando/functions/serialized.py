@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..errors import FunctionError, shorten
-from . import loading
+from . import loading, seeding
 from .capture import capture, function_name
 from .generators import Generators
 from .package import ExactPackage, JavaScriptPackage
 
 if TYPE_CHECKING:
     from .kept_sources import KeptSources
+
+
+MAX_PREPARED_BYTES = 1024 * 1024
+"""A function whose exact form is larger is made portable only when a node needs that."""
 
 
 class SerializedFunction:
@@ -47,6 +53,7 @@ class SerializedFunction:
         self._make_portable = make_portable
         self._made: bytes | FunctionError | None = None
         self._lock = threading.Lock()
+        self._context = contextvars.copy_context()
 
     def exact(self) -> bytes | None:
         """The exact form, packed, for workers that equal this process; None where there is none.
@@ -61,9 +68,29 @@ class SerializedFunction:
                 return ExactPackage(**fields).to_bytes()
         return self._packed
 
+    def exact_for_others(self) -> bytes | None:
+        """The exact form for equal interpreters of other machines, where that is possible.
+
+        Modules of the user's own are only on this machine.
+        """
+        if self._exact is None or self._exact.needs_own_modules:
+            return None
+        return self._packed
+
+    @property
+    def size(self) -> int:
+        """The size of the exact form, in bytes; 0 where there is none."""
+        return len(self._packed or b"")
+
     def draw_key(self) -> bytes:
         """The key of a map, where its items need keys, for random generators; empty otherwise."""
         return self.generators.draw_key() if self.generators else b""
+
+    def prepare_portable(self) -> None:
+        """Make the portable form at once if that takes no time: what it is made of may change."""
+        if self.size <= MAX_PREPARED_BYTES:
+            with suppress(FunctionError):
+                self.portable()
 
     def portable(self) -> bytes:
         """The portable form, packed.
@@ -74,7 +101,7 @@ class SerializedFunction:
         with self._lock:
             if self._made is None:
                 try:
-                    self._made = self._make_portable()
+                    self._made = self._context.run(self._make_portable)
                 except FunctionError as error:
                     self._made = error
             if isinstance(self._made, FunctionError):
@@ -109,11 +136,19 @@ def serialize(
     generators = Generators(random_seed)
 
     def make_portable() -> bytes:
+        if exact is not None and began:
+            again, _ = dump_exactly(function, name, initializer, generators)
+            if again.pickle != exact.pickle:
+                raise FunctionError(
+                    "what the function refers to has changed since the run began, so only "
+                    "workers that equal this process can have it"
+                )
         return capture(
             function, requires, initializer=initializer, generators=generators
         ).to_bytes()
 
     exact, sources, failure = None, None, None
+    began = False
     try:
         exact, sources = dump_exactly(function, name, initializer, generators)
     except FunctionError as error:
@@ -124,6 +159,7 @@ def serialize(
             made.portable()
         except FunctionError:
             raise failure from None
+    began = True
     return made
 
 
@@ -138,6 +174,28 @@ def dump_exactly(
 
     types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]
     return dump(function, name, types, initializer, generators)
+
+
+class LocalGenerators:
+    """The generators of a function that runs in this very process, with the same numbers."""
+
+    def __init__(self, function: Callable[..., Any], random_seed: int | None) -> None:
+        self._seeded = random_seed is not None
+        self._found: dict[int, Any] = {}
+        try:
+            made = serialize(function, random_seed=random_seed)
+        except FunctionError:  # it cannot be sent, but runs here
+            generators = Generators(random_seed)
+        else:
+            generators = made.generators or Generators(random_seed)
+        self._found = generators.found
+        self._key = generators.draw_key()
+
+    def seed(self, index: int) -> None:
+        """An item begins."""
+        if self._key:
+            key = seeding.key_of_item(self._key, index)
+            seeding.seed_all(self._found, key, self._seeded)
 
 
 def as_received(packed: bytes) -> SerializedFunction:

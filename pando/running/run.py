@@ -419,6 +419,8 @@ async def open_packed_run(
         nursery.start_soon(keep_workers)
         nursery.start_soon(node.balance_forever)
         try:
+            if options.serve is not None:
+                packed.prepare_portable()
             server = await _open_server(node, packed, name, options, say, nursery)
             run.served_by(server)
             yield run

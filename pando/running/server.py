@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .. import messages
-from ..errors import UsageError
+from ..errors import FunctionError, UsageError
 from ..figures import DEFAULT_UNITS
+from ..functions.fingerprint import own_fingerprint, versions_of
 from ..functions.serialized import SerializedFunction
 from ..net.addresses import is_loopback, join_address, listen, own_addresses
 from ..net.listener import Door, PageStream
 from ..net.request_policy import Guard
 from ..tree.lending import Borrower
-from ..tree.membership import Child, Membership, tidy_name
+from ..tree.membership import Child, FunctionOffer, Membership, tidy_name
 from ..tree.node import Node
 from ..tree.overlay import Overlay
 from .serve_options import ServeOptions
@@ -141,6 +142,9 @@ class Server:
         if options.port and self.port != options.port:
             self._say(f"port {options.port} is taken, so this run serves on port {self.port}")
         self.links = self._make_links()
+        if self._function.size > messages.MAX_FUNCTION_BYTES:
+            self._say(_too_large(self._function.size))
+            self._said_why_not = True
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -283,16 +287,30 @@ class Server:
         self.counters["cannot compute"] += 1
         self._say(f"{name} cannot take part: {reason}")
 
-    async def _function_for(self, hello: messages.Hello) -> bytes:
+    async def _function_for(self, fingerprint: str) -> FunctionOffer:
         """The function in a form that a newcomer can have; FunctionError where it has none."""
-        return await trio.to_thread.run_sync(self._function.portable)
+        exact = self._function.exact_for_others()
+        if exact is not None and fingerprint == own_fingerprint():
+            offer = FunctionOffer(exact, versions_of(self._function.installed))
+        else:
+            offer = FunctionOffer(await trio.to_thread.run_sync(self._function.portable))
+        if len(offer.function) > messages.MAX_FUNCTION_BYTES:
+            raise FunctionError(_too_large(len(offer.function)))
+        return offer
 
     def cannot_have_function(self, reason: str) -> None:
         """The function has no form that a newcomer could have."""
         self.counters["cannot compute"] += 1
         if not self._said_why_not:
             self._said_why_not = True
-            self._say(f"volunteers cannot take part that differ from this machine: {reason}")
+            self._say(f"volunteers that are not equal to this machine cannot take part: {reason}")
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"the function takes {size:,} bytes with all that it refers to, and volunteers are sent "
+        f"at most {messages.MAX_FUNCTION_BYTES:,}; let it read its data itself"
+    )
 
 
 def _allow_files(connections: int) -> None:

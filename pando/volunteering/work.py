@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import trio
@@ -73,6 +74,8 @@ class Work:
         environment = await prepare_environment(
             self._assigned.requirements, install=install, say=say
         )
+        # The command line here holds the link, which is none of the function's business.
+        environment = dataclasses.replace(environment, arguments=("",), flags=())
         self._pool = self._make_pool(
             as_received(self._assigned.function),
             self._workers,
