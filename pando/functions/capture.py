@@ -548,15 +548,15 @@ class _Walk:
             imported = self._importable(value, qualname)
             if imported is not None:
                 return imported
+        held = self._held(value, type(value).__module__)
+        if held is not None:
+            return held
         try:
             special = self._generators.reduce(value) or reducers.reduce_specially(value)
         except TypeError as error:
             raise FunctionError(_cannot_travel(value, where, str(error))) from None
         if special is not None:
             return self._reduced(special, where)
-        held = self._held(value, type(value).__module__)
-        if held is not None:
-            return held
         if isinstance(value, types.MethodType | types.BuiltinMethodType):
             imported = self._import(imports.find_place_of_method(value))
             if imported is not None:

@@ -158,8 +158,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             home = self._homes.home_of(obj, obj.__name__)
             if home is not None:
                 return rebuild.find, home
+        if self._homes.is_held_by_own(obj):
+            raise _MovedError
+        held = self._find_held(obj, kind.__module__)
+        if held is not None:
+            return held
         special = self._generators.reduce(obj) or reducers.reduce_specially(obj)
-        return self._reduce_held(obj) if special is None else special
+        return NotImplemented if special is None else special
 
     # ---- functions ----
 
@@ -376,12 +381,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return super().reducer_override(module)
         self._note_installed(name)
         return rebuild.import_module, (name,)
-
-    def _reduce_held(self, obj: Any) -> Any:
-        if self._homes.is_held_by_own(obj):
-            raise _MovedError
-        held = self._find_held(obj, type(obj).__module__)
-        return NotImplemented if held is None else held
 
     def _find_held(self, obj: Any, home: str) -> Any:
         """An import of an object that the installed package it belongs to holds by a name."""

@@ -7,6 +7,7 @@ import functools
 import importlib.machinery
 import importlib.util
 import os
+import pkgutil
 import sys
 import sysconfig
 import types
@@ -16,6 +17,10 @@ from ..errors import FunctionError
 from . import edited
 from .package import ModuleSource
 
+NO_DATA = (".py", ".pyc", ".pyi", ".so", ".pyd")
+MAX_DATA_BYTES = 1024 * 1024
+"""The files beside modules that are sent with a function."""
+MAX_DATA_FILES = 1000
 LIBRARY_FOLDERS = ("site-packages", "dist-packages")
 
 
@@ -126,10 +131,39 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise FunctionError(f"the module {name} cannot be read: {error}") from None
     is_package = path.name == "__init__.py"
-    modules[name] = ModuleSource(source, str(path), is_package)
+    files = _data_files(path.parent, modules) if is_package else {}
+    modules[name] = ModuleSource(source, str(path), is_package, files)
     package = name if is_package else parent
-    for imported in imported_names(tree, package):
+    names = imported_names(tree, package)
+    if package and {"pkgutil", "importlib"} & set(names):  # it may look for its own parts
+        names += [f"{package}.{inner}" for inner in _parts_of(package)]
+    for imported in names:
         add_import(imported, modules, imports)
+
+
+def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, bytes]:
+    """The files beside a package's modules, as many as may be sent, the smallest first."""
+    found = []
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if path.suffix in NO_DATA or "__pycache__" in inside.parts or not path.is_file():
+            continue
+        if not any(part.startswith(".") for part in inside.parts):
+            found.append((path.stat().st_size, path, inside.as_posix()))
+    room = MAX_DATA_BYTES - sum(len(d) for m in modules.values() for d in m.data.values())
+    files = {}
+    for size, path, inside_ in sorted(found)[:MAX_DATA_FILES]:
+        if size > room:
+            break  # who reads it on a volunteer is told that it was not sent
+        files[inside_] = path.read_bytes()
+        room -= size
+    return files
+
+
+def _parts_of(package: str) -> list[str]:
+    """The modules that lie in a package's folder."""
+    folders = getattr(sys.modules.get(package), "__path__", ())
+    return [module.name for module in pkgutil.iter_modules(folders)]
 
 
 def add_import(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:

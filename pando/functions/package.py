@@ -22,11 +22,12 @@ TEXT_ERRORS = "surrogatepass"
 
 
 class ModuleSource(Record):
-    """A module of the user's own, whole."""
+    """A module of the user's own, whole; a package has the files beside it by their paths."""
 
     source: str
     filename: str
     is_package: bool
+    data: dict[str, bytes] = {}  # noqa: RUF012 - a default, as of a dataclass
 
 
 class Namespace(Record):

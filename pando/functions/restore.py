@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from .. import values
 from ..errors import FunctionError
 from . import package, rebuild
+from .resources import PLACE, Resource, add_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         Exception: whatever the user's own modules and classes raise when they are made.
     """
     sys.meta_path.insert(0, OwnModules(shipped.modules))
+    add_folders(shipped.modules)
     restoring = _Restoring(shipped)
     for registered in shipped.types:
         values.register_type(
@@ -81,9 +83,25 @@ class OwnModules:
             is_package=module.is_package,
         )
         spec.has_location = True
-        if module.is_package and self._have_folders:
-            spec.submodule_search_locations = [module.filename.rpartition("/")[0]]
+        if module.is_package:
+            folder = f"{PLACE}{fullname}"
+            if self._have_folders:
+                folder = module.filename.rpartition("/")[0]
+            spec.submodule_search_locations = [folder]
         return spec
+
+    def get_resource_reader(self, fullname: str) -> Resource | None:
+        module = self._modules[fullname]
+        if self._have_folders or not module.is_package:
+            return None
+        return Resource(module.data, "", fullname)
+
+    def get_data(self, path: str) -> bytes:
+        for name, module in self._modules.items():
+            folder = module.filename.rpartition("/")[0]
+            if module.is_package and path.startswith(f"{folder}/"):
+                return Resource(module.data, path.removeprefix(f"{folder}/"), name).read_bytes()
+        raise FileNotFoundError(f"{path} was not sent to workers")
 
     def get_source(self, fullname: str) -> str:
         return self._modules[fullname].source
