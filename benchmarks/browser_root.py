@@ -22,6 +22,7 @@ from workloads import count_up
 
 import pando
 from pando.functions.package import JavaScriptPackage
+from pando.functions.serialized import SerializedFunction, serialize_javascript
 from pando.running.options import RunOptions
 from pando.running.run import open_packed_run, pack
 from pando.running.serve_options import ServeOptions
@@ -41,13 +42,13 @@ def read_items(item: str) -> Iterable[Any]:
     return itertools.repeat(int(item))
 
 
-def pack_function(language: str, name: str) -> bytes:
+def pack_function(language: str, name: str) -> SerializedFunction:
     """One of the functions, in either language."""
     if language == "python":
         return pack(getattr(functions, name))
     source = Path(functions.__file__).with_suffix(".js").read_text("utf-8")
     exports = f"{source}\nmodule.exports = functions.{name}\n"
-    return JavaScriptPackage(name, exports, f"{name}.js", False, []).to_bytes()
+    return serialize_javascript(JavaScriptPackage(name, exports, f"{name}.js", False, []))
 
 
 class Root:

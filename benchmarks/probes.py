@@ -89,7 +89,7 @@ def worker_of_pando() -> Figures:
             nonlocal seconds
             seconds = time.perf_counter() - started
 
-        packed = pack(square)
+        packed = pack(square).exact() or b""
         started = time.perf_counter()
         await run_worker(packed, serve, environment=Environment())
         return seconds

@@ -24,6 +24,12 @@ MAX_BUNDLED = 1024
 """Messages in a bundle; senders put fewer in. They are handled with nothing else in between."""
 MAX_NAME = 64
 """Characters of a device's name."""
+MAX_FINGERPRINT = 200
+"""Characters of what tells which functions a node could unpickle."""
+MAX_FUNCTION_BYTES = 256 * 1024 * 1024
+"""The largest function that is sent to a newcomer."""
+PART_BYTES = 8 * 1024 * 1024
+"""What of a function goes into one message."""
 MAX_ADDRESSES = 16
 """Addresses at which a node may be found."""
 
@@ -131,9 +137,16 @@ class Refused(msgspec.Struct, array_like=True, tag="refused"):
 
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
-    """To a worker, first of all: the packed function to run (see `pando.functions`)."""
+    """To a worker, first of all: the packed function to run (see `pando.functions`).
+
+    It comes with what a program finds in its process: the import path, the command line, and the
+    current folder.
+    """
 
     function: bytes
+    path: list[bytes] = []
+    arguments: list[bytes] = []
+    folder: bytes = b""
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello"):
@@ -141,7 +154,8 @@ class Hello(msgspec.Struct, array_like=True, tag="hello"):
 
     With a `token` it asks the root to take part, with a `ticket` it takes a place that was kept
     for it. `node` and `run` say who it has been before, if it has been somebody. Newcomers of its
-    own may connect to `port` at the address it is seen at, or at one of `addresses`.
+    own may connect to `port` at the address it is seen at, or at one of `addresses`. The
+    fingerprint tells which functions its workers could unpickle; it is empty where that is none.
     """
 
     version: int
@@ -153,6 +167,7 @@ class Hello(msgspec.Struct, array_like=True, tag="hello"):
     ticket: str = ""
     port: int = 0
     addresses: Addresses = []
+    fingerprint: Annotated[str, msgspec.Meta(max_length=MAX_FINGERPRINT)] = ""
 
 
 class Denied(msgspec.Struct, array_like=True, tag="denied"):
@@ -165,7 +180,9 @@ class Denied(msgspec.Struct, array_like=True, tag="denied"):
 class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
     """From the root to a newcomer: who you are, and what this run computes and how.
 
-    The function is empty where the newcomer has it already.
+    The function is empty where the newcomer has it already, and where it follows in `parts`
+    messages. In its exact form it is good only where the modules in `versions` are of these
+    versions; else the newcomer asks for the portable one.
     """
 
     version: int
@@ -181,6 +198,26 @@ class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
     silence: float = 10.0
     reporting_interval: float = 3.0
     delegates: bool = True
+    versions: dict[str, str] = {}
+    parts: Count = 0
+
+
+class AskPortable(msgspec.Struct, array_like=True, tag="ask portable"):
+    """From a newcomer to the root: it cannot load the exact form of the function, and why."""
+
+    reason: Text = ""
+
+
+class Portable(msgspec.Struct, array_like=True, tag="portable"):
+    """From the root to a newcomer: the portable form of the function follows in these parts."""
+
+    parts: Count
+
+
+class FunctionPart(msgspec.Struct, array_like=True, tag="function part"):
+    """From the root to a newcomer: the next stretch of the function."""
+
+    data: bytes
 
 
 class Welcome(msgspec.Struct, array_like=True, tag="welcome"):
@@ -263,7 +300,18 @@ class Status(msgspec.Struct, array_like=True, tag="status"):
 
 ToBorrower = Load | Lend | Recall
 FromBorrower = Ready | Refused | Results | Returned | Struck | Reported | Want
-Joining = Hello | Denied | Assigned | Welcome | Delegated | Joined | Unreachable
+Joining = (
+    Hello
+    | Denied
+    | Assigned
+    | AskPortable
+    | Portable
+    | FunctionPart
+    | Welcome
+    | Delegated
+    | Joined
+    | Unreachable
+)
 Membership = Join | Offer | Leaving | Ended | Heartbeat | Bundle | Status
 Message = ToBorrower | FromBorrower | Joining | Membership
 

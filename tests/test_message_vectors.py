@@ -49,6 +49,8 @@ TO_BROWSERS: list[messages.Message] = [
     messages.Denied("the link is not complete", 1),
     messages.Assigned(1, NODE, "a-run", "square", b"\x91\xa6python", ["numpy>=2"], 1.5, 100),
     messages.Assigned(1, NODE, "a-run", "square", b"", silence=1.5, reporting_interval=0.25),
+    messages.Assigned(1, NODE, "a-run", "square", b"", versions={"numpy": "2.1"}, parts=3),
+    messages.FunctionPart(b"\x91\xa6python"),
     messages.Welcome(PARENT),
     messages.Delegated(["192.168.1.7:5000", "[::1]:5000"], "a-ticket"),
     messages.Lend(2**40, ITEMS),

@@ -86,7 +86,7 @@ def test_every_kind_has_a_tag_of_its_own():
         (messages.Recall(300), "92a6726563616c6ccd012c"),
         (messages.Returned(1, 2, 3), "94a872657475726e6564010203"),
         (messages.Struck(1, 2, "a"), "94a673747275636b0102a161"),
-        (messages.Load(b"\x01"), "92a46c6f6164c40101"),
+        (messages.Load(b"\x01"), "95a46c6f6164c401019090c400"),
         (
             messages.Results(
                 1, 0, 0.5, msgspec.Raw(b"\x91\xc0"), {0: messages.Failure("E", "r", "t", "d")}

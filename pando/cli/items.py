@@ -80,6 +80,7 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+        self._is_first = True
 
     def feed(self, chunk: bytes) -> list[str]:
         """The lines that these bytes complete."""
@@ -89,6 +90,9 @@ class LineSplitter:
             return []
         text = b"".join([*self._parts, head]).decode("utf-8", "surrogateescape")
         self._parts = [tail]
+        if self._is_first:
+            self._is_first = False
+            text = text.removeprefix("\ufeff")  # the byte order mark that some programs write
         lines = text.split("\n")
         if "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]

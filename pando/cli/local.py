@@ -21,11 +21,27 @@ if TYPE_CHECKING:
     from ..runtime.progress import Progress
 
 
-def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[ResultRun]:
-    """A run of one result for each item; a failure holds the item's `ItemError`."""
+def compute_locally(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    setup: Callable[[], object] | None = None,
+    random_seed: int | None = None,
+) -> Iterator[ResultRun]:
+    """A run of one result for each item; a failure holds the item's `ItemError`.
+
+    Args:
+        function: what is applied to the items.
+        items: the items.
+        setup: called once, before the first item.
+        random_seed: see `pando.map`.
+    """
+    from ..functions.serialized import LocalGenerators
     from ..runtime.calling import make_synchronous
 
     process = os.getpid()
+    generators = LocalGenerators(function, random_seed)
+    if setup is not None:
+        setup()
     call = make_synchronous(function)
     for index, item in enumerate(items):
         failures: dict[int, Any] = {}
@@ -33,6 +49,7 @@ def compute_locally(function: Callable[[Any], Any], items: Iterable[Any]) -> Ite
         if isinstance(item, Unreadable):
             failures[0] = ItemError(item, index, "UnsupportedValueError", item.reason)
         else:
+            generators.seed(index)
             try:
                 result = call(item)
             except (KeyboardInterrupt, GeneratorExit):

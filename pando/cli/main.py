@@ -124,7 +124,7 @@ class Command:
         batches: Iterable[list[Any]] = [self._parse(self._words)]
         if self._settings.stdin:
             batches = read_batches(free_standard_input(), self._parse)
-        for run in self._module.compute(batches):
+        for run in self._module.compute(batches, self._settings.random_seed):
             printout = self._print_form(run)
             write_all(self._output, printout.data)
             for error in printout.errors:
@@ -161,7 +161,7 @@ class Command:
             requires=tuple(requirements),
             serve=settings.serve_options(port_given=self._port_given),
         )
-        packed = self._module.pack(requirements)
+        packed = self._module.pack(requirements, settings.random_seed)
         async with open_packed_run(packed, self._module.name, options, say) as run:
             if not settings.quiet:
                 show_links(run.links)

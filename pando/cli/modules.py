@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import UsageError
 from ..scheduler import ResultRun
 from .output import say
+
+if TYPE_CHECKING:
+    from ..functions.serialized import SerializedFunction
 
 
 class Module(Protocol):
@@ -28,10 +31,10 @@ class Module(Protocol):
             FunctionError: it exports no function.
         """
 
-    def pack(self, requirements: list[str]) -> bytes:
-        """Its function as workers are sent it; FunctionError where it cannot travel."""
+    def pack(self, requirements: list[str], random_seed: int | None) -> SerializedFunction:
+        """Its function as workers are sent it; FunctionError where it cannot be sent."""
 
-    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+    def compute(self, batches: Iterable[list[Any]], random_seed: int | None) -> Iterator[ResultRun]:
         """``--local``: the results of items in this process, a few at a time."""
 
 
@@ -56,14 +59,17 @@ class PythonModule:
     """A Python file."""
 
     def __init__(self, path: str) -> None:
-        from ..functions.convention import find_function
+        from ..functions.convention import find_exports
 
         self.name = Path(path).stem
         self._path = path
-        self._function = find_function(path)
+        self._function, self._setup = find_exports(path)
 
     def read_requirements(self) -> list[str]:
-        source = Path(self._path).read_text("utf-8")
+        import tokenize
+
+        with tokenize.open(self._path) as file:  # as Python reads it
+            source = file.read()
         if "# /// script" not in source:
             return []
         from ..requirements import read_script_metadata
@@ -73,15 +79,16 @@ class PythonModule:
     def check(self, *, starts_idle: bool) -> None:
         """It has been imported, so it can run here."""
 
-    def pack(self, requirements: list[str]) -> bytes:
+    def pack(self, requirements: list[str], random_seed: int | None) -> SerializedFunction:
         from ..running.run import pack
 
-        return pack(self._function, requirements)
+        return pack(self._function, requirements, initializer=self._setup, random_seed=random_seed)
 
-    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+    def compute(self, batches: Iterable[list[Any]], random_seed: int | None) -> Iterator[ResultRun]:
         from .local import compute_locally
 
-        return compute_locally(self._function, chain.from_iterable(batches))
+        items = chain.from_iterable(batches)
+        return compute_locally(self._function, items, self._setup, random_seed)
 
 
 class JavaScriptModule:
@@ -107,10 +114,12 @@ class JavaScriptModule:
 
             JavaScriptFunction(self._package).close()
 
-    def pack(self, requirements: list[str]) -> bytes:
-        return self._package.to_bytes()
+    def pack(self, requirements: list[str], random_seed: int | None) -> SerializedFunction:
+        from ..functions.serialized import serialize_javascript
 
-    def compute(self, batches: Iterable[list[Any]]) -> Iterator[ResultRun]:
+        return serialize_javascript(self._package)
+
+    def compute(self, batches: Iterable[list[Any]], random_seed: int | None) -> Iterator[ResultRun]:
         from .local import compute_javascript_locally
 
         return compute_javascript_locally(self._package, batches)

@@ -96,6 +96,12 @@ class Settings:
         VOLUNTEERS,
         value="MS",
     )
+    random_seed: int | None = _option(
+        None,
+        "seed `random` and NumPy's global generator for each item, repeatably",
+        ITEMS,
+        value="SEED",
+    )
     seed: int | None = _option(
         None, "makes the identifiers of nodes repeatable", VOLUNTEERS, value="SEED"
     )

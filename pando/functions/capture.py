@@ -10,21 +10,25 @@ import ast
 import builtins
 import copyreg
 import functools
+import marshal
 import platform
 import sys
 import threading
 import types
-import typing
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import values
 from ..errors import FunctionError, UnsupportedValueError, shorten
-from . import imports, modules, package, references, source
+from . import class_state, imports, modules, package, rebuild, reducers, references, source
+from .generators import Generators
+from .homes import Homes
 from .imports import SCRIPT
 
 _one_at_a_time = threading.RLock()
 """CPython 3.11's parser gives up with a SystemError when several threads use it at once."""
+MAX_PASSES = 100
+"""How often something may turn out to be at home in a module too late."""
 COLLECTIONS = (list, tuple, set, frozenset)
 INTERNAL_TYPES: dict[type, str] = {
     found: name for name, found in vars(types).items() if isinstance(found, type)
@@ -33,13 +37,19 @@ INTERNAL_TYPES: dict[type, str] = {
 
 
 def capture(
-    function: Callable[..., Any], requirements: Iterable[str] = ()
+    function: Callable[..., Any],
+    requirements: Iterable[str] = (),
+    *,
+    initializer: Callable[[], object] | None = None,
+    generators: Generators | None = None,
 ) -> package.FunctionPackage:
     """Everything that another process needs to have this function.
 
     Args:
         function: any callable made of Python source, or importable.
         requirements: what has to be installed for it, in the words of PEP 508.
+        initializer: what is called once in each worker.
+        generators: where random generators are noted.
 
     Raises:
         FunctionError: something it refers to cannot travel; the message names the variable.
@@ -47,13 +57,48 @@ def capture(
     if not callable(function):
         raise FunctionError(f"{shorten(function)} is not a function")
     with _one_at_a_time:
-        return _capture(function, requirements)
+        return _capture(function, requirements, initializer, generators or Generators())
 
 
-def _capture(function: Callable[..., Any], requirements: Iterable[str]) -> package.FunctionPackage:
-    walk = _Walk()
+def _capture(
+    function: Callable[..., Any],
+    requirements: Iterable[str],
+    initializer: Callable[[], object] | None,
+    generators: Generators,
+) -> package.FunctionPackage:
+    homes = Homes()
+    for _ in range(MAX_PASSES):
+        try:
+            found = _capture_once(function, requirements, initializer, homes, generators)
+        except _MovedError:
+            pass
+        else:
+            if not homes.moved(found.by_value):
+                return found.package
+        homes.again()
+    raise FunctionError(f"{function_name(function)} refers to too much in modules of its own")
+
+
+class _MovedError(Exception):
+    """An object turns out to be at home in a module: capturing has to begin anew."""
+
+
+class _Captured(NamedTuple):
+    package: package.FunctionPackage
+    by_value: set[int]
+
+
+def _capture_once(
+    function: Callable[..., Any],
+    requirements: Iterable[str],
+    initializer: Callable[[], object] | None,
+    homes: Homes,
+    generators: Generators,
+) -> _Captured:
+    walk = _Walk(homes, generators)
     name = function_name(function)
     entry = walk.visit(function, name)
+    first = None if initializer is None else walk.visit(initializer, "the initializer")
     types_ = [
         package.RegisteredType(
             registration.name,
@@ -63,7 +108,8 @@ def _capture(function: Callable[..., Any], requirements: Iterable[str]) -> packa
         )
         for registration in values.registered_types()
     ]
-    return package.FunctionPackage(
+    binds, fills, same = walk.visit_state()
+    found = package.FunctionPackage(
         name=name,
         python=".".join(platform.python_version_tuple()[:2]),
         entry=entry,
@@ -73,7 +119,14 @@ def _capture(function: Callable[..., Any], requirements: Iterable[str]) -> packa
         imports=sorted(walk.imports),
         types=types_,
         requirements=list(requirements),
+        binds=binds,
+        fills=fills,
+        same=same,
+        initializer=first,
+        keyed=generators.any,
+        seeded=generators.random_seed is not None,
     )
+    return _Captured(found, walk.by_value)
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -87,7 +140,10 @@ def function_name(function: Callable[..., Any]) -> str:
 class _Walk:
     """One capture: the nodes found so far, and which object became which."""
 
-    def __init__(self) -> None:
+    def __init__(self, homes: Homes, generators: Generators) -> None:
+        self._homes = homes
+        self._generators = generators
+        self.by_value: set[int] = set()
         self.nodes: list[package.Node | None] = []
         self.namespaces: list[package.Namespace] = []
         self.modules: dict[str, package.ModuleSource] = {}
@@ -105,12 +161,49 @@ class _Walk:
         number = len(self.nodes)
         self.nodes.append(None)
         self._numbers[id(value)] = number
+        home = self._homes.find(value)
+        if home is None:
+            self.by_value.add(id(value))
         self._kept_alive.append(value)
         try:
-            self.nodes[number] = self._node(value, where)
+            if home is not None:
+                self.nodes[number] = self._home(home, where)
+            else:
+                self.nodes[number] = self._node(value, where)
         except RecursionError:
             raise FunctionError(f"{where} is nested too deeply to travel") from None
         return number
+
+    def visit_state(
+        self,
+    ) -> tuple[
+        list[tuple[list[str | int], int]],
+        list[tuple[int, str, int]],
+        list[tuple[list[str | int], list[str | int]]],
+    ]:
+        """What is to be done to the user's own modules after they were imported."""
+        binds, fills, same = [], [], []
+        while todo := self._homes.take():
+            for kind, target, *value in todo:
+                if kind == "bind":
+                    where = rebuild.describe(target)
+                    binds.append((list(target), self.visit(value[0], where)))
+                elif kind == "fill":
+                    where = "a module's variable"
+                    content = self.visit(value[1], where)
+                    fills.append((self.visit(target, where), value[0], content))
+                else:
+                    found = marshal.loads(value[0])
+                    if modules.is_own_file(found.co_filename):
+                        same.append((list(target), rebuild.origin_of(found)))
+        return binds, fills, same
+
+    def _home(self, home: tuple[tuple[str | int, ...], type | str], where: str) -> package.Home:
+        key, kind = home
+        self._add_import(str(key[0]))
+        if isinstance(kind, str):
+            return package.Home(list(key), None, kind)
+        return package.Home(list(key), self.visit(kind, f"the type of {where}"), kind.__name__)
 
     def _node(self, value: Any, where: str) -> package.Node:
         if isinstance(value, types.ModuleType):
@@ -122,7 +215,11 @@ class _Walk:
         if isinstance(value, types.CellType):
             return self._cell(value, where)
         if isinstance(value, functools._lru_cache_wrapper):
-            return self._cached_function(value, where)
+            imported = self._importable(value, value.__qualname__)
+            if imported is not None:
+                wrapped: Any = value.__wrapped__
+                self._homes.visit_function(wrapped)
+                return imported
         data = self._data(value)
         if data is not None:
             return data
@@ -135,8 +232,10 @@ class _Walk:
 
     def _data(self, value: Any) -> package.Data | None:
         """The node of a value that travels as it is, with no need of a registered type."""
-        if type(value) is bytearray:  # as an item, it would arrive as bytes
+        if type(value) in (bytearray, memoryview):  # as items, they would arrive as bytes
             return None
+        if type(value) in (*COLLECTIONS, dict) and self._homes.has_any:
+            return None  # it may hold what is at home in a module
         try:
             encoded = values.encode(value)
         except UnsupportedValueError:
@@ -179,7 +278,14 @@ class _Walk:
     def _function(self, function: types.FunctionType, where: str) -> package.Node:
         imported = self._importable(function, function.__qualname__)
         if imported is not None:
+            self._homes.visit_function(function)
             return imported
+        dispatched = reducers.reduce_single_dispatch(function)
+        if dispatched is not None:
+            return self._reduced(dispatched, where)
+        held = self._held(function, str(function.__globals__.get("__name__", "")))
+        if held is not None:
+            return held
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
         if "__class__" in cells:
             # A method that uses `super()` is taken from its class.
@@ -228,24 +334,16 @@ class _Walk:
             return package.Cell(None)
         return package.Cell(self.visit(content, where))
 
-    def _cached_function(self, wrapper: Any, where: str) -> package.Node:
-        imported = self._importable(wrapper, wrapper.__qualname__)
-        if imported is not None:
-            return imported
-        parameters = wrapper.cache_parameters()
-        decorator = package.Construct(
-            self.visit(functools.lru_cache, where),
-            [self.visit(parameters["maxsize"], where), self.visit(parameters["typed"], where)],
-        )
-        self.nodes.append(decorator)
-        return package.Construct(len(self.nodes) - 1, [self.visit(wrapper.__wrapped__, where)])
-
     def _class(self, cls: type, where: str) -> package.Node:
         if cls in INTERNAL_TYPES:
             return package.Import("types", INTERNAL_TYPES[cls], [])
         imported = self._importable(cls, cls.__qualname__)
         if imported is not None:
+            self._homes.visit_class(cls)
             return imported
+        held = self._held(cls, cls.__module__)
+        if held is not None:
+            return held
         if issubclass(cls, tuple) and hasattr(cls, "_field_defaults") and tuple in cls.__bases__:
             made = self._named_tuple(cls, where)
             if made is not None:
@@ -255,17 +353,18 @@ class _Walk:
         except FunctionError as error:
             text = f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers"
             raise FunctionError(f"{text}: {error}") from None
-        around = references.variables_around(cls)
+        around = class_state.variables_around(cls, segment)
         missing = [name for name in segment.free if name not in around]
         if missing:
             raise FunctionError(
                 f"the class {cls.__qualname__!r} cannot be sent to workers: it takes "
                 f"{missing[0]!r} from the function around it; move it to the top level"
             )
-        namespace = self._namespace_of_module(cls.__module__)
+        variables = self._globals_of(cls)
+        namespace = self._namespace_of_module(cls.__module__, variables)
         code = source.compile_class_factory(segment, cls.__qualname__)
         names = [*references.global_names(code), *source.unevaluated_names(segment)]
-        self._fill_namespace(namespace, code, names, self._globals_of(cls), cls.__qualname__)
+        self._fill_namespace(namespace, code, names, variables, cls.__qualname__)
         needs = references.global_names(code, depth=1)
         self._note_imports(segment, self.namespaces[namespace].package)
         return package.Class(
@@ -279,7 +378,45 @@ class _Walk:
             ],
             needs=needs,
             uses=[name for name in names if name not in needs],
+            **self._state_of_class(cls, segment),
         )
+
+    def _state_of_class(self, cls: type, segment: package.Segment) -> dict[str, Any]:
+        """What a class holds besides, or in place of, what its statement gives it."""
+        state = class_state.state_of(cls, segment)
+        attributes = {}
+        for name, value in state.attributes.items():
+            where = f"the attribute {name!r} of {cls.__qualname__}"
+            if name in state.by_statement and not self._can_visit(value):
+                continue  # as a lock, which the statement makes there, too
+            attributes[name] = self.visit(value, where)
+        subclass = f"a subclass of {cls.__qualname__}"
+        registered = [self.visit(each, subclass) for each in state.registered]
+        members = {
+            name: self.visit(held, f"the member {name} of {cls.__qualname__}")
+            for name, held in state.members.items()
+        }
+        return {
+            "attributes": attributes,
+            "removed": state.removed,
+            "registered": registered,
+            "members": members,
+        }
+
+    def _can_visit(self, value: Any) -> bool:
+        """Whether an object can be sent at all, by its own way of being pickled."""
+        if self._homes.find(value) is not None or isinstance(value, types.FunctionType | type):
+            return True
+        try:
+            if type(value) in reducers.ROWS or values.encode(value):
+                return True
+        except UnsupportedValueError:
+            pass
+        try:
+            value.__reduce_ex__(2)
+        except Exception:
+            return False
+        return True
 
     def _named_tuple(self, cls: Any, where: str) -> package.Node | None:
         """A named tuple that was made by a call; one made by a class statement has source."""
@@ -307,6 +444,12 @@ class _Walk:
     def _namespace(self, function: types.FunctionType, where: str) -> int:
         number = self._namespace_of_module(function.__module__, function.__globals__)
         code = function.__code__
+        home = sys.modules.get(self.namespaces[number].module)
+        self._homes.visit_code(
+            code, function.__globals__, home if self.namespaces[number].importable else None
+        )
+        for cell in function.__closure__ or ():
+            self._homes.visit_cell(cell, code)
         self._fill_namespace(
             number, code, references.global_names(code), function.__globals__, where
         )
@@ -341,6 +484,13 @@ class _Walk:
         return len(self.namespaces) - 1
 
     def _globals_of(self, cls: type) -> dict[str, Any]:
+        """The globals of the code that made a class; the script's module may be another one."""
+        for member in vars(cls).values():
+            function = getattr(member, "__func__", member)
+            if isinstance(function, types.FunctionType):
+                variables = function.__globals__
+                if variables.get("__name__") == cls.__module__ and "__file__" in variables:
+                    return variables
         module = sys.modules.get(cls.__module__)
         return vars(module) if module else {}
 
@@ -387,6 +537,8 @@ class _Walk:
     # ---- everything else ----
 
     def _construct(self, value: Any, where: str) -> package.Node:
+        if self._homes.is_held_by_own(value):
+            raise _MovedError
         registration = self._registered.get(type(value))
         if registration is not None:
             decoder = self.visit(registration.decode, f"the decoder of {registration.name}")
@@ -396,6 +548,15 @@ class _Walk:
             imported = self._importable(value, qualname)
             if imported is not None:
                 return imported
+        held = self._held(value, type(value).__module__)
+        if held is not None:
+            return held
+        try:
+            special = self._generators.reduce(value) or reducers.reduce_specially(value)
+        except TypeError as error:
+            raise FunctionError(_cannot_travel(value, where, str(error))) from None
+        if special is not None:
+            return self._reduced(special, where)
         if isinstance(value, types.MethodType | types.BuiltinMethodType):
             imported = self._import(imports.find_place_of_method(value))
             if imported is not None:
@@ -410,44 +571,33 @@ class _Walk:
                 imports.find_place_by_name(value, reduced)
             )
             if imported is None:
-                if isinstance(value, typing.TypeVar | typing.ParamSpec | typing.NewType):
-                    return self._type_variable(value, where)
                 raise FunctionError(_cannot_travel(value, where, f"{reduced} is not importable"))
             return imported
-        callable_, arguments, state, members, entries = (*reduced, None, None, None)[:5]
-        if callable_ is getattr and arguments and isinstance(arguments[0], types.ModuleType):
-            return package.Import(arguments[0].__name__, arguments[1], [])
+        _, arguments, state, members, entries = (*reduced, None, None, None)[:5]
         stateless = state is None and members is None and entries is None
         if stateless and len(arguments) == 1 and arguments[0] is type(value):
             imported = self._import(imports.find_place_of_sentinel(value))
             if imported is not None:
                 return imported
+        return self._reduced(reduced, where)
+
+    def _reduced(self, reduced: tuple[Any, ...], where: str) -> package.Node:
+        """The node of what `__reduce_ex__` has returned, or a reducer in its place."""
+        callable_, arguments, state, members, entries, setter = (*reduced, *[None] * 4)[:6]
+        if callable_ is getattr and arguments and isinstance(arguments[0], types.ModuleType):
+            return package.Import(arguments[0].__name__, arguments[1], [])
         return package.Construct(
             self.visit(callable_, where),
             [self.visit(argument, where) for argument in arguments],
             None if state is None else self.visit(state, where),
             [self.visit(member, f"a member of {where}") for member in members or ()],
             self._entries(entries or (), where),
+            None if setter is None else self.visit(setter, where),
         )
 
-    def _type_variable(
-        self, value: typing.TypeVar | typing.ParamSpec | typing.NewType, where: str
-    ) -> package.Node:
-        make: Callable[..., Any] = type(value)
-        arguments: tuple[Any, ...] = (value.__name__,)
-        if isinstance(value, typing.NewType):
-            arguments += (value.__supertype__,)
-        elif isinstance(value, typing.TypeVar):
-            arguments += value.__constraints__
-            make = functools.partial(
-                typing.TypeVar,
-                bound=value.__bound__,
-                covariant=value.__covariant__,
-                contravariant=value.__contravariant__,
-            )
-        return package.Construct(
-            self.visit(make, where), [self.visit(argument, where) for argument in arguments]
-        )
+    def _held(self, value: Any, home: str) -> package.Import | None:
+        """The import of an object that the installed package it belongs to holds by a name."""
+        return self._import(self._homes.find_held(value, home))
 
     def _entries(self, pairs: Iterable[tuple[Any, Any]], where: str) -> list[tuple[int, int]]:
         return [

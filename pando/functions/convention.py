@@ -9,12 +9,13 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import linecache
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeVar
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import FunctionError
 
@@ -40,10 +41,23 @@ def function(marked: F) -> F:
     return marked
 
 
-def find_function(path: str | Path) -> Callable[[Any], Any]:
-    """Import a Python file and return the function that it exports.
+class Exports(NamedTuple):
+    """What a module has for the command."""
 
-    The file's folder is put on ``sys.path``, so that it can import what lies beside it.
+    function: Callable[[Any], Any]
+    setup: Callable[[], object] | None
+
+
+def find_function(path: str | Path) -> Callable[[Any], Any]:
+    """Import a Python file and return the function that it exports; see `find_exports`."""
+    return find_exports(path).function
+
+
+def find_exports(path: str | Path) -> Exports:
+    """Import a Python file and return the function that it exports, and its `setup` if it has one.
+
+    The file's folder is put on ``sys.path``, so that it can import what lies beside it; behind
+    the standard library, which Pando goes on to import from.
 
     Raises:
         FunctionError: there is no such file, it cannot be imported, or it exports no function or
@@ -65,7 +79,19 @@ def find_function(path: str | Path) -> Callable[[Any], Any]:
         raise FunctionError(f"{path} exports more than one function: {places}; keep one")
     exported = next(iter(found.values()))
     _check_parameters(path, exported)
-    return exported
+    return Exports(exported, _find_setup(module))
+
+
+def _find_setup(module: ModuleType) -> Callable[[], object] | None:
+    """A module's own function `setup` without parameters; another of this name is not meant."""
+    setup = getattr(module, "setup", None)
+    if not isinstance(setup, FunctionType) or setup.__module__ != module.__name__:
+        return None
+    try:
+        inspect.signature(setup).bind()
+    except TypeError:
+        return None
+    return setup
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -76,7 +102,7 @@ def _import_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.path.insert(_place_after_standard_library(), str(path.resolve().parent))
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
@@ -86,6 +112,17 @@ def _import_file(path: Path) -> ModuleType:
             raise
         raise FunctionError(_why_not_imported(path, error)) from error
     return module
+
+
+def _place_after_standard_library() -> int:
+    folder = os.path.dirname(os.__file__)
+    standard = (folder, os.path.join(folder, "lib-dynload"))
+    places = [
+        place
+        for place, entry in enumerate(sys.path)
+        if isinstance(entry, str) and os.path.normpath(entry) in standard
+    ]
+    return max(places, default=-1) + 1
 
 
 def _why_not_imported(path: Path, error: BaseException) -> str:

@@ -6,15 +6,21 @@ import ast
 import functools
 import importlib.machinery
 import importlib.util
+import os
+import pkgutil
 import sys
 import sysconfig
-import tokenize
 import types
 from pathlib import Path
 
 from ..errors import FunctionError
+from . import edited
 from .package import ModuleSource
 
+NO_DATA = (".py", ".pyc", ".pyi", ".so", ".pyd")
+MAX_DATA_BYTES = 1024 * 1024
+"""The files beside modules that are sent with a function."""
+MAX_DATA_FILES = 1000
 LIBRARY_FOLDERS = ("site-packages", "dist-packages")
 
 
@@ -65,6 +71,40 @@ def is_own_module(name: str) -> bool:
     return source_file(name) is not None or source_folder(name) is not None
 
 
+def is_own_module_object(module: types.ModuleType | None, name: str) -> bool:
+    """Whether an imported module, of whatever kind, is the user's own."""
+    top = name.partition(".")[0]
+    if (
+        module is None
+        or top in sys.stdlib_module_names
+        or top in {"pando", "__main__", "__mp_main__"}
+    ):
+        return False
+    filename = getattr(module, "__file__", None)
+    if isinstance(filename, str):
+        return not _is_installed_file(filename, name)
+    folders = list(getattr(module, "__path__", ()))
+    return bool(folders) and not any(_is_installed_file(folder, name) for folder in folders)
+
+
+def _is_installed_file(filename: str, name: str) -> bool:
+    path = Path(filename)
+    depth = name.count(".") + (path.stem == "__init__")
+    folder = path.parents[min(depth, len(path.parents) - 1)]
+    return _is_installed_folder(folder) or _is_installed(Path(filename))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_installed_folder(folder: Path) -> bool:
+    """Whether packages were installed into a folder, as by ``pip install --target``."""
+    return next(folder.glob("*.dist-info"), None) is not None
+
+
+def is_own_file(filename: str) -> bool:
+    """Whether code from a file of this name is the user's own."""
+    return not filename.startswith("<") and not _is_installed(Path(filename))
+
+
 def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:
     """Put a module of the user's own, and all of theirs that it imports, into `modules`.
 
@@ -82,16 +122,48 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
             modules[name] = ModuleSource("", str(folder), True)
         return
     try:
-        with tokenize.open(path) as file:
-            source = file.read()
+        with path.open("rb") as file:
+            data, stamp = file.read(), edited.stamp(os.fstat(file.fileno()))
+        source = importlib.util.decode_source(data)
+        if name in sys.modules:
+            edited.check(str(path), data, stamp, sys.modules[name])
         tree = ast.parse(source, str(path))
     except (OSError, SyntaxError, UnicodeDecodeError) as error:
         raise FunctionError(f"the module {name} cannot be read: {error}") from None
     is_package = path.name == "__init__.py"
-    modules[name] = ModuleSource(source, str(path), is_package)
+    files = _data_files(path.parent, modules) if is_package else {}
+    modules[name] = ModuleSource(source, str(path), is_package, files)
     package = name if is_package else parent
-    for imported in imported_names(tree, package):
+    names = imported_names(tree, package)
+    if package and {"pkgutil", "importlib"} & set(names):  # it may look for its own parts
+        names += [f"{package}.{inner}" for inner in _parts_of(package)]
+    for imported in names:
         add_import(imported, modules, imports)
+
+
+def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, bytes]:
+    """The files beside a package's modules, as many as may be sent, the smallest first."""
+    found = []
+    for path in folder.rglob("*"):
+        inside = path.relative_to(folder)
+        if path.suffix in NO_DATA or "__pycache__" in inside.parts or not path.is_file():
+            continue
+        if not any(part.startswith(".") for part in inside.parts):
+            found.append((path.stat().st_size, path, inside.as_posix()))
+    room = MAX_DATA_BYTES - sum(len(d) for m in modules.values() for d in m.data.values())
+    files = {}
+    for size, path, inside_ in sorted(found)[:MAX_DATA_FILES]:
+        if size > room:
+            break  # who reads it on a volunteer is told that it was not sent
+        files[inside_] = path.read_bytes()
+        room -= size
+    return files
+
+
+def _parts_of(package: str) -> list[str]:
+    """The modules that lie in a package's folder."""
+    folders = getattr(sys.modules.get(package), "__path__", ())
+    return [module.name for module in pkgutil.iter_modules(folders)]
 
 
 def add_import(name: str, modules: dict[str, ModuleSource], imports: set[str]) -> None:

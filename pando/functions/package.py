@@ -22,11 +22,12 @@ TEXT_ERRORS = "surrogatepass"
 
 
 class ModuleSource(Record):
-    """A module of the user's own, whole."""
+    """A module of the user's own, whole; a package has the files beside it by their paths."""
 
     source: str
     filename: str
     is_package: bool
+    data: dict[str, bytes] = {}  # noqa: RUF012 - a default, as of a dataclass
 
 
 class Namespace(Record):
@@ -94,10 +95,13 @@ class Cell(Record, tag="cell"):
 
 
 class Class(Record, tag="class"):
-    """A class made by running its source, decorators and all.
+    """A class made by running its source, decorators and all, and then given its state.
 
-    `needs` are the globals that the class statement itself uses, `uses` those of its methods and
-    of annotations that are not evaluated. Cells are shared where they were.
+    `attributes` are those whose value the statement does not tell, or not surely; `removed` are
+    names that it binds and that are gone. `registered` are the virtual subclasses of an abstract
+    class, `members` what the members of an enumeration hold. `needs` are the globals that the
+    statement itself uses, `uses` those of its methods and of annotations that are not evaluated.
+    Cells are shared where they were.
     """
 
     segment: Segment
@@ -107,6 +111,10 @@ class Class(Record, tag="class"):
     cells: list[int]
     needs: list[str]
     uses: list[str]
+    attributes: dict[str, int]
+    removed: list[str]
+    registered: list[int]
+    members: dict[str, int]
 
 
 class Collection(Record, tag="collection"):
@@ -123,16 +131,32 @@ class Mapping(Record, tag="mapping"):
 
 
 class Construct(Record, tag="construct"):
-    """An object made as `copy` makes one: a call, then state, members and entries."""
+    """An object made as `copy` makes one: a call, then state, members and entries.
+
+    The state is given to `setter`, where there is one.
+    """
 
     callable: int
     arguments: list[int]
     state: int | None = None
     members: Sequence[int] = ()
     entries: Sequence[tuple[int, int]] = ()
+    setter: int | None = None
 
 
-Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct
+class Home(Record, tag="home"):
+    """An object that is at home in a module of the user's own; see `pando.functions.rebuild`.
+
+    `type` is the node of its type, or None where it cannot be sent; then it is that of the import,
+    if its type has this name.
+    """
+
+    key: list[str | int]
+    type: int | None
+    type_name: str
+
+
+Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct | Home
 
 
 class RegisteredType(Record):
@@ -157,6 +181,12 @@ class FunctionPackage(Record, tag="python"):
         imports: top-level names of all modules imported from elsewhere.
         types: the registered types.
         requirements: what has to be installed, in the words of PEP 508.
+        binds: what names in the user's own modules are bound to, at last.
+        fills: what objects that are at home in these modules hold.
+        same: decorated functions of these modules, and where the decorators made them.
+        initializer: the node of what is called once in each worker.
+        keyed: whether each item comes with a key, for random generators.
+        seeded: whether Python's and NumPy's own generators are seeded by it.
     """
 
     name: str
@@ -168,6 +198,12 @@ class FunctionPackage(Record, tag="python"):
     imports: list[str]
     types: list[RegisteredType]
     requirements: list[str]
+    binds: list[tuple[list[str | int], int]]
+    fills: list[tuple[int, str, int]]
+    same: list[tuple[list[str | int], list[str | int]]]
+    initializer: int | None = None
+    keyed: bool = False
+    seeded: bool = False
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""
@@ -177,7 +213,7 @@ class FunctionPackage(Record, tag="python"):
     @staticmethod
     def from_bytes(data: bytes) -> FunctionPackage:
         """The package that `to_bytes` was called on; some exception if it is none."""
-        tag, name, python, entry, nodes, namespaces, modules, imports, types, requirements = (
+        tag, name, python, entry, nodes, namespaces, modules, imports, types, *others = (
             msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
         )
         assert tag == FunctionPackage.tag
@@ -190,8 +226,47 @@ class FunctionPackage(Record, tag="python"):
             {name: ModuleSource(*fields) for name, fields in modules.items()},
             imports,
             [RegisteredType(*fields) for fields in types],
-            requirements,
+            *others,
         )
+
+
+class ExactPackage(Record, tag="exact"):
+    """A Python function pickled: for workers that equal the root, and loaded nowhere else.
+
+    Attributes:
+        name: what people call the function.
+        pickle: several pickles one after the other, for `pando.functions.exact_load`.
+        modules: modules of the user's own that are imported by their file, or from a kept text.
+        lines: the text of code that is in no file, by the name it has instead of a file's.
+        installed: top-level names of the installed modules that the pickle refers to.
+        keyed: whether each item comes with a key, for random generators.
+        seeded: whether Python's and NumPy's own generators are seeded by it.
+        needs_own_modules: whether modules of the user's own are imported, which are only here.
+    """
+
+    name: str
+    pickle: bytes
+    modules: dict[str, ModuleSource]
+    lines: dict[str, str]
+    installed: list[str]
+    keyed: bool = False
+    seeded: bool = False
+    needs_own_modules: bool = False
+
+    def to_bytes(self) -> bytes:
+        """The package as MessagePack."""
+        packed: bytes = msgpack.packb(self, default=Record.to_list, unicode_errors=TEXT_ERRORS)
+        return packed
+
+    @staticmethod
+    def from_bytes(data: bytes) -> ExactPackage:
+        """The package that `to_bytes` was called on; some exception if it is none."""
+        tag, name, pickle, modules, *others = msgpack.unpackb(
+            data, unicode_errors=TEXT_ERRORS, max_bin_len=len(data)
+        )
+        assert tag == ExactPackage.tag
+        modules = {name: ModuleSource(*fields) for name, fields in modules.items()}
+        return ExactPackage(name, pickle, modules, *others)
 
 
 def _read_node(tag: str, *fields: Any) -> Node:
@@ -203,16 +278,20 @@ def _read_node(tag: str, *fields: Any) -> Node:
 
 
 _NODES: dict[str, Callable[..., Node]] = {
-    kind.tag: kind for kind in (Data, Import, Function, Cell, Class, Collection, Mapping, Construct)
+    kind.tag: kind
+    for kind in (Data, Import, Function, Cell, Class, Collection, Mapping, Construct, Home)
 }
 
 
 def language_of(packed: bytes) -> str:
-    """The language of a packed function, ``python`` or ``javascript``, from its tag."""
+    """The tag of a packed function: ``python``, ``exact``, ``javascript``; ``none`` without one."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed[:MAX_TAG_BYTES])
-    unpacker.read_array_header()
-    language: str = unpacker.unpack()
+    try:
+        unpacker.read_array_header()
+        language: str = unpacker.unpack()
+    except (ValueError, msgpack.exceptions.OutOfData):
+        return "none"
     return language
 
 
@@ -246,8 +325,11 @@ class JavaScriptPackage(Record, tag="javascript"):
         return JavaScriptPackage(*fields)
 
 
-def read_package(data: bytes) -> FunctionPackage | JavaScriptPackage:
+def read_package(data: bytes) -> FunctionPackage | ExactPackage | JavaScriptPackage:
     """The package that `to_bytes` was called on; some exception if it is none."""
-    if language_of(data) == JavaScriptPackage.tag:
+    language = language_of(data)
+    if language == JavaScriptPackage.tag:
         return JavaScriptPackage.from_bytes(data)
+    if language == ExactPackage.tag:
+        return ExactPackage.from_bytes(data)
     return FunctionPackage.from_bytes(data)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextvars
 import dis
 import sys
 import types
+import typing
+from typing import Any
 
 from .source import nested_codes
 
@@ -37,3 +41,92 @@ def variables_around(cls: type) -> dict[str, types.CellType]:
                     zip(method.__code__.co_freevars, method.__closure__ or (), strict=True)
                 )
     return found
+
+
+def attribute_names(code: types.CodeType) -> set[str]:
+    """All names that some code, and what is nested in it, looks up anywhere."""
+    names: set[str] = set()
+    for inner in nested_codes(code):
+        names.update(inner.co_names)
+    return names
+
+
+def imports_anything(code: types.CodeType) -> bool:
+    """Whether some code, or what is nested in it, has an import statement."""
+    return any(_IMPORT_NAME in inner.co_code[::2] for inner in nested_codes(code))
+
+
+def imported_modules(code: types.CodeType, package: str) -> list[str]:
+    """The modules that some code imports by a statement; relative ones belong to a package."""
+    names = []
+    for inner in nested_codes(code):
+        for instruction in dis.get_instructions(inner):
+            if instruction.opcode == _IMPORT_NAME:
+                name = str(instruction.argval)
+                names += [name, f"{package}.{name}"] if package else [name]
+    return [name for name in names if name]
+
+
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
+
+
+def names_in(annotation: str) -> list[str]:
+    """The names in an annotation that is a string."""
+    try:
+        tree = ast.parse(annotation, mode="eval")
+    except SyntaxError:
+        return []
+    return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+
+
+def command_text() -> str | None:
+    """What was given to ``python -c``, where that is what Python was started with."""
+    arguments = sys.orig_argv[1:]
+    while arguments:
+        option = arguments.pop(0)
+        if not option.startswith("-") or option in ("-", "--"):
+            return None
+        if option.startswith("--"):
+            continue
+        for place, letter in enumerate(option[1:], 1):
+            if letter in "cm":
+                text = option[place + 1 :] or (arguments[0] if arguments else None)
+                return text if letter == "c" else None
+            if letter in "WX":
+                if not option[place + 1 :]:
+                    arguments = arguments[1:]
+                break
+    return None
+
+
+def arguments_of_type_variable(variable: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What makes an equal `TypeVar`, `ParamSpec`, `NewType` and so on."""
+    name = variable.__name__
+    if isinstance(variable, typing.NewType):
+        return (name, variable.__supertype__), {}
+    if isinstance(variable, typing.TypeVar | typing.ParamSpec):
+        constraints = getattr(variable, "__constraints__", ())
+        named = {
+            "bound": variable.__bound__,
+            "covariant": variable.__covariant__,
+            "contravariant": variable.__contravariant__,
+        }
+        named = {key: value for key, value in named.items() if value}
+        return (name, *constraints), named
+    if hasattr(variable, "__value__"):
+        return (name, variable.__value__), {"type_params": variable.__type_params__}
+    return (name,), {}
+
+
+def content_of(variable: contextvars.ContextVar[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The default of a context variable and its value in this context, each if there is one."""
+
+    def get() -> tuple[Any, ...]:
+        try:
+            return (variable.get(),)
+        except LookupError:
+            return ()
+
+    default, value = contextvars.Context().run(get), get()
+    same = bool(default and value and default[0] is value[0])
+    return default, () if same else value

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 
 from .. import values
 from ..errors import FunctionError
-from . import package
+from . import package, rebuild
+from .resources import PLACE, Resource, add_folders
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         FunctionError: a module is missing here; the message names it.
         Exception: whatever the user's own modules and classes raise when they are made.
     """
-    sys.meta_path.insert(0, _ShippedModules(shipped.modules))
+    sys.meta_path.insert(0, OwnModules(shipped.modules))
+    add_folders(shipped.modules)
     restoring = _Restoring(shipped)
     for registered in shipped.types:
         values.register_type(
@@ -46,18 +48,24 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         )
     function: Callable[[Any], Any] = restoring.get(shipped.entry)
     restoring.finish()
+    restoring.set_state()
+    if shipped.initializer is not None:
+        restoring.get(shipped.initializer)()
     return function
 
 
-class _ShippedModules:
+class OwnModules:
     """Imports the modules of a package from their shipped source.
 
     A finder and a loader, without the abstract classes of `importlib.abc`, which are slow to
     import. Tracebacks take a module's lines from `get_source`.
     """
 
-    def __init__(self, modules: dict[str, package.ModuleSource]) -> None:
+    def __init__(
+        self, modules: dict[str, package.ModuleSource], *, have_folders: bool = False
+    ) -> None:
         self._modules = modules
+        self._have_folders = have_folders  # where the files of packages are on this machine
 
     def find_spec(
         self,
@@ -75,7 +83,25 @@ class _ShippedModules:
             is_package=module.is_package,
         )
         spec.has_location = True
+        if module.is_package:
+            folder = f"{PLACE}{fullname}"
+            if self._have_folders:
+                folder = module.filename.rpartition("/")[0]
+            spec.submodule_search_locations = [folder]
         return spec
+
+    def get_resource_reader(self, fullname: str) -> Resource | None:
+        module = self._modules[fullname]
+        if self._have_folders or not module.is_package:
+            return None
+        return Resource(module.data, "", fullname)
+
+    def get_data(self, path: str) -> bytes:
+        for name, module in self._modules.items():
+            folder = module.filename.rpartition("/")[0]
+            if module.is_package and path.startswith(f"{folder}/"):
+                return Resource(module.data, path.removeprefix(f"{folder}/"), name).read_bytes()
+        raise FileNotFoundError(f"{path} was not sent to workers")
 
     def get_source(self, fullname: str) -> str:
         return self._modules[fullname].source
@@ -104,6 +130,7 @@ class _Restoring:
         self._globals: dict[int, dict[str, Any]] = {}
         self._names_given: set[tuple[int, str]] = set()
         self._classes_begun: set[int] = set()
+        self._homes = rebuild.Homes()
 
     def get(self, number: int) -> Any:
         """The object of a node, made when it is first asked for."""
@@ -119,6 +146,82 @@ class _Restoring:
             self._give_names(number, list(self._shipped.namespaces[number].names))
         while self._later:
             self._later.pop()()
+
+    def set_state(self) -> None:
+        """Give everything the state that it had, whatever was run here to make it.
+
+        Class statements with their decorators and metaclasses have been run once more, and may
+        have added to lists, counted, or drawn: all that can change is set again.
+        """
+        shipped = self._shipped
+        numbers = sorted(self._made)
+        for number in numbers:
+            self._set_again(self._made[number], shipped.nodes[number])
+        for made, kind, content in shipped.fills:
+            rebuild.fill(self.get(made), kind, self.get(content))
+        for number in numbers:
+            node = shipped.nodes[number]
+            if isinstance(node, package.Class):
+                self._set_class(self._made[number], node)
+        self._settle()
+        for key, value in shipped.binds:
+            rebuild.bind(tuple(key), self.get(value))
+        for key, origin in shipped.same:
+            rebuild.check_origin(tuple(key), origin)
+        for place, namespace in enumerate(shipped.namespaces):
+            for name, number in namespace.names.items():
+                self._namespace(place)[name] = self.get(number)
+        self._settle()
+
+    def _set_again(self, made: Any, node: package.Node) -> None:
+        match node:
+            case package.Cell(content) if content is not None:
+                made.cell_contents = self.get(content)
+            case package.Collection("list", members):
+                made[:] = [self.get(member) for member in members]
+            case package.Collection("set", members):
+                made.clear()
+                made.update([self.get(member) for member in members])
+            case package.Mapping(pairs):
+                entries = [(self.get(key), self.get(value)) for key, value in pairs]
+                made.clear()
+                made.update(entries)
+            case package.Data() if isinstance(made, list | dict | set):
+                fresh = values.decode(node.encoded)
+                if isinstance(made, list):
+                    made[:] = fresh
+                else:
+                    made.clear()
+                    made.update(fresh)
+            case package.Function():
+                self._complete(made, node)
+            case package.Construct(state=state) if state is not None and node.setter is None:
+                found = self.get(state)
+                if type(found) is dict and not hasattr(type(made), "__setstate__"):
+                    vars(made).clear()
+                    vars(made).update(found)
+
+    def _set_class(self, cls: type, node: package.Class) -> None:
+        for name in node.removed:
+            *inner, last = name.split(".")
+            owner = self._find_inner(cls, inner)
+            if last in vars(owner):
+                type.__delattr__(owner, last)
+        for name, attribute in node.attributes.items():
+            *inner, last = name.split(".")
+            type.__setattr__(self._find_inner(cls, inner), last, self.get(attribute))
+        for subclass in node.registered:
+            from abc import ABCMeta
+
+            ABCMeta.register(cls, self.get(subclass))  # type: ignore[arg-type]
+        for name, held in node.members.items():
+            rebuild.set_member(cls, name, self.get(held))
+
+    @staticmethod
+    def _find_inner(found: type, path: list[str]) -> type:
+        for name in path:
+            found = vars(found)[name]
+        return found
 
     def _make(self, number: int, node: package.Node) -> Any:
         match node:
@@ -146,6 +249,9 @@ class _Restoring:
                 return mapping
             case package.Construct():
                 return self._construct(number, node)
+            case package.Home(key, kind, type_name):
+                wanted = type_name if kind is None else self.get(kind)
+                return self._homes.find(tuple(key), wanted)
 
     def _import(self, node: package.Import) -> Any:
         try:
@@ -223,8 +329,10 @@ class _Restoring:
             return self._made[number]  # what it refers to has needed it meanwhile
         made = callable_(*arguments)
         self._made[number] = made
-        if node.state is not None:
-            _set_state(made, self.get(node.state))
+        if node.setter is not None:
+            self.get(node.setter)(made, self.get(node.state or 0))
+        elif node.state is not None:
+            rebuild.set_state(made, self.get(node.state))
         for member in node.members:
             made.append(self.get(member))
         for key, value in node.entries:
@@ -302,19 +410,6 @@ class _Restoring:
         if (namespace, name) not in self._names_given:
             self._names_given.add((namespace, name))
             self._namespace(namespace)[name] = value
-
-
-def _set_state(made: Any, state: Any) -> None:
-    if hasattr(made, "__setstate__"):
-        made.__setstate__(state)
-        return
-    slots = None
-    if isinstance(state, tuple) and len(state) == 2:
-        state, slots = state
-    if state:
-        made.__dict__.update(state)
-    for name, value in (slots or {}).items():
-        setattr(made, name, value)
 
 
 def _remember_lines(filename: str, first_line: int, text: str) -> None:

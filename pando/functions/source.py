@@ -13,8 +13,8 @@ from typing import TypeGuard
 
 from ..errors import FunctionError
 from .package import Segment
+from .rebuild import shape
 
-CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # as in `inspect`, which is slow to import
 FUTURE_FLAGS = functools.reduce(
     int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
@@ -73,7 +73,7 @@ def _compiled_again(code: types.CodeType, source: str) -> types.CodeType:
     filename = code.co_filename
     for compiled in nested_codes(_compile(source, filename)):
         same_place = compiled.co_firstlineno == code.co_firstlineno
-        if same_place and compiled.co_name == code.co_name and _same_code(compiled, code):
+        if same_place and compiled.co_name == code.co_name and same_code(compiled, code):
             return compiled
     if filename.startswith("<"):
         raise FunctionError(f"its source is not in {filename}")
@@ -150,13 +150,16 @@ def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
 
 
 def _free_names_of_class(code_of_file: types.CodeType, node: ast.ClassDef) -> list[str]:
-    """The names that a class takes from the functions around it."""
-    code = next(
-        c
-        for c in nested_codes(code_of_file)
-        if c.co_name == node.name and c.co_firstlineno == _first_line(node)
-    )
-    return list(code.co_freevars)
+    """The names that a class takes from the functions around it, in its header too."""
+    for outer in nested_codes(code_of_file):
+        for code in _codes_in(outer):
+            if code.co_name == node.name and code.co_firstlineno == _first_line(node):
+                variables = {*outer.co_varnames, *outer.co_cellvars, *outer.co_freevars}
+                header = [*node.bases, *(k.value for k in node.keywords), *node.decorator_list]
+                names = [n.id for h in header for n in ast.walk(h) if isinstance(n, ast.Name)]
+                taken = [name for name in names if name in variables]
+                return list(dict.fromkeys([*code.co_freevars, *taken]))
+    raise FunctionError("its source cannot be found")
 
 
 def _future_flags(tree: ast.Module) -> int:
@@ -199,6 +202,13 @@ def _owner(node: FunctionNode | ast.ClassDef, tree: ast.Module) -> str:
         if outer.lineno <= line and end <= (outer.end_lineno or 0)
     ]
     return max(around, key=lambda outer: outer.lineno).name if around else ""
+
+
+def mangle(name: str, owner: str) -> str:
+    """A name as it is inside a class, where it may be private."""
+    if name.startswith("__") and not name.endswith("__"):
+        return f"_{owner.lstrip('_')}{name}" if owner.strip("_") else name
+    return name
 
 
 def split_lines(text: str) -> list[str]:
@@ -328,20 +338,9 @@ def _renamed(code: types.CodeType, old: str, new: str) -> types.CodeType:
     return code.replace(co_qualname=qualname, co_consts=tuple(constants))
 
 
-def _same_code(one: types.CodeType, other: types.CodeType) -> bool:
+def same_code(one: types.CodeType, other: types.CodeType) -> bool:
     """Whether two code objects are the same but for where they were compiled."""
-    return _shape(one) == _shape(other)
-
-
-def _shape(code: types.CodeType) -> tuple[object, ...]:
-    constants = [
-        _shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
-        for constant in code.co_consts
-    ]
-    stars = code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
-    arguments = (code.co_posonlyargcount, code.co_argcount, code.co_kwonlyargcount, stars)
-    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    return (code.co_code, arguments, names, repr(constants))
+    return shape(one) == shape(other)
 
 
 def nested_codes(code: types.CodeType, depth: int = sys.maxsize) -> list[types.CodeType]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from ..errors import ItemError, RunClosedError
+from ..functions.serialized import SerializedFunction
 from ..source import Source
 from .background import BackgroundTask
 from .handover import Handover
@@ -145,7 +146,7 @@ class RunFeed(Feed[Result]):
 
     def __init__(
         self,
-        packed: bytes,
+        packed: SerializedFunction,
         name: str,
         options: RunOptions,
         source: Source,

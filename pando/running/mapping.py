@@ -77,6 +77,8 @@ def map(  # noqa: A001 - used as pando.map
     return_exceptions: bool = False,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: Serve = None,
 ) -> Results[Any]:
     """Apply a function to each item, on all cores, and iterate over the results in order::
@@ -100,6 +102,9 @@ def map(  # noqa: A001 - used as pando.map
             error that is raised ends the map.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, as PEP 508 requirement strings.
+        initializer: called without arguments once in each worker, before its first item.
+        random_seed: makes what the function draws from `random` and from NumPy's global
+            generator repeatable, item by item. Generators that it refers to always are.
         serve: who may connect, to watch and to help: `True` or ``"lan"`` for other devices,
             ``"local"`` for this machine alone, `False` for nobody, or `ServeOptions`. By default
             what the environment variable ``PANDO_SERVE`` says (``0``, ``local`` or ``lan``), or
@@ -114,7 +119,7 @@ def map(  # noqa: A001 - used as pando.map
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(function, options.requires)
+    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
     return Results(RunFeed(packed, function_name(function), options, open_source(items), stream))
 
 
@@ -169,6 +174,8 @@ def amap(
     return_exceptions: bool = False,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: Serve = None,
 ) -> AsyncResults[Any]:
     """`map` for asyncio, and for the cells of a notebook::
@@ -187,7 +194,7 @@ def amap(
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(function, options.requires)
+    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
     source = _open_asyncio_source(items)
     return AsyncResults(RunFeed(packed, function_name(function), options, source, stream))
 

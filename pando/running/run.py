@@ -14,7 +14,9 @@ import trio
 
 from .. import messages, values
 from ..errors import ItemError, RunClosedError, UsageError
-from ..functions.capture import capture, function_name
+from ..functions.capture import function_name
+from ..functions.generators import keys_for
+from ..functions.serialized import SerializedFunction, serialize
 from ..scheduler import LenderStatistics, Window
 from ..source import Source
 from ..tree.lending import Job
@@ -81,8 +83,10 @@ class Run(Generic[Item, Result]):
         pool: WorkerPool,
         nursery: trio.Nursery,
         name: str,
+        function: SerializedFunction,
     ) -> None:
         self.function_name = name
+        self._function = function
         self._served: ServedRun | None = None
         self._node = node
         self._pool = pool
@@ -145,6 +149,7 @@ class Run(Generic[Item, Result]):
             raise RunClosedError("this run is closed")
         lender = self._node.new_lender(ordered=options.ordered)
         job = Job(source, lender, Window(options.buffersize))
+        job.add_keys = keys_for(self._function.draw_key())
         stream: ResultStream[Any] = ResultStream(self._node, job, options, lambda: self._failure)
         self._streams.add(stream)
         self._node.open_job(job)
@@ -193,9 +198,15 @@ class Run(Generic[Item, Result]):
             stream.close()
 
 
-def pack(function: Callable[..., Any], requires: Iterable[str] = ()) -> bytes:
-    """A function as workers are sent it; FunctionError where it cannot travel."""
-    return capture(function, requires).to_bytes()
+def pack(
+    function: Callable[..., Any],
+    requires: Iterable[str] = (),
+    *,
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
+) -> SerializedFunction:
+    """A function as workers are sent it; FunctionError where it cannot be sent."""
+    return serialize(function, requires, initializer=initializer, random_seed=random_seed)
 
 
 class RunArguments(TypedDict, total=False):
@@ -205,6 +216,8 @@ class RunArguments(TypedDict, total=False):
     timeout: float | None
     batch_limit: int | None
     requires: Iterable[str]
+    initializer: Callable[[], object] | None
+    random_seed: int | None
     serve: Serve
 
 
@@ -227,6 +240,8 @@ def open_run(
     timeout: float | None = None,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: Serve = None,
 ) -> AbstractAsyncContextManager[Run[Any, Any]]:
     """Open a run in a Trio program::
@@ -243,6 +258,9 @@ def open_run(
         timeout: seconds that an item may take before it fails and its worker is replaced.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, as PEP 508 requirement strings.
+        initializer: called without arguments once in each worker, before its first item.
+        random_seed: makes what the function draws from `random` and from NumPy's global
+            generator repeatable, item by item. Generators that it refers to always are.
         serve: whether volunteers may join, and how, as for `pando.map`; their links are
             `Run.links`. Where it is given the port opens at once.
 
@@ -252,19 +270,22 @@ def open_run(
         WorkerError: workers cannot be started.
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=True)
-    return _open_run(function, options)
+    return _open_run(function, options, initializer, random_seed)
 
 
 @asynccontextmanager
 async def _open_run(
-    function: Callable[[Any], Any], options: RunOptions
+    function: Callable[[Any], Any],
+    options: RunOptions,
+    initializer: Callable[[], object] | None,
+    random_seed: int | None,
 ) -> AsyncIterator[Run[Any, Any]]:
     if not trio.lowlevel.in_trio_run():
         raise UsageError(
             "open_run needs Trio: under asyncio and in notebooks write "
             "`async for result in pando.amap(function, items)`, or use `pando.run` or `pando.map`"
         )
-    packed = pack(function, options.requires)
+    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
     async with open_packed_run(packed, function_name(function), options, say) as run:
         yield run
 
@@ -302,7 +323,7 @@ def make_run_options(
 
 @asynccontextmanager
 async def open_packed_run(
-    packed: bytes, name: str, options: RunOptions, say: Say = lambda text: None
+    packed: SerializedFunction, name: str, options: RunOptions, say: Say = lambda text: None
 ) -> AsyncIterator[Run[Any, Any]]:
     """`open_run` for a function that has been packed already; `say` is told of what happens."""
     node = Node(ValueCodec(), batch_limit=options.batch_limit, names_workers=True)
@@ -316,7 +337,7 @@ async def open_packed_run(
             await pool.run(run.fail)
             pool_ended.set()
 
-        run: Run[Any, Any] = Run(node, pool, nursery, name)
+        run: Run[Any, Any] = Run(node, pool, nursery, name, packed)
         nursery.start_soon(keep_workers)
         nursery.start_soon(node.balance_forever)
         try:
@@ -346,7 +367,7 @@ async def open_packed_run(
 async def _serve(
     run: Run[Any, Any],
     node: Node,
-    packed: bytes,
+    packed: SerializedFunction,
     options: RunOptions,
     serve: ServeOptions,
     say: Say,
@@ -354,6 +375,7 @@ async def _serve(
 ) -> None:
     """Let volunteers join a run until it is cancelled, and tell them then that it is over."""
     await trio.sleep(options.serve_after)
+    packed.prepare_portable()
     # While the workers start, or compute, there is time to import this.
     from .served_run import ServedRun
     from .server import shared_server

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .. import messages
+from ..errors import FunctionError
 from ..figures import DEFAULT_UNITS
-from ..functions.package import language_of
+from ..functions.fingerprint import own_fingerprint, versions_of
+from ..functions.serialized import SerializedFunction
 from ..tree.lending import Borrower
-from ..tree.membership import Child, Membership, tidy_name
+from ..tree.membership import Child, FunctionOffer, Membership, tidy_name
 from ..tree.node import Node
 from ..tree.overlay import Overlay
 from .options import RunOptions
@@ -40,7 +42,7 @@ class ServedRun:
     Args:
         server: where volunteers join.
         node: the run's root.
-        function: the packed function.
+        function: what is computed.
         name: what people call it.
         options: the run's.
         serve: how volunteers are let in.
@@ -56,7 +58,7 @@ class ServedRun:
         self,
         server: Server,
         node: Node,
-        function: bytes,
+        function: SerializedFunction,
         name: str,
         options: RunOptions,
         serve: ServeOptions,
@@ -71,7 +73,9 @@ class ServedRun:
         self.counters: Counter[str] = Counter()
         self.server = server
         self._node = node
-        self._language = language_of(function)
+        self._function = function
+        self._said_why_not = False
+        self._language = function.language
         self._requirements = options.requires
         self._serve = serve
         self._say = say
@@ -85,7 +89,7 @@ class ServedRun:
                 node=b"",
                 run=self.identifier,
                 name=name,
-                function=function,
+                function=b"",
                 requirements=list(options.requires),
                 timeout=options.timeout,
                 batch_limit=options.batch_limit,
@@ -101,7 +105,11 @@ class ServedRun:
             silence=serve.silence,
             bootstrap_timeout=serve.bootstrap_timeout,
             ids=ids,
+            function_for=self._function_for,
         )
+        if function.size > messages.MAX_FUNCTION_BYTES:
+            self._say(_too_large(function.size))
+            self._said_why_not = True
 
     async def run(self) -> None:
         """Do what has to be done meanwhile, until cancelled."""
@@ -125,6 +133,17 @@ class ServedRun:
     def workers(self) -> int:
         """How many workers compute for it, or are about to: one for each joining node."""
         return self._node.workers + self.membership.joining
+
+    async def _function_for(self, fingerprint: str) -> FunctionOffer:
+        """The function in a form that a joining node can have; FunctionError where it has none."""
+        exact = self._function.exact_for_others()
+        if exact is not None and fingerprint == own_fingerprint():
+            offer = FunctionOffer(exact, versions_of(self._function.installed))
+        else:
+            offer = FunctionOffer(await trio.to_thread.run_sync(self._function.portable))
+        if len(offer.function) > messages.MAX_FUNCTION_BYTES:
+            raise FunctionError(_too_large(len(offer.function)))
+        return offer
 
     # ---- browsers ----
 
@@ -203,6 +222,20 @@ class ServedRun:
         """A joining node cannot run the function."""
         self.counters["cannot compute"] += 1
         self._say(f"{name} cannot take part: {reason}")
+
+    def cannot_have_function(self, reason: str) -> None:
+        """The function has no form that a joining node could have."""
+        self.counters["cannot compute"] += 1
+        if not self._said_why_not:
+            self._said_why_not = True
+            self._say(f"volunteers that are not equal to this machine cannot take part: {reason}")
+
+
+def _too_large(size: int) -> str:
+    return (
+        f"the function takes {size:,} bytes with all that it refers to, and volunteers are sent "
+        f"at most {messages.MAX_FUNCTION_BYTES:,}; let it read its data itself"
+    )
 
 
 def _figures(reported: messages.Reported | None, results: int, seconds: float) -> dict[str, Any]:

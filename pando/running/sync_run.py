@@ -11,6 +11,7 @@ import trio
 
 from ..errors import ItemError, RunClosedError
 from ..functions.capture import function_name
+from ..functions.serialized import SerializedFunction
 from .background import BackgroundTask
 from .feed import Feed, StreamFeed
 from .inputs import open_source
@@ -30,9 +31,9 @@ class SyncRun(Generic[Item, Result]):
     Made by `pando.run`; used in a ``with`` statement. Threads may share it.
     """
 
-    def __init__(self, function: Callable[[Item], Any], options: RunOptions) -> None:
-        self.function_name = function_name(function)
-        self._packed = pack(function, options.requires)
+    def __init__(self, packed: SerializedFunction, name: str, options: RunOptions) -> None:
+        self.function_name = name
+        self._packed = packed
         self._options = options
         self._opened: Future[Run[Item, Result]] = Future()
         self._task: BackgroundTask | None = None
@@ -165,6 +166,8 @@ def run(
     timeout: float | None = None,
     batch_limit: int | None = None,
     requires: Iterable[str] = (),
+    initializer: Callable[[], object] | None = None,
+    random_seed: int | None = None,
     serve: Serve = None,
 ) -> SyncRun[Any, Any]:
     """Keep workers and volunteers for several maps::
@@ -181,6 +184,9 @@ def run(
         timeout: seconds that an item may take before it fails and its worker is replaced.
         batch_limit: the most items that are sent to a worker at once.
         requires: what the function needs installed, as PEP 508 requirement strings.
+        initializer: called without arguments once in each worker, before its first item.
+        random_seed: makes what the function draws from `random` and from NumPy's global
+            generator repeatable, item by item. Generators that it refers to always are.
         serve: who may connect, as for `pando.map`. Where it is given the port opens at once, and
             `SyncRun.links` has the links.
 
@@ -189,4 +195,5 @@ def run(
         UsageError: an option is wrong, or the port cannot be opened.
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=True)
-    return SyncRun(function, options)
+    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
+    return SyncRun(packed, function_name(function), options)

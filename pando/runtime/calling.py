@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..figures import Figures
+    from ..functions.package import ExactPackage, FunctionPackage
     from .speech import Description, Failure
 
     Function = Callable[[Any], Any]
 
 CO_COROUTINE = 0x80
+
+
+def take_keys(function: Function, package: FunctionPackage | ExactPackage) -> Function:
+    """The function itself, or one of items with their keys, where it draws random numbers."""
+    if not package.keyed:
+        return function
+    from ..functions import seeding
+
+    if is_coroutine_function(function):
+        return seeding.with_keys_for_coroutines(function, package.seeded)
+    return seeding.with_keys(function, package.seeded)
 
 
 def make_synchronous(function: Function) -> Function:

@@ -12,18 +12,21 @@ import functools
 import gc
 import os
 import select
+import signal
 import sys
 import threading
 import time
 from _socket import socket  # the part in C, without what `socket` imports around it
 from collections import deque
+from contextlib import suppress
 
 from .. import values
 from ..errors import MalformedValueError, portable
+from ..functions import loading
 from . import framing, speech
 from .batch import Batch
 from .calling import describe_refusal, encode_results, take_report
-from .computing import load_function
+from .computing import read_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
 TYPE_CHECKING = False
@@ -65,7 +68,7 @@ class Child:
             if not data:
                 return
             received = reader.feed(data)
-        if not self._load(speech.read_load(received.pop(0))):
+        if not self._load(*speech.read_load(received.pop(0))):
             return
         listen = functools.partial(self._listen_or_die, reader, received)
         self._send(speech.write("ready"))
@@ -74,10 +77,21 @@ class Child:
             self._compute(batch)
             self._finish(batch)
 
-    def _load(self, packed: bytes) -> bool:
-        """Load the function; whether that was possible."""
+    def _load(self, packed: bytes, path: list[str], arguments: list[str], folder: str) -> bool:
+        """Load the function; whether that was possible.
+
+        What Pando needs for that is imported first, from its own place: the user may have modules
+        of the same names.
+        """
         try:
-            self._function = load_function(packed)
+            load = read_function(packed)
+            sys.path[:] = path
+            sys.argv[:] = arguments
+            with suppress(OSError):
+                os.chdir(folder)
+            loading.began()
+            self._function = load()
+            loading.ended()
             return True
         except BaseException as error:
             self._send(speech.write("refused", *describe_refusal(error)))
@@ -238,6 +252,7 @@ class Child:
         """In a process that the function has forked: it must not speak for this one."""
         self._forked = True
         self._link.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if self._current is not None:
             del self._current.items[:]
 
@@ -253,6 +268,14 @@ def _die_with(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
 
 
+def _stay(number: int, frame: object) -> None:
+    """Do nothing about SIGTERM: it is the parent that decides when a worker ends.
+
+    A batch system sends it to all processes of a job at once. This is a handler, and not
+    `signal.SIG_IGN`, so that programs that the function starts can be ended.
+    """
+
+
 def main() -> None:
     """Run a worker. The arguments are file descriptors: the link, the progress, the lifeline."""
     link_file, progress_file, lifeline = map(int, sys.argv[1:4])
@@ -260,6 +283,7 @@ def main() -> None:
     for file in (link_file, progress_file, lifeline):
         os.set_inheritable(file, False)
     _die_with(lifeline)
+    signal.signal(signal.SIGTERM, _stay)
     link = socket(fileno=link_file)
     progress = Progress(progress_file)
     os.close(progress_file)

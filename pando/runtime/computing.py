@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .. import values
-from .calling import describe_arguments, describe_failure, make_synchronous
+from .calling import describe_arguments, describe_failure, make_synchronous, take_keys
 from .progress import OFFSET, Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from .batch import Batch
@@ -32,23 +33,29 @@ if TYPE_CHECKING:
             """
 
 
-def load_function(packed: bytes) -> Computer:
-    """The function of a package, ready to compute.
+def read_function(packed: bytes) -> Callable[[], Computer]:
+    """What loads the function of a package: everything of Pando's own that it needs is imported.
 
-    Raises:
-        FunctionError: something that it needs is missing here, or it is not as it should be.
+    What is returned raises:
+        FunctionError: something that the function needs is missing here, or it is not as it
+            should be.
         Exception: whatever the user's own code raises when it is loaded.
     """
-    from ..functions.package import JavaScriptPackage, read_package
+    from ..functions.package import ExactPackage, JavaScriptPackage, read_package
 
     package = read_package(packed)
     if isinstance(package, JavaScriptPackage):
         from .javascript import JavaScriptFunction
 
-        return JavaScriptFunction(package)
+        return lambda: JavaScriptFunction(package)
+    if isinstance(package, ExactPackage):
+        from ..functions.exact_load import load
+
+        return lambda: PythonFunction(take_keys(load(package), package))
+    from ..functions import source  # noqa: F401 - imports much that a user may have a file for
     from ..functions.restore import restore
 
-    return PythonFunction(restore(package))
+    return lambda: PythonFunction(take_keys(restore(package), package))
 
 
 class PythonFunction:

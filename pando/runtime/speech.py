@@ -23,11 +23,16 @@ HEADER_OF_SIX = b"\x96"
 """What an array of six fields begins with, as one byte does for any array of up to fifteen."""
 
 
-def read_load(message: bytes) -> bytes:
-    """The function in a `Load`, the first message of all."""
-    _, function = msgpack.unpackb(message)
+def read_load(message: bytes) -> tuple[bytes, list[str], list[str], str]:
+    """The fields of a `Load`, the first message of all."""
+    _, function, path, arguments, folder = msgpack.unpackb(message)
     assert isinstance(function, bytes)
-    return function
+    return function, [*map(_text, path)], [*map(_text, arguments)], _text(folder)
+
+
+def _text(name: bytes) -> str:
+    """A file's name, which may be no proper Unicode."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def read(message: bytes) -> tuple[str, int, memoryview]:

@@ -56,7 +56,8 @@ def load(packed: Any) -> str | None:
     """
     global _function
     try:
-        _function = restore(FunctionPackage.from_bytes(packed.to_bytes()))
+        package = FunctionPackage.from_bytes(packed.to_bytes())
+        _function = calling.take_keys(restore(package), package)
     except BaseException as error:
         return json.dumps(describe_refusal(error))
     return None

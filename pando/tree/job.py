@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from .. import messages
 from ..scheduler import Credit, Lender, Share, Window
@@ -54,6 +55,7 @@ class Job:
 
     Attributes:
         share: what it has had of the workers' time.
+        add_keys: puts a key to each item, given the index of the first, where they need some.
         credits: how much of it each borrower may hold; items of two jobs differ in length.
         dry: whether the source had nothing when it was last asked.
         tell_when_dry: whether `notify` is called, too, when nothing can come before an item does.
@@ -74,6 +76,7 @@ class Job:
         self.notify: Callable[[], None] = lambda: None
         self.withdrawing: list[tuple[int, int]] = []
         self.withdrawn: Callable[[int, int], None] = lambda start, count: None
+        self.add_keys: Callable[[Sequence[Any], int], Sequence[Any]] | None = None
 
     @property
     def has_items(self) -> bool:

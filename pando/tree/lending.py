@@ -423,7 +423,10 @@ class Lending:
     def _send(self, job: Job, borrower: Borrower, lease: Lease) -> bool:
         """Encode and post a batch; False where items of it cannot travel and others go first."""
         try:
-            encoded = self._codec.encode(lease.items)
+            items = lease.items
+            if job.add_keys is not None:
+                items = job.add_keys(items, lease.start)
+            encoded = self._codec.encode(items)
         except UnsupportedValueError:
             self._fail_items(job, borrower, lease, self._codec.find_unsupported(lease.items))
             return False

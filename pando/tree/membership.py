@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +19,7 @@ import trio
 
 from .. import messages
 from ..channel import BrokenRulesError, Channel, ChannelClosedError
-from ..errors import PandoError
+from ..errors import FunctionError, PandoError
 from ..net.addresses import join_address
 from ..net.keepalive import Link
 from ..scheduler import Credit
@@ -46,6 +46,17 @@ CHILD_PAIR_SECONDS = 2.0
 """Two items that are no more work than this travel to a child's worker together."""
 EXPIRE_SECONDS = 1.0
 
+
+@dataclass(frozen=True)
+class FunctionOffer:
+    """A form of the function, and the versions of modules that it is good for, if not for all."""
+
+    function: bytes
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+FunctionFor = Callable[[str], Awaitable[FunctionOffer]]
+"""Takes a newcomer's fingerprint, or an empty one for a form that all can have."""
 Admit = Callable[[messages.Hello, str], str | None]
 Find = Callable[[messages.Hello], "Membership"]
 
@@ -86,6 +97,9 @@ class Events(Protocol):
     def cannot_compute(self, name: str, reason: str) -> None:
         """A newcomer cannot run the function."""
 
+    def cannot_have_function(self, reason: str) -> None:
+        """The function has no form that a newcomer could have."""
+
 
 class Membership:
     """The children of a node.
@@ -98,6 +112,7 @@ class Membership:
         addresses: where newcomers can connect to this node.
         events: who is told of what happens.
         ids: gives new nodes their identifiers.
+        function_for: the form of the function that a newcomer can have, at the root.
     """
 
     def __init__(
@@ -112,12 +127,14 @@ class Membership:
         silence: float = 10.0,
         bootstrap_timeout: float = 60.0,
         ids: random.Random | None = None,
+        function_for: FunctionFor | None = None,
     ) -> None:
         self.overlay = overlay
         self.counters: Counter[str] = Counter()
         self._node = node
         self._assignment = assignment
         self._admit = admit
+        self._function_for = function_for
         self._events = events
         self._addresses = list(addresses)
         self._silence = silence
@@ -230,10 +247,12 @@ class Membership:
         """
         assert self._assignment is not None
         origin = hello.node or self._ids.randbytes(messages.ID_BYTES)
-        await channel.send(self._assignment_for(hello, origin))
-        answer = None
-        with trio.move_on_after(self._bootstrap_timeout):
-            answer = await channel.receive()
+        try:
+            assigned = await self._assignment_for(hello, origin)
+        except FunctionError as error:
+            await self._refuse_function(channel, error)
+            return None
+        answer = await self._send_assignment(channel, *assigned)
         if isinstance(answer, messages.Refused):
             self._events.cannot_compute(tidy_name(hello.name), answer.reason)
             return None
@@ -258,11 +277,62 @@ class Membership:
             self.counters["unreachable parents"] += 1
             avoid.add(child)
 
-    def _assignment_for(self, hello: messages.Hello, origin: bytes) -> messages.Assigned:
+    async def _assignment_for(
+        self, hello: messages.Hello, origin: bytes
+    ) -> tuple[messages.Assigned, list[messages.FunctionPart]]:
+        """What a newcomer is told of the run, and what of its function follows."""
         assert self._assignment is not None
-        known = hello.run == self._assignment.run
-        function = b"" if known else self._assignment.function
-        return msgspec.structs.replace(self._assignment, node=origin, function=function)
+        offer = FunctionOffer(b"")
+        if hello.run != self._assignment.run:
+            offer = FunctionOffer(self._assignment.function)
+            if self._function_for is not None:
+                offer = await self._function_for(hello.fingerprint)
+        whole = len(offer.function) <= messages.PART_BYTES
+        parts = [] if whole else divide(offer.function)
+        assigned = msgspec.structs.replace(
+            self._assignment,
+            node=origin,
+            function=offer.function if whole else b"",
+            versions=offer.versions,
+            parts=len(parts),
+        )
+        return assigned, parts
+
+    async def _send_assignment(
+        self,
+        channel: Channel,
+        assigned: messages.Assigned,
+        parts: list[messages.FunctionPart],
+    ) -> messages.Message | None:
+        """Tell a newcomer of the run; its answer once it has the function, if it gives one."""
+        answer = await self._send_function(channel, assigned, parts)
+        if not isinstance(answer, messages.AskPortable) or self._function_for is None:
+            return answer
+        try:
+            offer = await self._function_for("")
+        except FunctionError as error:
+            await self._refuse_function(channel, error)
+            raise ChannelClosedError("it cannot have the function") from None
+        parts = divide(offer.function)
+        return await self._send_function(channel, messages.Portable(len(parts)), parts)
+
+    async def _send_function(
+        self,
+        channel: Channel,
+        first: messages.Message,
+        parts: list[messages.FunctionPart],
+    ) -> messages.Message | None:
+        """Send a message and the parts that follow it; the answer to all, if there is one."""
+        await channel.send(first)
+        for part in parts:
+            await channel.send(part)
+        with trio.move_on_after(self._bootstrap_timeout):
+            return await channel.receive()
+        return None
+
+    async def _refuse_function(self, channel: Channel, error: FunctionError) -> None:
+        self._events.cannot_have_function(str(error))
+        await _deny(channel, str(error))
 
     # ---- places ----
 
@@ -449,6 +519,15 @@ def new_credit(workers: int) -> Credit:
     )
     credit.ask(workers)
     return credit
+
+
+def divide(function: bytes) -> list[messages.FunctionPart]:
+    """A function in parts that fit into messages."""
+    size = messages.PART_BYTES
+    return [
+        messages.FunctionPart(function[start : start + size])
+        for start in range(0, len(function), size)
+    ]
 
 
 async def _deny(channel: Channel, reason: str) -> None:

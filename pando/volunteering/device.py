@@ -8,13 +8,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import msgspec
 import trio
 
 from .. import messages
 from ..channel import Channel, ChannelClosedError
-from ..errors import FunctionError, UsageError, WorkerError
+from ..errors import FunctionError, UsageError, WorkerError, cut
+from ..functions.fingerprint import own_fingerprint, versions_of
+from ..functions.package import ExactPackage, language_of
 from ..net import websocket
 from ..net.keepalive import Link
+from ..requirements import find_missing
 from ..tree.membership import tidy_name
 from ..worker.pool import MakePool, WorkerPool, count_cores
 from .invitation import Invitation
@@ -183,6 +187,7 @@ class Volunteer:
                 node=work.identifier if work else b"",
                 run=work.run_id if work else "",
                 token=self._invitation.token,
+                fingerprint=own_fingerprint(),
             )
         )
         assigned = await _answer(channel)
@@ -196,6 +201,8 @@ class Volunteer:
             await self._drop_work()
             raise ChannelClosedError("another run has begun")
         if work is None:
+            function = assigned.function or await _receive_parts(channel, assigned.parts)
+            assigned = msgspec.structs.replace(assigned, function=function)
             work = await self._start_work(channel, assigned, nursery)
         await channel.send(messages.Ready(work.port, work.addresses))
         self._state = "joining"
@@ -204,10 +211,18 @@ class Volunteer:
     async def _start_work(
         self, channel: Channel, assigned: messages.Assigned, nursery: trio.Nursery
     ) -> Work:
+        is_exact = language_of(assigned.function) == ExactPackage.tag
+        if is_exact and not await self._can_load_exactly(assigned):
+            assigned = await _ask_portable(channel, assigned, "")
+            is_exact = False
         try:
-            work = Work(assigned, self._name, self._workers, self._make_pool)
-            await work.prepare(install=self._options.install, say=self._say)
-            await nursery.start(work.run)
+            try:
+                work = await self._load(assigned, nursery)
+            except FunctionError as problem:
+                if not is_exact:
+                    raise
+                assigned = await _ask_portable(channel, assigned, str(problem))
+                work = await self._load(assigned, nursery)
         except FunctionError as problem:
             await channel.send(messages.Refused(str(problem)))
             raise
@@ -216,6 +231,19 @@ class Volunteer:
         self._said = ""
         self._say(f"computing {work.name} for {self._invitation.address}")
         return work
+
+    async def _load(self, assigned: messages.Assigned, nursery: trio.Nursery) -> Work:
+        work = Work(assigned, self._name, self._workers, self._make_pool)
+        await work.prepare(install=self._options.install, say=self._say)
+        await nursery.start(work.run)
+        return work
+
+    async def _can_load_exactly(self, assigned: messages.Assigned) -> bool:
+        """Whether workers of this very Python have all that the exact form refers to."""
+        if find_missing(assigned.requirements):
+            return False  # they would compute in an environment of their own
+        there = await trio.to_thread.run_sync(versions_of, assigned.versions)
+        return there == assigned.versions
 
     async def _drop_work(self) -> None:
         if self._work is not None:
@@ -279,6 +307,33 @@ class Volunteer:
         finally:
             self._state = "joining"
             self._last_in_tree = trio.current_time()
+
+
+async def _receive_parts(root: Channel, count: int) -> bytes:
+    """A function that comes in parts."""
+    parts: list[bytes] = []
+    while len(parts) < count:
+        part = await _answer(root)
+        if not isinstance(part, messages.FunctionPart):
+            raise ChannelClosedError("the root does not send the function")
+        parts.append(part.data)
+        if len(parts) * messages.PART_BYTES > messages.MAX_FUNCTION_BYTES + messages.PART_BYTES:
+            raise ChannelClosedError("the function is too large")
+    return b"".join(parts)
+
+
+async def _ask_portable(
+    root: Channel, assigned: messages.Assigned, reason: str
+) -> messages.Assigned:
+    """What the root has assigned, with the form of the function that everybody can have."""
+    await root.send(messages.AskPortable(cut(reason)))
+    answer = await _answer(root)
+    if isinstance(answer, messages.Denied):
+        raise UsageError(answer.reason)
+    if not isinstance(answer, messages.Portable):
+        raise ChannelClosedError("the root does not send the function")
+    function = await _receive_parts(root, answer.parts)
+    return msgspec.structs.replace(assigned, function=function)
 
 
 async def _answer(root: Channel) -> messages.Message:

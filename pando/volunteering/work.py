@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import trio
@@ -9,6 +10,7 @@ import trio
 from .. import messages
 from ..channel import Channel
 from ..errors import UsageError
+from ..functions.serialized import as_received
 from ..net.addresses import join_address, listen, own_addresses
 from ..net.keepalive import Link
 from ..net.listener import Door
@@ -72,8 +74,10 @@ class Work:
         environment = await prepare_environment(
             self._assigned.requirements, install=install, say=say
         )
+        # The command line here holds the link, which is none of the function's business.
+        environment = dataclasses.replace(environment, arguments=("",), flags=())
         self._pool = self._make_pool(
-            self._assigned.function,
+            as_received(self._assigned.function),
             self._workers,
             self._serve_worker,
             timeout=self._assigned.timeout,
@@ -210,6 +214,9 @@ class Work:
 
     def cannot_compute(self, name: str, reason: str) -> None:
         """Newcomers are asked at the root."""
+
+    def cannot_have_function(self, reason: str) -> None:
+        """Newcomers are told at the root."""
 
     def workers_changed(self) -> None:
         """Tell the parent how many workers compute here and below."""

@@ -1,4 +1,4 @@
-"""Where workers run: which Python, and what it finds besides its own packages."""
+"""Where workers run: which Python, and what a program finds in it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,47 @@ import sys
 from dataclasses import dataclass, field
 
 
+def import_path() -> tuple[str, ...]:
+    """This process's import path as another process can have it: entries that are no text do not
+    count here either.
+    """
+    return tuple(os.path.join(_folder(), entry) for entry in sys.path if isinstance(entry, str))
+
+
+def own_path() -> list[str]:
+    """Where Pando and what it imports at a worker's start are found, and nothing of the user's."""
+    import msgpack
+
+    standard = os.path.dirname(os.__file__)
+    homes = [os.path.dirname(os.path.dirname(file)) for file in (__file__, msgpack.__file__)]
+    packed = os.path.join(os.path.dirname(standard), "python{}{}.zip".format(*sys.version_info))
+    own = os.path.dirname(homes[0])
+    return list(
+        dict.fromkeys([packed, standard, os.path.join(standard, "lib-dynload"), own, homes[1]])
+    )
+
+
+def interpreter_flags() -> tuple[str, ...]:
+    """The options that make another interpreter like this one, such as ``-O``."""
+    import subprocess
+
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return tuple(flags)
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return "/"
+
+
 @dataclass(frozen=True)
 class Environment:
-    """A Python to start workers with, and its import path; by default this process's own."""
+    """A Python to start workers with, and what they find; by default as in this process."""
 
     python: str = field(default_factory=lambda: sys.executable)
-    path: tuple[str, ...] = field(
-        default_factory=lambda: tuple(entry or os.getcwd() for entry in sys.path)
-    )
+    path: tuple[str, ...] = field(default_factory=import_path)
+    arguments: tuple[str, ...] = field(default_factory=lambda: tuple(map(str, sys.argv)))
+    folder: str = field(default_factory=_folder)
+    flags: tuple[str, ...] = field(default_factory=interpreter_flags)

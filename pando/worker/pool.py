@@ -10,6 +10,7 @@ import trio
 
 from ..channel import Channel
 from ..errors import FunctionError, WorkerError
+from ..functions.serialized import SerializedFunction
 from .environment import Environment
 from .process import WorkerProcess, run_worker
 
@@ -46,7 +47,7 @@ class WorkerPool:
     """Keeps a number of workers alive.
 
     Args:
-        function: the packed function.
+        function: what they compute; in its exact form as long as that can be loaded.
         count: how many workers.
         serve: given each worker's channel and name for as long as it lives.
         timeout: seconds that an item may take.
@@ -56,7 +57,7 @@ class WorkerPool:
 
     def __init__(
         self,
-        function: bytes,
+        function: SerializedFunction,
         count: int,
         serve: Serve,
         *,
@@ -65,6 +66,7 @@ class WorkerPool:
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._function = function
+        self._exact_failed: FunctionError | None = None
         self._count = count
         self._serve = serve
         self._timeout = timeout
@@ -116,15 +118,21 @@ class WorkerPool:
 
         threads = max(1, count_cores() // self._count)
         while not self._closing:
+            exact = self._function.exact() if self._exact_failed is None else None
             try:
                 worker = await run_worker(
-                    self._function,
+                    exact or self._function.portable(),
                     serve,
                     environment=self._environment,
                     timeout=self._timeout,
                     threads=threads,
                 )
-            except (FunctionError, WorkerError) as error:
+            except FunctionError as error:
+                if exact is not None and self._can_do_without(error):
+                    continue
+                failed(self._exact_failed or error)
+                return
+            except WorkerError as error:
                 failed(error)
                 return
             if self._closing:
@@ -138,3 +146,13 @@ class WorkerPool:
                 failed(WorkerError(f"workers keep ending: {worker.describe_end()}"))
                 return
             await trio.sleep(PAUSE_SECONDS * 2 ** (self._idle_deaths - 1))
+
+    def _can_do_without(self, error: FunctionError) -> bool:
+        """Whether workers can have the other form, now that the exact one cannot be loaded."""
+        if self._exact_failed is None:
+            self._exact_failed = error
+        try:
+            self._function.portable()
+        except FunctionError:
+            return False
+        return True

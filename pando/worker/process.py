@@ -13,20 +13,61 @@ from contextlib import suppress
 
 import msgspec
 import trio
+import trio.lowlevel
 
 from .. import messages, values
 from ..channel import ChannelClosedError
 from ..errors import FunctionError, WorkerError
 from ..runtime import framing
 from ..runtime.progress import Progress, create_file
-from .environment import Environment
+from .environment import Environment, own_path
 
 GRACE_SECONDS = 0.3
 """How long an idle worker may take to end in order."""
 DEATH_SECONDS = 0.2
 """How long the link may stay open behind a process that has ended."""
+OUTPUT_BYTES = 64 * 1024
+"""What is read at once of a worker's output."""
+MAX_LINE_BYTES = 2000
+"""The longest last line that is kept."""
+DRAIN_SECONDS = 0.05
+"""How long output of a worker that has ended may take to come; others may hold its files open."""
 MAX_POLL_SECONDS = 0.25
 """The longest pause between two looks at an item that has a time limit."""
+
+
+class Output:
+    """What a worker writes: passed on to standard error, and its last line kept."""
+
+    def __init__(self, file: int) -> None:
+        self._stream = trio.lowlevel.FdStream(file)
+        self._tail = b""
+
+    async def pass_on(self) -> None:
+        """Pass everything on until the worker, and what it has started, have ended."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while data := await self._stream.receive_some(OUTPUT_BYTES):
+                self._tail = (self._tail + data)[-MAX_LINE_BYTES:]
+                with trio.CancelScope(shield=True):  # what was read must not be lost
+                    await trio.to_thread.run_sync(_write_to_standard_error, bytes(data))
+
+    @property
+    def last_line(self) -> str:
+        """The last line that is not empty."""
+        lines = [line for line in self._tail.splitlines() if line.strip()]
+        return lines[-1].decode(errors="replace").strip() if lines else ""
+
+    async def close(self) -> None:
+        """Pass on what is there, and read no more."""
+        with trio.move_on_after(DRAIN_SECONDS):
+            await self.pass_on()
+        await trio.aclose_forcefully(self._stream)
+
+
+def _write_to_standard_error(data: bytes) -> None:
+    with suppress(OSError):
+        while data:
+            data = data[os.write(2, data) :]
 
 
 class WorkerProcess:
@@ -36,8 +77,11 @@ class WorkerProcess:
     process dies while it runs an item, a `Struck` message is received before the end.
     """
 
-    def __init__(self, process: trio.Process, link: trio.SocketStream, progress: Progress) -> None:
+    def __init__(
+        self, process: trio.Process, link: trio.SocketStream, progress: Progress, output: Output
+    ) -> None:
         self._process = process
+        self._output = output
         self._link = link
         self._progress = progress
         self._reader = framing.FrameReader()
@@ -79,6 +123,7 @@ class WorkerProcess:
         self._ended = True
         with trio.move_on_after(DEATH_SECONDS):
             await self._process.wait()
+            await trio.lowlevel.checkpoint()  # its last line may be there, too
         running = self._timed_out or self._progress.running()
         self.item_was_running = running is not None
         if running is not None:
@@ -93,28 +138,70 @@ class WorkerProcess:
         return messages.Results(lease, offset, 0.0, nothing, {0: failure})
 
     def describe_end(self) -> str:
-        """How the process ended, in words."""
+        """How the process ended, and what it wrote last."""
         status = self._process.returncode
+        text = f"the worker exited with status {status}"
         if status is None:
-            return "the worker closed its link"
-        if status < 0:
+            text = "the worker closed its link"
+        elif status < 0:
             with suppress(ValueError):
-                return f"the worker was killed by {signal.Signals(-status).name}"
-        return f"the worker exited with status {status}"
+                text = f"the worker was killed by {signal.Signals(-status).name}"
+        line = self._output.last_line
+        return f"{text}; the last line that it wrote: {line}" if line else text
 
-    async def load(self, function: bytes) -> None:
+    async def load(self, function: bytes, environment: Environment) -> None:
         """Send the function, and wait until it is loaded.
 
         Raises:
             FunctionError: it cannot be loaded there.
             ChannelClosedError: the process ended before it had loaded it.
         """
-        await self.send(messages.Load(function))
+        await self.send(
+            messages.Load(
+                function,
+                [_as_bytes(entry) for entry in environment.path],
+                [_as_bytes(argument) for argument in environment.arguments],
+                _as_bytes(environment.folder),
+            )
+        )
         answer = await self.receive()
         if isinstance(answer, messages.Refused):
             error = FunctionError(answer.reason)
             if answer.traceback:
                 error.add_note(answer.traceback)
+            raise error
+
+    async def use(
+        self,
+        function: bytes,
+        serve: Callable[[WorkerProcess], Awaitable[None]],
+        environment: Environment,
+        timeout: float | None,
+    ) -> None:
+        """Load the function, let `serve` use the worker, and end it."""
+        error: FunctionError | None = None
+        interrupted = True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._output.pass_on)
+            try:
+                await self.load(function, environment)
+                nursery.start_soon(self.watch_process)
+                if timeout is not None:
+                    nursery.start_soon(self.watch_items, timeout)
+                await serve(self)
+                interrupted = False
+            except ChannelClosedError:
+                interrupted = False
+            except FunctionError as refusal:  # raised below: no group is to be made of it
+                error = refusal
+            finally:
+                if interrupted:
+                    self.kill()
+                await self.end()
+                nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self._output.close()
+        if error is not None:
             raise error
 
     async def watch_items(self, timeout: float) -> None:
@@ -182,55 +269,44 @@ async def run_worker(
     """
     ours, theirs = socket.socketpair()
     lifeline_theirs, lifeline_ours = os.pipe()
+    output_ours, output_theirs = os.pipe()
     progress_file = create_file()
     shared = (theirs.fileno(), progress_file, lifeline_theirs)
     try:
-        process = await _start_process(shared, environment, threads)
+        process = await _start_process(shared, output_theirs, environment, threads)
         progress = Progress(progress_file)
     except BaseException:
         ours.close()
         os.close(lifeline_ours)
+        os.close(output_ours)
         raise
     finally:
         theirs.close()
-        os.close(progress_file)
-        os.close(lifeline_theirs)
+        for file in (progress_file, lifeline_theirs, output_theirs):
+            os.close(file)
     link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-    worker = WorkerProcess(process, link, progress)
-    interrupted = True
+    worker = WorkerProcess(process, link, progress, Output(output_ours))
     try:
-        await worker.load(function)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(worker.watch_process)
-            if timeout is not None:
-                nursery.start_soon(worker.watch_items, timeout)
-            await serve(worker)
-            nursery.cancel_scope.cancel()
-        interrupted = False
-    except ChannelClosedError:
-        interrupted = False
+        await worker.use(function, serve, environment, timeout)
     finally:
-        if interrupted:
-            worker.kill()
-        await worker.end()
         os.close(lifeline_ours)
     return worker
 
 
 async def _start_process(
-    shared: tuple[int, int, int], environment: Environment, threads: int
+    shared: tuple[int, int, int], output: int, environment: Environment, threads: int
 ) -> trio.Process:
     if not environment.python:
         raise WorkerError("workers cannot be started: this Python does not know its own program")
-    path = list(environment.path)
-    boot = f"import sys; sys.path[:] = {path!r}; from pando.runtime.child import main; main()"
+    boot = f"import sys; sys.path[:] = {own_path()!r}; from pando.runtime.child import main; main()"
     start = functools.partial(
         trio.lowlevel.open_process,
-        [environment.python, "-c", boot, *map(str, shared)],
+        [environment.python, *environment.flags, "-c", boot, *map(str, shared)],
         stdin=subprocess.DEVNULL,
-        stdout=2,
+        stdout=output,
+        stderr=output,
         pass_fds=shared,
-        process_group=0,
+        start_new_session=True,  # so that no terminal can stop it
         # A map inside of the function computes here: it is not for others to see.
         env={"OMP_NUM_THREADS": str(threads), **os.environ, "PANDO_SERVE": "0"},
     )
@@ -240,3 +316,8 @@ async def _start_process(
     except OSError as error:
         raise WorkerError(f"workers cannot be started: {error}") from None
     return process
+
+
+def _as_bytes(name: str) -> bytes:
+    """A file's name, which may be no proper Unicode, as a message can hold it."""
+    return name.encode("utf-8", "surrogateescape")

@@ -9,11 +9,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+INSTALLED = HERE / "fixtures" / "installed" / "site-packages"
 
 
 def run_python(*arguments: str, cwd: Path | None = None, input: str = "") -> str:
     """What a script that ships its cases writes."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(INSTALLED)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     ended = subprocess.run(
         [sys.executable, *arguments],
         env=environment,
@@ -26,6 +31,6 @@ def run_python(*arguments: str, cwd: Path | None = None, input: str = "") -> str
     return ended.stdout
 
 
-def receive(shipped: str, cwd: Path) -> dict[str, list[str]]:
+def receive(shipped: str, cwd: Path, form: str = "portable") -> dict[str, list[str]]:
     """What the cases give in a fresh interpreter that has no path to the script's folder."""
-    return json.loads(run_python("-I", str(HERE / "shipping.py"), cwd=cwd, input=shipped))
+    return json.loads(run_python("-P", str(HERE / "shipping.py"), form, cwd=cwd, input=shipped))

@@ -1,7 +1,7 @@
-"""Captures the cases of a script in one process, and restores and runs them in another.
+"""Sends the cases of a script from one process to another, in each of the two forms.
 
 A case is a function and the items it is given. What each call gives, or raises, is written down
-as text on both sides. Each case is restored in a process of its own, forked off the receiver.
+as text on both sides. Each case is loaded in a process of its own, forked off the receiver.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 Cases = dict[str, tuple[Callable[..., Any], list[Any]]]
+FORMS = ("exact", "portable")
 
 
 def ship(cases: Cases) -> None:
@@ -25,18 +26,24 @@ def ship(cases: Cases) -> None:
     shipped = {}
     for name, (function, items) in cases.items():
         shipped[name] = {
-            **_captured(function),
+            **{form: _captured(function, form) for form in FORMS},
             "items": [values.encode(item).hex() for item in items],
-            "expected": [outcome(function, item) for item in items],
+            "path": sys.path,
         }
+    for name, (function, items) in cases.items():
+        shipped[name]["expected"] = [outcome(function, item) for item in items]
     sys.stdout.write(json.dumps(shipped))
 
 
-def _captured(function: Callable[..., Any]) -> dict[str, str]:
+def _captured(function: Callable[..., Any], form: str) -> dict[str, str]:
     from pando.errors import FunctionError
-    from pando.functions.capture import capture
+    from pando.functions.capture import capture, function_name
+    from pando.functions.serialized import dump_exactly
 
     try:
+        if form == "exact":
+            package, _ = dump_exactly(function, function_name(function))
+            return {"package": package.to_bytes().hex()}
         return {"package": capture(function).to_bytes().hex()}
     except FunctionError as error:
         return {"refused": str(error)}
@@ -53,22 +60,31 @@ def outcome(function: Callable[..., Any], item: Any) -> str:
     return repr(result)
 
 
-def receive() -> None:
-    """Restore what comes from the standard input; write what the calls give here."""
+def receive(form: str) -> None:
+    """Load what comes from the standard input; write what the calls give here."""
     importlib.import_module("pando.functions.restore")  # once, before all forks
+    importlib.import_module("pando.functions.exact_load")
     shipped = json.load(sys.stdin)
-    received = {name: _in_a_fork(_receive_case, case) for name, case in shipped.items()}
+    received = {}
+    for name, case in shipped.items():
+        received[name] = _in_a_fork(lambda case: _receive_case(case, form), case)
     sys.stdout.write(json.dumps(received))
 
 
-def _receive_case(case: dict[str, Any]) -> list[str]:
+def _receive_case(case: dict[str, Any], form: str) -> list[str]:
     from pando import values
+    from pando.functions.exact_load import load
     from pando.functions.package import read_package
     from pando.functions.restore import restore
 
-    if "refused" in case:
-        return [case["refused"]]
-    function = restore(read_package(bytes.fromhex(case["package"])))
+    if "refused" in case[form]:
+        return [case[form]["refused"]]
+    package = read_package(bytes.fromhex(case[form]["package"]))
+    if form == "exact":
+        sys.path[:] = case["path"]
+        function = load(package)
+    else:
+        function = restore(package)
     return [outcome(function, values.decode(bytes.fromhex(item))) for item in case["items"]]
 
 
@@ -80,6 +96,10 @@ def _in_a_fork(run: Callable[[Any], Any], argument: Any) -> Any:
             answer = run(argument)
         except BaseException as error:
             answer = f"{type(error).__name__}: {error}"
+            if os.environ.get("SHOW_TRACEBACKS"):
+                import traceback
+
+                traceback.print_exc()
         with open(writing, "w") as file:
             json.dump(answer, file)
         os._exit(0)
@@ -91,4 +111,4 @@ def _in_a_fork(run: Callable[[Any], Any], argument: Any) -> Any:
 
 
 if __name__ == "__main__":
-    receive()
+    receive(sys.argv[1])

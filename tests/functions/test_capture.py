@@ -265,8 +265,10 @@ def test_source_on_the_command_line(tmp_path):
 @pytest.mark.process
 def test_a_script_on_the_standard_input_is_refused():
     shipped = json.loads(run_python("-", input=SHIPS_ONE))
-    assert shipped["work"]["refused"].startswith("the function work cannot be sent to workers")
-    assert "<stdin>" in shipped["work"]["refused"]
+    assert shipped["work"]["portable"]["refused"].startswith(
+        "the function work cannot be sent to workers"
+    )
+    assert "<stdin>" in shipped["work"]["portable"]["refused"]
 
 
 @pytest.mark.process

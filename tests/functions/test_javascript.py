@@ -45,7 +45,7 @@ def test_a_package_comes_out_of_its_bytes_as_it_went_in():
 
 
 def test_packages_are_told_apart_by_their_language():
-    package = FunctionPackage("f", "3.11", 0, [], [], {}, [], [], [])
+    package = FunctionPackage("f", "3.11", 0, [], [], {}, [], [], [], [], [], [])
     assert isinstance(read_package(package.to_bytes()), FunctionPackage)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from pando.functions.serialized import as_received
 from pando.limits import Limits
 from pando.running.options import RunOptions
 from pando.running.run import ValueCodec
@@ -45,7 +46,9 @@ async def serving(
         shared_server(serve, lambda text: None) as server,
         trio.open_nursery() as nursery,
     ):
-        served = ServedRun(server, node, NO_FUNCTION, name, run_options, serve, lambda text: None)
+        served = ServedRun(
+            server, node, as_received(NO_FUNCTION), name, run_options, serve, lambda text: None
+        )
         server.add(served)
         nursery.start_soon(served.run)
         yield served

@@ -18,6 +18,7 @@ import trio_websocket
 from pando import messages, values
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
 from pando.errors import MAX_TEXT
+from pando.functions.serialized import as_received
 from pando.messages import Hello, NodeStatus, Ready, Results, Returned, Status, Struck, Want
 from pando.net import keepalive as link
 from pando.net import websocket
@@ -82,7 +83,7 @@ async def siege(**options: Any) -> AsyncIterator[Siege]:
     serve = ServeOptions(port=0, listen=HOME, **options)
     before = memory()
     async with (
-        open_packed_run(NO_FUNCTION, "square", RunOptions(0, serve=serve)) as run,
+        open_packed_run(as_received(NO_FUNCTION), "square", RunOptions(0, serve=serve)) as run,
         trio.open_nursery() as nursery,
     ):
         assert run._served is not None

@@ -60,4 +60,6 @@ def test_a_worker_understands_a_recall(lease):
 @pytest.mark.parametrize("size", [0, 10, 300, 70_000, 5_000_000])
 def test_a_worker_understands_its_function(size):
     function = b"f" * size
-    assert speech.read_load(messages.encode(messages.Load(function))) == function
+    load = messages.Load(function, [b"/a", b"\xff"], [b"script.py", b"-x"], b"/home")
+    expected = (function, ["/a", "\udcff"], ["script.py", "-x"], "/home")
+    assert speech.read_load(messages.encode(load)) == expected

@@ -47,7 +47,7 @@ def compute(function: Callable[[Any], Any], encoded: bytes) -> tuple[list[Any], 
         results.extend(values.decode(some))
         assert len(values.decode(some)) == count
 
-    assert tab.load(Buffer(pack(function))) is None
+    assert tab.load(Buffer(pack(function).portable())) is None
     later = tab.compute(Buffer(encoded), flush)
     if later is not None:
         asyncio.run(_wait(later))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from pando.functions.serialized import as_received
 from pando.worker import pool
 from pando.worker.pool import SLOW_LOAD_SECONDS, WorkerPool
 
@@ -44,7 +45,7 @@ async def test_slow_loading_is_mentioned_once(
 ) -> None:
     monkeypatch.setattr(pool, "run_worker", FakeWorker(load_seconds).run)
     said: list[str] = []
-    workers = WorkerPool(b"", 2, serve_for_ever, say=said.append)
+    workers = WorkerPool(as_received(b""), 2, serve_for_ever, say=said.append)
     with trio.move_on_after(2 * SLOW_LOAD_SECONDS):
         await workers.run(lambda error: None)
     assert len(said) == is_mentioned
@@ -54,7 +55,7 @@ async def test_a_pool_that_is_closed_does_not_wait_to_mention_anything(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "run_worker", FakeWorker(0.5).run)
-    workers = WorkerPool(b"", 2, serve_for_ever)
+    workers = WorkerPool(as_received(b""), 2, serve_for_ever)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(workers.run, lambda error: None)
         await trio.sleep(1)

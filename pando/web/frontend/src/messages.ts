@@ -46,6 +46,8 @@ export interface Assigned {
   timeout: number | null;
   silence: number;
   reportingInterval: number;
+  /** In how many messages the function follows, where it is too large for this one. */
+  parts: number;
 }
 
 /** What a function has reported of its own work, as `pando/reporting` adds it up. */
@@ -81,6 +83,7 @@ export interface Results {
 export type Incoming =
   | { tag: "denied"; reason: string }
   | Assigned
+  | { tag: "function part"; data: Uint8Array }
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; addresses: string[]; ticket: string }
   | { tag: "lend"; lease: number; items: Uint8Array }
@@ -112,7 +115,7 @@ export function encode(message: Outgoing): Bytes {
   switch (message.tag) {
     case "hello": {
       const { version, name, workers, node, run, token, ticket } = message;
-      return pack(["hello", version, name, workers, node, run, token, ticket, 0, []]);
+      return pack(["hello", version, name, workers, node, run, token, ticket, 0, [], ""]);
     }
     case "results":
       return joinArray(6, [
@@ -186,6 +189,8 @@ export function decode(bytes: Uint8Array): Incoming {
       return { tag, reason: read.text() };
     case "assigned":
       return decodeAssigned(read);
+    case "function part":
+      return { tag, data: read.bytes() };
     case "welcome":
       return { tag, parent: read.identifier() };
     case "delegated":
@@ -217,7 +222,10 @@ function decodeAssigned(read: Fields): Assigned {
   read.count(); // the degree and
   read.number(); // the time to connect: browsers have no children
   const [silence, reportingInterval] = [read.number(), read.number()];
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval };
+  read.raw(); // whether children are delegated, and
+  read.raw(); // the versions that the exact form needs, which no browser is sent
+  const parts = read.count();
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts };
 }
 
 /** The fields of a message, each checked as it is taken. */

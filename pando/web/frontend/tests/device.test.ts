@@ -78,7 +78,7 @@ describe("joining", () => {
     await settle();
     const root = network.last;
     expect(network.connected).toEqual([ROOT_URL]);
-    expect(root.take()).toEqual([["hello", 1, "phone", 1, new Uint8Array(0), "", "token", "", 0, []]]);
+    expect(root.take()).toEqual([["hello", 1, "phone", 1, new Uint8Array(0), "", "token", "", 0, [], ""]]);
     root.assign();
     await settle();
     expect(root.take()).toEqual([["ready", 0, []]]);
@@ -149,7 +149,7 @@ describe("the tree", () => {
     const root = await delegate(["192.168.1.7:5001"]);
     expect(network.connected.at(-1)).toBe("ws://192.168.1.7:5001/node");
     const parent = network.last;
-    expect(parent.take()).toEqual([["hello", 1, "phone", 1, NODE, "run", "", "ticket", 0, []]]);
+    expect(parent.take()).toEqual([["hello", 1, "phone", 1, NODE, "run", "", "ticket", 0, [], ""]]);
     parent.say("welcome", PARENT);
     await settle();
     expect(tags(root)).toEqual(["joined"]);
@@ -329,7 +329,7 @@ describe("coming back", () => {
     expect(figures).toMatchObject({ state: "waiting", retry: 1, note: "The other end is gone." });
     await pass(1.1);
     const again = network.last;
-    expect(again.take()).toEqual([["hello", 1, "phone", 1, NODE, "run", "token", "", 0, []]]);
+    expect(again.take()).toEqual([["hello", 1, "phone", 1, NODE, "run", "token", "", 0, [], ""]]);
     again.assign({ packed: new Uint8Array(0) });
     await settle();
     again.say("welcome", ROOT);

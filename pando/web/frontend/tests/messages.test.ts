@@ -35,7 +35,7 @@ const OUTGOING: Record<Outgoing["tag"], true> = {
   returned: true, struck: true, offer: true, status: true, leaving: true, heartbeat: true,
 };
 const INCOMING: Record<Incoming["tag"], true> = {
-  denied: true, assigned: true, welcome: true, delegated: true, lend: true, recall: true, join: true,
+  denied: true, assigned: true, "function part": true, welcome: true, delegated: true, lend: true, recall: true, join: true,
   bundle: true, ended: true, heartbeat: true,
 };
 

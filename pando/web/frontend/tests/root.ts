@@ -57,7 +57,7 @@ export class Peer {
   }
 
   assign({ version = VERSION, run = "run", packed = PACKAGE, timeout = null as number | null, silence = 10 } = {}): void {
-    this.say("assigned", version, NODE, run, "double", packed, [], timeout, null, 10, 60, silence, 3, true);
+    this.say("assigned", version, NODE, run, "double", packed, [], timeout, null, 10, 60, silence, 3, true, {}, 0);
   }
 
   lend(lease: number, items: unknown[]): void {

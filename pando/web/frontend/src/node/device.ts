@@ -175,7 +175,7 @@ export class Device {
       this.dropWork();
       throw new ChannelClosedError("another run has begun");
     }
-    const ready = work ?? (await this.prepare(assigned, root));
+    const ready = work ?? (await this.prepare(await this.receiveFunction(assigned, root), root));
     root.send({ tag: "ready" });
     this.show("joining");
     await this.join(ready, root, assigned);
@@ -212,6 +212,24 @@ export class Device {
       ticket: "",
       ...ticketOrToken,
     };
+  }
+
+  /** What the root has assigned, with the function that follows in parts. */
+  private async receiveFunction(assigned: Assigned, root: Link): Promise<Assigned> {
+    if (assigned.parts === 0) return assigned;
+    const parts: Uint8Array[] = [];
+    while (parts.length < assigned.parts) {
+      const part = await this.hear(root);
+      if (part.tag !== "function part") throw new MalformedError("the function is not sent whole");
+      parts.push(part.data);
+    }
+    const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+    let start = 0;
+    for (const part of parts) {
+      whole.set(part, start);
+      start += part.length;
+    }
+    return { ...assigned, function: whole };
   }
 
   private async prepare(assigned: Assigned, root: Link): Promise<Work> {

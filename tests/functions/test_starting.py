@@ -1,0 +1,240 @@
+"""Scripts with a map in them, started in all the ways that Python knows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+SCRIPT = """
+import dataclasses
+import functools
+import pando
+from enum import Enum
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    def moved(self, by):
+        return Point(self.x + by)
+
+class Kind(Enum):
+    A = 1
+
+FACTOR = 3
+
+def work(x):
+    return Point(x).moved(FACTOR), Kind.A
+
+if __name__ == "__main__":
+    # what follows must not run in workers
+    print(list(pando.map(lambda x: repr(work(x)), [1, 2], workers=1, serve=False)))
+"""
+EXPECTED = "['(Point(x=4), <Kind.A: 1>)', '(Point(x=5), <Kind.A: 1>)']\n"
+
+
+def run(
+    *arguments: str, cwd: Path, input: str | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "HOME": "/nonexistent", **variables},
+    )
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+
+WAYS = {
+    "a script": ["script.py"],
+    "with options of its own": ["script.py", "-c", "/etc/x.ini"],
+    "no bytecode, a command": ["-Bc", SCRIPT],
+    "a command": ["-c", SCRIPT],
+    "a command after options": ["-W", "ignore", "-X", "utf8", "-Isc", SCRIPT],
+    "standard input": ["-"],
+    "a module": ["-m", "script"],
+    "a module of a package": ["-m", "package"],
+    "profiled": ["-m", "cProfile", "-o", "profile.out", "script.py"],
+    "traced": ["-m", "trace", "--count", "-C", "counts", "script.py"],
+    "optimized": ["-OO", "script.py"],
+    "isolated": ["-I", "script.py"],
+    "a folder": ["package"],
+    "pdb": ["-m", "pdb", "-c", "continue", "-c", "quit", "script.py"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_map_in_a_script(way, tmp_path):
+    write(
+        tmp_path,
+        {"script.py": SCRIPT, "package/__main__.py": SCRIPT, "package/__init__.py": ""},
+    )
+    done = run(*WAYS[way], cwd=tmp_path, input=SCRIPT if way == "standard input" else None)
+    assert EXPECTED in done.stdout, done.stderr
+    assert done.returncode == 0
+
+
+def test_the_interactive_interpreter(tmp_path):
+    lines = [
+        "import pando",
+        "class Box:",
+        "    def get(self, x):",
+        "        return x + OFFSET",
+        "",
+        "OFFSET = 5",
+        "Box.twice = lambda self, x: 2 * self.get(x)",
+        "print(list(pando.map(lambda x: Box().twice(x), [1, 2], workers=1, serve=False)))",
+    ]
+    done = run("-i", "-q", cwd=tmp_path, input="\n".join(lines) + "\n")
+    assert "[12, 14]" in done.stdout, done.stderr
+
+
+FINDS = """
+import decimal, os, sys, pando
+from pathlib import Path
+sys.path.insert(0, Path("lib").resolve())
+sys.path.insert(0, "lib")
+import helper
+
+def found(x):
+    import helper
+    return (
+        sys.argv, os.getcwd(), helper.FAST, __debug__, sys.flags.optimize, sys.warnoptions,
+        sys.flags.utf8_mode, sys.flags.dev_mode, os.environ["SET_HERE"],
+        helper.__file__, __name__, __file__,
+    )
+
+os.environ["SET_HERE"] = "yes"
+[there] = pando.map(found, [0], workers=1, serve=False)
+assert list(there) == list(found(0)), (there, found(0))
+print("equal")
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["-O"], ["-W", "error"], ["-X", "utf8"], ["-X", "dev"], ["-s", "-B"]]
+)
+def test_what_the_function_finds(options, tmp_path):
+    helper = "import sys\nFAST = '--fast' in sys.argv\n"
+    write(tmp_path, {"script.py": FINDS, "lib/helper.py": helper})
+    done = run(*options, "script.py", "--fast", "secret", cwd=tmp_path)
+    assert done.stdout == "equal\n", done.stderr
+
+
+NAMES = [
+    "pando.py",
+    "types.py",
+    "select.py",
+    "struct.py",
+    "queue.py",
+    "traceback.py",
+    "asyncio.py",
+    "copyreg.py",
+]
+
+
+def test_modules_named_like_those_of_pando_and_python(tmp_path):
+    """The command's module lies among them; workers and the command start all the same."""
+    write(tmp_path, dict.fromkeys(NAMES, "raise RuntimeError('not this one')\n"))
+    write(tmp_path, {"work.py": "import own\n\ndef pando(x):\n    return own.twice(int(x))\n"})
+    write(tmp_path, {"own.py": "def twice(x):\n    return 2 * x\n"})
+    boot = "import sys; from pando.cli.main import main; sys.exit(main())"
+    done = run("-P", "-c", boot, "--no-serve", "work.py", "1", "2", cwd=tmp_path)
+    assert done.stdout == "2\n4\n", done.stderr
+    failing = "def pando(x):\n    raise ValueError('own error')\n"
+    write(tmp_path, {"failing.py": failing})
+    done = run("-P", "-c", boot, "--no-serve", "failing.py", "1", cwd=tmp_path)
+    assert "own error" in done.stderr
+    assert "not this one" not in done.stderr
+
+
+def test_a_map_at_the_top_of_a_module_that_is_imported(tmp_path):
+    job = """\
+    import pando
+
+    def work(x):
+        return x
+
+    results = list(pando.map(work, [1, 2], workers=1, serve=False))
+    """
+    write(tmp_path, {"job.py": job})
+    done = run("-c", "import job", cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "FunctionError" in last
+    assert f"{tmp_path}/job.py, line 6: a run begins here when a worker imports" in done.stderr
+
+
+EDITED = """
+import os, time, pando, helper
+
+def work(x):
+    if x == 1:
+        open("helper.py", "w").write("VALUE = 'edited'\\ndef value(): return VALUE\\n")
+        os._exit(1)
+    import helper
+    return helper.value()
+
+def once(x):
+    if x == 1 and not os.path.exists("done"):
+        open("done", "w").close()
+        open("helper.py", "w").write("def value(): return 'edited'\\n")
+        os._exit(1)
+    return helper.value()
+
+print(list(pando.map(once, [0, 1, 2], workers=1, serve=False)))
+"""
+
+
+def test_a_module_edited_while_the_run_goes_on(tmp_path):
+    write(tmp_path, {"script.py": EDITED, "helper.py": "def value(): return 'as it was'\n"})
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "['as it was', 'as it was', 'as it was']\n", done.stderr
+
+
+def test_a_module_edited_before_the_run(tmp_path):
+    script = """
+    import pando, helper
+    open("helper.py", "w").write("def value(x): return 'edited, and longer'\\n")
+    try:
+        print(list(pando.map(helper.value, [0], workers=1, serve=False)))
+    except pando.FunctionError as error:
+        print(error)
+    """
+    write(tmp_path, {"script.py": script, "helper.py": "def value(x): return 1\n"})
+    done = run("script.py", cwd=tmp_path)
+    assert "helper.py has been edited since it was imported" in done.stdout, done.stderr
+
+
+def test_a_comment_added_to_the_script_while_it_runs(tmp_path):
+    script = "open(__file__, 'w').write('# a comment\\n\\n' + open(__file__).read())\n"
+    write(tmp_path, {"script.py": script.replace("write('#", "write('#") + SCRIPT})
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == EXPECTED, done.stderr
+
+
+def test_a_module_in_latin_1(tmp_path):
+    text = "# -*- coding: latin-1 -*-\nNAME = 'größe'\ndef name(x): return NAME\n"
+    (tmp_path / "helper.py").write_bytes(text.encode("latin-1"))
+    script = (
+        "import pando, helper\nprint(list(pando.map(helper.name, [0], workers=1, serve=False)))"
+    )
+    write(tmp_path, {"script.py": script})
+    assert run("script.py", cwd=tmp_path, PYTHONIOENCODING="utf-8").stdout == "['größe']\n"
