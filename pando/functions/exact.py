@@ -22,7 +22,7 @@ from typing import Any
 import cloudpickle
 
 from ..errors import FunctionError
-from . import enumerations, modules, rebuild, reducers, references
+from . import enumerations, modules, rebuild, reducers, references, source
 from .culprit import describe_path
 from .generators import Generators
 from .homes import Homes, content
@@ -260,7 +260,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         known = linecache.cache.get(filename)
         if known is not None and len(known) == 4 and known[1] is None:
             self.lines[filename] = "".join(known[2])
-        elif filename == "<string>" and (text := references.command_text()) is not None:
+        elif filename == "<string>" and (text := source.command_text()) is not None:
             self.lines[filename] = text
 
     def _reduce_cell(self, cell: types.CellType) -> Any:

@@ -79,26 +79,6 @@ def names_in(annotation: str) -> list[str]:
     return [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
 
 
-def command_text() -> str | None:
-    """What was given to ``python -c``, where that is what Python was started with."""
-    arguments = sys.orig_argv[1:]
-    while arguments:
-        option = arguments.pop(0)
-        if not option.startswith("-") or option in ("-", "--"):
-            return None
-        if option.startswith("--"):
-            continue
-        for place, letter in enumerate(option[1:], 1):
-            if letter in "cm":
-                text = option[place + 1 :] or (arguments[0] if arguments else None)
-                return text if letter == "c" else None
-            if letter in "WX":
-                if not option[place + 1 :]:
-                    arguments = arguments[1:]
-                break
-    return None
-
-
 def arguments_of_type_variable(variable: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What makes an equal `TypeVar`, `ParamSpec`, `NewType` and so on."""
     name = variable.__name__

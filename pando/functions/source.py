@@ -9,7 +9,9 @@ import io
 import linecache
 import sys
 import types
-from typing import TypeGuard
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeGuard
 
 from ..errors import FunctionError
 from .package import Segment
@@ -18,6 +20,7 @@ from .rebuild import shape
 FUTURE_FLAGS = functools.reduce(
     int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
+MAGICS = ("run_cell_magic", "run_line_magic")
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -31,16 +34,40 @@ def read_source(filename: str) -> str:
     lines = linecache.getlines(filename)
     if lines:
         return "".join(lines)
-    if filename == "<string>" and "-c" in sys.orig_argv[:-1]:
-        return sys.orig_argv[sys.orig_argv.index("-c") + 1]
+    if filename == "<string>" and (text := command_text()) is not None:
+        return text
     raise FunctionError(
         f"its source cannot be read ({filename}); put it into a file, which workers can be sent"
     )
 
 
+def command_text() -> str | None:
+    """What was given to ``python -c``, where that is what Python was started with."""
+    arguments = sys.orig_argv[1:]
+    while arguments:
+        option = arguments.pop(0)
+        if not option.startswith("-") or option in ("-", "--"):
+            return None
+        if option.startswith("--"):
+            continue
+        for place, letter in enumerate(option[1:], 1):
+            if letter in "cm":
+                text = option[place + 1 :] or (arguments[0] if arguments else None)
+                return text if letter == "c" else None
+            if letter in "WX":
+                if not option[place + 1 :]:
+                    arguments = arguments[1:]
+                break
+    return None
+
+
 @functools.lru_cache(maxsize=64)
 def _compile(source: str, filename: str) -> types.CodeType:
-    return compile(_parse(source, filename), filename, "exec", dont_inherit=True)
+    tree = _parse(source, filename)
+    try:
+        return compile(tree, filename, "exec", dont_inherit=True)
+    except SyntaxError:  # it waits at its top, as in notebooks
+        return _compile_tree(tree, filename, 0)
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,6 +78,69 @@ def _parse(source: str, filename: str) -> ast.Module:
         raise FunctionError(f"{filename} has been edited since it was imported: {error}") from None
 
 
+def _sources(filename: str) -> Iterator[str]:
+    """The texts that code with this file's name may be from."""
+    try:
+        yield read_source(filename)
+    except FunctionError:
+        if not filename.startswith("<"):
+            raise
+        texts = list(_texts_of_magics())
+        if not texts:
+            raise
+        yield from texts
+
+
+def _cells() -> Iterator[tuple[str, str]]:
+    """The cells of a notebook and the like, the newest first: names in place of files, texts."""
+    for filename, entry in reversed(list(linecache.cache.items())):
+        if len(entry) == 4 and entry[1] is None:
+            yield filename, "".join(entry[2])
+
+
+def _texts_of_magics() -> Iterator[str]:
+    """What was given to magics such as ``%%time``: IPython passes it on as a string."""
+    for _, text in _cells():
+        if not any(name in text for name in MAGICS):
+            continue
+        with suppress(SyntaxError):
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in MAGICS:
+                    last = node.args[-1] if node.args else None
+                    if isinstance(last, ast.Constant):
+                        yield str(last.value)
+
+
+def _compilations(source: str, filename: str) -> Iterator[list[types.CodeType]]:
+    """The code of a text, compiled in the ways that it may have been.
+
+    As a whole; each statement alone, as IPython does (where a name is imported by the same text,
+    some versions of Python make other code of its methods' calls); and by pytest, with its own
+    assertions.
+    """
+    yield nested_codes(_compile(source, filename))
+    tree = _parse(source, filename)
+    alone = []
+    for statement in tree.body:
+        module = ast.Module([statement], type_ignores=[])
+        with suppress(SyntaxError, ValueError):
+            alone += nested_codes(_compile_tree(module, filename, _future_flags(tree)))
+    yield alone
+    rewriting = sys.modules.get("_pytest.assertion.rewrite")
+    if rewriting is not None:
+        rewritten = ast.parse(source, filename)
+        with suppress(Exception):  # it is pytest's own business
+            rewriting.rewrite_asserts(rewritten, source.encode(), filename, None)
+            yield nested_codes(_compile_tree(rewritten, filename, 0))
+
+
+def _compile_tree(tree: ast.Module, filename: str, flags: int) -> types.CodeType:
+    """A tree as code; it may wait at its top, as in notebooks."""
+    allowed = flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: types.CodeType = compile(tree, filename, "exec", allowed, dont_inherit=True)
+    return code
+
+
 def segment_of_function(function: types.FunctionType) -> Segment:
     """The segment that a function or lambda was compiled from.
 
@@ -59,22 +149,31 @@ def segment_of_function(function: types.FunctionType) -> Segment:
     """
     code = function.__code__
     filename = code.co_filename
-    source = read_source(filename)
-    tree = _parse(source, filename)
-    flags = code.co_flags & FUTURE_FLAGS
-    nodes = [node for node in ast.walk(tree) if _may_be(node, code)]
-    compiled = _compiled_again(code, source)
-    node = nodes[0] if len(nodes) == 1 else _node_around(nodes, compiled)
-    return _cut(node, tree, source, filename, flags, list(code.co_freevars))
+    for source in _sources(filename):
+        try:
+            compiled = _compiled_again(code, source)
+        except FunctionError as error:
+            failure = error
+            continue
+        tree = _parse(source, filename)
+        flags = code.co_flags & FUTURE_FLAGS
+        nodes = [node for node in ast.walk(tree) if _may_be(node, compiled)]
+        node = nodes[0] if len(nodes) == 1 else _node_around(nodes, compiled)
+        segment = _cut(node, tree, source, filename, flags, list(code.co_freevars))
+        # The lines are those of the text that was run, should some have been added meanwhile.
+        segment.line += code.co_firstlineno - compiled.co_firstlineno
+        return segment
+    raise failure
 
 
 def _compiled_again(code: types.CodeType, source: str) -> types.CodeType:
     """The same code, compiled from what the source is now."""
     filename = code.co_filename
-    for compiled in nested_codes(_compile(source, filename)):
-        same_place = compiled.co_firstlineno == code.co_firstlineno
-        if same_place and compiled.co_name == code.co_name and same_code(compiled, code):
-            return compiled
+    for compilation in _compilations(source, filename):
+        found = [c for c in compilation if c.co_name == code.co_name and same_code(c, code)]
+        there = [c for c in found if c.co_firstlineno == code.co_firstlineno]
+        if there or len(found) == 1:
+            return (there or found)[0]
     if filename.startswith("<"):
         raise FunctionError(f"its source is not in {filename}")
     raise FunctionError(f"{filename} has been edited since it was imported")
@@ -105,33 +204,127 @@ def _node_around(nodes: list[FunctionNode], code: types.CodeType) -> FunctionNod
     return max(around, key=lambda node: (node.lineno, node.col_offset))
 
 
+class _Found(NamedTuple):
+    filename: str
+    source: str
+    tree: ast.Module
+    node: ast.ClassDef
+
+
 def segment_of_class(cls: type) -> Segment:
     """The segment that a class was made by, with its decorators.
 
     Raises:
-        FunctionError: its source cannot be read or found.
+        FunctionError: its source cannot be read or found, or it is not clear which it is.
     """
-    methods = [f.__code__ for f in vars(cls).values() if isinstance(f, types.FunctionType)]
-    filenames = list(dict.fromkeys(code.co_filename for code in methods))
-    home = getattr(sys.modules.get(cls.__module__), "__file__", None)
-    filenames += [home] if home else [*reversed(linecache.cache), "<string>"]
-    for filename in filenames:
+    methods = [code for code in _codes_of(cls) if code.co_qualname.startswith(cls.__qualname__)]
+    found: list[_Found] = []
+    failure = FunctionError("its source cannot be found")
+    for filename, source in _texts_for_class(cls, methods):
         try:
-            source = read_source(filename)
-        except FunctionError:
-            continue
-        tree = _parse(source, filename)
-        nodes = _classes_named(tree, cls.__qualname__.replace("<locals>.", "").split("."))
-        inside = [code for code in methods if code.co_filename == filename != "<string>"]
-        lines = {code.co_firstlineno for code in inside}
-        around = [n for n in nodes if lines & set(range(n.lineno, (n.end_lineno or 0) + 1))]
-        for node in (around or nodes)[-1:]:
-            for code in inside:
-                _compiled_again(code, source)
-            flags = _future_flags(tree)
-            free = _free_names_of_class(_compile(source, filename), node)
-            return _cut(node, tree, source, filename, flags, free)
-    raise FunctionError("its source cannot be found")
+            tree = _parse(source, filename)
+            inside = [code for code in methods if code.co_filename == filename]
+            for node in _classes_named(tree, cls.__qualname__.replace("<locals>.", "").split(".")):
+                if _fits(cls, node, inside, source, filename):
+                    found.append(_Found(filename, source, tree, node))
+        except FunctionError as error:
+            failure = error
+        if found:
+            break
+    if not found:
+        if methods and not methods[0].co_filename.startswith("<"):
+            raise FunctionError(f"{methods[0].co_filename} has been edited since it was imported")
+        raise failure
+    filename, source, tree, node = _choose(cls, found)
+    free = _free_names_of_class(_compile_tree(tree, filename, 0), node)
+    segment = _cut(node, tree, source, filename, _future_flags(tree), free)
+    segment.line += _shift(methods, source, filename)
+    return segment
+
+
+def _codes_of(cls: type) -> list[types.CodeType]:
+    """The code of a class's own methods, those inside of decorators too."""
+    codes = []
+    for member in vars(cls).values():
+        parts = [member, *(getattr(member, name, None) for name in ("fget", "__func__", "func"))]
+        for part in parts:
+            while part is not None:
+                code = getattr(part, "__code__", None)
+                if isinstance(code, types.CodeType):
+                    codes.append(code)
+                part = getattr(part, "__wrapped__", None)
+    return codes
+
+
+def _texts_for_class(cls: type, methods: list[types.CodeType]) -> Iterator[tuple[str, str]]:
+    """Where the statement of a class may be: the files of its methods, or else of its module."""
+    filenames = list(dict.fromkeys(code.co_filename for code in methods))
+    if not filenames:
+        module = sys.modules.get(cls.__module__)
+        home = getattr(module, "__file__", None)
+        if isinstance(home, str):
+            filenames = [home]
+        else:
+            yield from _cells()
+            filenames = ["<string>"]
+    for filename in filenames:
+        with suppress(FunctionError):
+            for source in _sources(filename):
+                yield filename, source
+    if not methods:
+        yield from (("<timed exec>", text) for text in _texts_of_magics())
+
+
+def _fits(
+    cls: type, node: ast.ClassDef, methods: list[types.CodeType], source: str, filename: str
+) -> bool:
+    """Whether a statement may be the one that has made a class."""
+    annotated = [n.target.id for n in node.body if _is_annotated(n)]
+    known = vars(cls).get("__annotations__")
+    if known is not None and set(annotated) != set(known):
+        return False
+    lines = range(_first_line(node), (node.end_lineno or 0) + 1)
+    for compilation in _compilations(source, filename):
+        inside = [code for code in compilation if code.co_firstlineno in lines]
+        if all(
+            any(c.co_name == code.co_name and same_code(c, code) for c in inside)
+            for code in methods
+        ):
+            return True
+    return False
+
+
+def _is_annotated(node: ast.stmt) -> TypeGuard[Any]:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+
+
+def _choose(cls: type, found: list[_Found]) -> _Found:
+    """The statement that has made a class, of several that may have."""
+    line = vars(cls).get("__firstlineno__")  # since Python 3.13
+    lines = {code.co_firstlineno for code in _codes_of(cls)}
+    exact = [
+        each
+        for each in found
+        if line == _first_line(each.node)
+        or lines & set(range(each.node.lineno, (each.node.end_lineno or 0) + 1))
+    ]
+    best = exact or found
+    headers = {
+        ast.dump(ast.Tuple([*n.bases, *(k.value for k in n.keywords), *n.decorator_list]))
+        for n in (each.node for each in best)
+    }
+    if len(headers) > 1:
+        raise FunctionError("it cannot be told from another class of this name")
+    return best[-1]
+
+
+def _shift(methods: list[types.CodeType], source: str, filename: str) -> int:
+    """How many lines have been added before a class since it was made."""
+    for code in methods:
+        if code.co_filename == filename:
+            with suppress(FunctionError):
+                return code.co_firstlineno - _compiled_again(code, source).co_firstlineno
+    return 0
 
 
 def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
