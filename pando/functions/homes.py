@@ -489,6 +489,19 @@ def _can_be_pickled(value: Any) -> bool:
     return True
 
 
+def being_imported() -> str | None:
+    """A module of the user's own that is being imported just now, if there is one.
+
+    Another thread that imports it, as pickling what it holds does, would wait for ever for a map at
+    its top.
+    """
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if getattr(spec, "_initializing", False) and is_own(module):
+            return name
+    return None
+
+
 def is_own(module: object) -> bool:
     """Whether a module is the user's own: not of Python, not installed, not Pando."""
     if not isinstance(module, types.ModuleType):

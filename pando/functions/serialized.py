@@ -13,6 +13,7 @@ from ..errors import FunctionError, shorten
 from . import loading, seeding
 from .capture import capture, function_name
 from .generators import Generators
+from .homes import being_imported
 from .package import ExactPackage, JavaScriptPackage
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def serialize(
     generators = Generators(random_seed)
 
     def make_portable() -> bytes:
+        if began and (importing := being_imported()) is not None:
+            raise FunctionError(f"the module {importing} is still being imported")
         if exact is not None and began:
             again, _ = dump_exactly(function, name, initializer, generators)
             if again.pickle != exact.pickle:
