@@ -7,12 +7,12 @@ results while a long batch goes on. This module imports neither Trio nor the web
 
 from __future__ import annotations
 
+import _signal as signal  # `signal` imports `enum`, which takes long
 import fcntl
 import functools
 import gc
 import os
 import select
-import signal
 import sys
 import threading
 import time

