@@ -1,0 +1,70 @@
+"""Programs in odd circumstances: no standard error, no folder, another tool's threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+import pando
+
+from ..processes import environment, run_script
+
+pytestmark = pytest.mark.process
+
+SERVED = """\
+import sys, time
+import pando
+{before}
+results = list(pando.map(lambda x: time.sleep(0.4) or x * x, range(4), workers=1))
+print(results)
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sys.stderr = None",
+        "sys.stderr.close()",
+        "import os; os.close(2)",
+        "sys.stderr = open('/dev/full', 'w')",
+    ],
+)
+def test_where_nobody_can_be_told_results_come(before, tmp_path):
+    done = run_script(tmp_path / "script.py", SERVED.format(before=before))
+    assert done.stdout == "[0, 1, 4, 9]\n", done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        "import os; os.rmdir(os.getcwd()); import pando; "
+        "print(list(pando.map(abs, [-1], workers=1)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=gone,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(tmp_path),
+    )
+    assert (done.stdout, done.stderr) == ("[1]\n", "")
+
+
+@pytest.mark.parametrize("patched", ["threading", "socket", "select"])
+def test_threads_that_gevent_has_replaced(patched, monkeypatch):
+    monkey = types.ModuleType("gevent.monkey")
+    monkey.is_module_patched = lambda name: name == patched
+    monkeypatch.setitem(sys.modules, "gevent.monkey", monkey)
+    with pytest.raises(pando.UsageError, match="gevent has replaced"):
+        list(pando.map(abs, [-1], workers=1))
+    with pytest.raises(pando.UsageError, match="gevent"), pando.run(abs, workers=1):
+        pass
+    monkey.is_module_patched = lambda name: False
+    assert list(pando.map(abs, [-1], workers=1)) == [1]
