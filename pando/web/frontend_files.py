@@ -35,7 +35,7 @@ MODULES_IN_BROWSERS = (
     "__init__.py",
     "errors.py",
     "figures.py",
-    "values.py",
+    "values",
     "functions",
     "runtime/__init__.py",
     "runtime/calling.py",

@@ -156,7 +156,7 @@ async def test_files_are_kept_for_ever_and_sent_as_the_client_takes_them() -> No
 def test_the_modules_in_browsers_are_those_of_this_installation() -> None:
     _, file = frontend_files.own_modules()
     with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
-        assert archive.read("pando/values.py") == Path(values.__file__).read_bytes()
+        assert archive.read("pando/values/__init__.py") == Path(values.__file__).read_bytes()
         assert "pando/runtime/tab.py" in archive.namelist()
 
 

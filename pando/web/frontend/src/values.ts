@@ -1,9 +1,10 @@
 /**
- * Items and results as JavaScript functions have them, in the MessagePack of `pando/values.py`.
+ * Items and results as JavaScript functions have them, in the MessagePack of `pando/values`.
  *
  * Numbers are numbers as far as they are exact, that is up to 2^53, and BigInts beyond. Python's
- * tuples become arrays and its sets `Set`s. What JavaScript has no type for becomes what is
- * nearest: dates `Date`s, Decimals and UUIDs strings, complex numbers arrays of two numbers.
+ * tuples and deques become arrays, its sets `Set`s, and all its kinds of dictionaries objects. What JavaScript has no type for becomes what is
+ * nearest: dates `Date`s, Decimals, UUIDs and paths strings, fractions numbers, complex numbers arrays
+ * of two numbers, and ranges objects with `start`, `stop` and `step`.
  */
 
 import { Decoder, Encoder, ExtensionCodec } from "@msgpack/msgpack";
@@ -23,6 +24,13 @@ export const Extension = {
   TIMEDELTA: 9,
   DECIMAL: 10,
   UUID: 11,
+  RANGE: 16,
+  FRACTION: 17,
+  PATH: 18,
+  ORDERED_DICT: 19,
+  COUNTER: 20,
+  DEFAULT_DICT: 21,
+  DEQUE: 22,
 } as const;
 
 export class UnsupportedValueError extends TypeError {
@@ -80,6 +88,25 @@ register(Extension.UUID, never, (bytes) => {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 });
+
+register(Extension.RANGE, never, (bytes) => {
+  const [start, stop, step] = decode(bytes) as unknown[];
+  return { start, stop, step };
+});
+register(Extension.FRACTION, never, (bytes) => {
+  const [numerator, denominator] = decode(bytes) as (number | bigint)[];
+  return Number(numerator) / Number(denominator);
+});
+register(Extension.PATH, never, (bytes) => (decode(bytes) as unknown[])[2]);
+register(Extension.ORDERED_DICT, never, (bytes) => fromPairs(decode(bytes)));
+register(Extension.COUNTER, never, (bytes) => fromPairs(decode(bytes)));
+register(Extension.DEFAULT_DICT, never, (bytes) => fromPairs((decode(bytes) as unknown[])[1]));
+register(Extension.DEQUE, never, (bytes) => (decode(bytes) as unknown[])[1]);
+
+/** A dictionary that came as pairs, since its keys may be of any kind. */
+function fromPairs(pairs: unknown): Record<string, unknown> {
+  return Object.fromEntries((pairs as [unknown, unknown][]).map(([key, value]) => [keyOf(key), value]));
+}
 
 /** The value that some bytes stand for. */
 export function decode(bytes: Uint8Array): unknown {

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 import msgpack
 
-from .errors import MalformedValueError, UnsupportedValueError, UsageError, shorten
+from ..errors import MalformedValueError, UnsupportedValueError, UsageError, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     """An extension's code, and what makes its bytes."""
 
 ZONE_SEPARATOR = "|"
-NUMPY_KINDS = frozenset("biufcmMSU")
-"""NumPy's kinds of elements that are plain bytes: no objects, no records."""
 MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 
@@ -49,6 +47,13 @@ class Extension:
     NUMPY_ARRAY = 12
     NUMPY_SCALAR = 13
     REGISTERED = 14
+    RANGE = 16
+    FRACTION = 17
+    PATH = 18
+    ORDERED_DICT = 19
+    COUNTER = 20
+    DEFAULT_DICT = 21
+    DEQUE = 22
 
 
 class Registration:
@@ -200,13 +205,16 @@ def _encode_extension(value: Any) -> msgpack.ExtType:
                 f"{type(error).__name__}: {error}"
             ) from error
         return msgpack.ExtType(Extension.REGISTERED, encode([registration.name, fields]))
-    if kind.__module__ == "numpy":
+    if kind.__module__ in ("numpy", "numpy.rec"):
         return _encode_numpy(value)
     raise UnsupportedValueError(_why_unsupported(kind))
 
 
 def _why_unsupported(kind: type) -> str:
     name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
+    instead = _RETURN_INSTEAD.get(name)
+    if instead is not None:
+        return f"a value of type {name} cannot travel: return {instead} instead"
     base = next((b for b in kind.__mro__[1:] if b in _PLAIN_TYPES or _encoder_of(b)), None)
     hint = f"convert it with {base.__name__}(…) or " if base else ""
     return f"a value of type {name} cannot travel: {hint}see pando.register_type"
@@ -278,41 +286,42 @@ def _encode_timedelta(value: datetime.timedelta) -> bytes:
 
 
 def _encode_numpy(value: Any) -> msgpack.ExtType:
-    import numpy
+    from . import arrays
 
-    is_array = type(value) is numpy.ndarray
-    if not is_array and not isinstance(value, numpy.generic):
+    if arrays.is_array(value):
+        return msgpack.ExtType(Extension.NUMPY_ARRAY, encode(arrays.array_parts(value)))
+    if not arrays.is_scalar(value):
         raise UnsupportedValueError(_why_unsupported(type(value)))
-    if value.dtype.kind not in NUMPY_KINDS:
-        raise UnsupportedValueError(f"NumPy values of dtype {value.dtype} cannot travel")
-    if is_array:
-        fields = [value.dtype.str, list(value.shape), value.tobytes()]
-        return msgpack.ExtType(Extension.NUMPY_ARRAY, encode(fields))
-    return msgpack.ExtType(Extension.NUMPY_SCALAR, encode([value.dtype.str, value.tobytes()]))
+    return msgpack.ExtType(Extension.NUMPY_SCALAR, encode(arrays.scalar_parts(value)))
 
 
-def _numpy_dtype(name: str) -> Any:
-    import numpy
+def _decode_numpy(name: str) -> Callable[[bytes], Any]:
+    def decode_numpy(data: bytes) -> Any:
+        from . import arrays
 
-    dtype = numpy.dtype(name)
-    if dtype.kind not in NUMPY_KINDS:
-        raise MalformedValueError(f"NumPy values of dtype {dtype} cannot travel")
-    return dtype
+        return getattr(arrays, name)(decode(data))
 
-
-def _decode_numpy_array(data: bytes) -> Any:
-    import numpy
-
-    dtype_name, shape, raw = decode(data)
-    return numpy.frombuffer(raw, _numpy_dtype(dtype_name)).reshape(shape).copy()
+    return decode_numpy
 
 
-def _decode_numpy_scalar(data: bytes) -> Any:
-    import numpy
+def _encode_standard(name: str) -> Callable[[Any], bytes]:
+    """The encoder for values whose parts a function of `standard` gives."""
 
-    dtype_name, raw = decode(data)
-    dtype = _numpy_dtype(dtype_name)
-    return numpy.frombuffer(raw, dtype, count=1)[0] if dtype.itemsize else dtype.type()
+    def encode_standard(value: Any) -> bytes:
+        from . import standard
+
+        return encode(getattr(standard, name)(value))
+
+    return encode_standard
+
+
+def _decode_standard(name: str) -> Callable[[bytes], Any]:
+    def decode_standard(data: bytes) -> Any:
+        from . import standard
+
+        return getattr(standard, name)(decode(data))
+
+    return decode_standard
 
 
 def _decode_decimal(data: bytes) -> Any:
@@ -349,12 +358,23 @@ _ENCODERS: dict[type, Encoder] = {
     datetime.date: (Extension.DATE, lambda value: value.isoformat().encode()),
     datetime.time: (Extension.TIME, _encode_moment),
     datetime.timedelta: (Extension.TIMEDELTA, _encode_timedelta),
+    range: (Extension.RANGE, _encode_standard("range_parts")),
 }
 
 # Modules that take long to import: whoever has such a value has imported them.
 _LATE_ENCODERS: dict[str, Encoder] = {
     "decimal.Decimal": (Extension.DECIMAL, lambda value: str(value).encode()),
     "uuid.UUID": (Extension.UUID, lambda value: value.bytes),
+    "fractions.Fraction": (Extension.FRACTION, _encode_standard("fraction_parts")),
+    "collections.OrderedDict": (Extension.ORDERED_DICT, _encode_standard("mapping_parts")),
+    "collections.Counter": (Extension.COUNTER, _encode_standard("mapping_parts")),
+    "collections.defaultdict": (Extension.DEFAULT_DICT, _encode_standard("default_dict_parts")),
+    "collections.deque": (Extension.DEQUE, _encode_standard("deque_parts")),
+    **{
+        f"{module}.{name}": (Extension.PATH, _encode_standard("path_parts"))
+        for module in ("pathlib", "pathlib._local")
+        for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    },
 }
 
 _DECODERS: dict[int, Callable[[bytes], Any]] = {
@@ -369,7 +389,30 @@ _DECODERS: dict[int, Callable[[bytes], Any]] = {
     Extension.TIMEDELTA: lambda data: datetime.timedelta(*decode(data)),
     Extension.DECIMAL: _decode_decimal,
     Extension.UUID: _decode_uuid,
-    Extension.NUMPY_ARRAY: _decode_numpy_array,
-    Extension.NUMPY_SCALAR: _decode_numpy_scalar,
+    Extension.NUMPY_ARRAY: _decode_numpy("make_array"),
+    Extension.NUMPY_SCALAR: _decode_numpy("make_scalar"),
     Extension.REGISTERED: _decode_registered,
+    Extension.RANGE: _decode_standard("make_range"),
+    Extension.FRACTION: _decode_standard("make_fraction"),
+    Extension.PATH: _decode_standard("make_path"),
+    Extension.ORDERED_DICT: _decode_standard("make_ordered_dict"),
+    Extension.COUNTER: _decode_standard("make_counter"),
+    Extension.DEFAULT_DICT: _decode_standard("make_default_dict"),
+    Extension.DEQUE: _decode_standard("make_deque"),
 }
+
+_RETURN_INSTEAD = {
+    "generator": "list(…)",
+    "map": "list(…)",
+    "filter": "list(…)",
+    "zip": "list(…)",
+    "reversed": "list(…)",
+    "dict_keys": "list(…)",
+    "dict_values": "list(…)",
+    "dict_items": "list(…)",
+    "pandas.core.frame.DataFrame": 'df.to_dict("records")',
+    "pandas.core.series.Series": "series.to_list()",
+    "polars.dataframe.frame.DataFrame": "df.to_dicts()",
+    "polars.series.series.Series": "series.to_list()",
+}
+"""What to return instead of a value of some types."""
