@@ -141,6 +141,11 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
         add_import(imported, modules, imports)
 
 
+def any_reads_arguments(found: dict[str, ModuleSource]) -> bool:
+    """Whether a module seems to read the command line, which others should not see needlessly."""
+    return any("argv" in module.source for module in found.values())
+
+
 def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, bytes]:
     """The files beside a package's modules, as many as may be sent, the smallest first."""
     found = []
