@@ -41,7 +41,7 @@ def source_file(name: str) -> Path | None:
     if filename is None or not filename.endswith(".py"):
         return None
     path = Path(filename)
-    return None if _is_installed(path) else path
+    return None if _is_installed_file(filename, name) else path
 
 
 def source_folder(name: str) -> Path | None:
@@ -50,7 +50,9 @@ def source_folder(name: str) -> Path | None:
     if spec is None or spec.origin is not None or spec.submodule_search_locations is None:
         return None
     folders = [Path(folder) for folder in spec.submodule_search_locations]
-    return None if any(map(_is_installed, folders)) else next(iter(folders), None)
+    if any(_is_installed_file(str(folder), name) for folder in folders):
+        return None
+    return next(iter(folders), None)
 
 
 def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
