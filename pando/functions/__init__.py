@@ -1,7 +1,9 @@
-"""The function: found in a module, shipped as source, and made again where it runs.
+"""The function: found in a module, sent in one of two forms, and made again where it runs.
 
-`find_function` reads a module by the convention of the command line. `capture` turns a function
-object into a `FunctionPackage`, and `restore` makes an equal function of that in another process,
-of another Python version perhaps. Bytecode never travels. `javascript` reads a JavaScript module,
-which travels as one script.
+`convention` reads a module as the command line does. `serialized` has a function in both of its
+forms. The exact one, for interpreters that equal this one, is pickled by `exact` and loaded by
+`exact_load`; the portable one is made of source text and data by `capture`, and `restore` makes an
+equal function of that in another version of Python. In both, `homes` finds what the function
+reaches of the user's own modules. `javascript` reads a JavaScript module, which is sent as one
+script.
 """

@@ -125,6 +125,7 @@ def _capture_once(
         initializer=first,
         keyed=generators.any,
         seeded=generators.random_seed is not None,
+        arguments=list(map(str, sys.argv)) if modules.any_reads_arguments(walk.modules) else [],
     )
     return _Captured(found, walk.by_value)
 

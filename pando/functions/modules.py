@@ -41,7 +41,7 @@ def source_file(name: str) -> Path | None:
     if filename is None or not filename.endswith(".py"):
         return None
     path = Path(filename)
-    return None if _is_installed(path) else path
+    return None if _is_installed_file(filename, name) else path
 
 
 def source_folder(name: str) -> Path | None:
@@ -50,7 +50,9 @@ def source_folder(name: str) -> Path | None:
     if spec is None or spec.origin is not None or spec.submodule_search_locations is None:
         return None
     folders = [Path(folder) for folder in spec.submodule_search_locations]
-    return None if any(map(_is_installed, folders)) else next(iter(folders), None)
+    if any(_is_installed_file(str(folder), name) for folder in folders):
+        return None
+    return next(iter(folders), None)
 
 
 def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
@@ -139,6 +141,11 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
         names += [f"{package}.{inner}" for inner in _parts_of(package)]
     for imported in names:
         add_import(imported, modules, imports)
+
+
+def any_reads_arguments(found: dict[str, ModuleSource]) -> bool:
+    """Whether a module seems to read the command line, which others should not see needlessly."""
+    return any("argv" in module.source for module in found.values())
 
 
 def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, bytes]:

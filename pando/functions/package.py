@@ -187,6 +187,7 @@ class FunctionPackage(Record, tag="python"):
         initializer: the node of what is called once in each worker.
         keyed: whether each item comes with a key, for random generators.
         seeded: whether Python's and NumPy's own generators are seeded by it.
+        arguments: the command line, where modules of the user's own read it; else none.
     """
 
     name: str
@@ -204,6 +205,7 @@ class FunctionPackage(Record, tag="python"):
     initializer: int | None = None
     keyed: bool = False
     seeded: bool = False
+    arguments: list[str] = []  # noqa: RUF012 - a default, as of a dataclass
 
     def to_bytes(self) -> bytes:
         """The package as MessagePack."""

@@ -38,6 +38,8 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
     """
     sys.meta_path.insert(0, OwnModules(shipped.modules))
     add_folders(shipped.modules)
+    if shipped.arguments:
+        sys.argv[:] = shipped.arguments
     restoring = _Restoring(shipped)
     for registered in shipped.types:
         values.register_type(

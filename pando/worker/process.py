@@ -181,26 +181,28 @@ class WorkerProcess:
         """Load the function, let `serve` use the worker, and end it."""
         error: FunctionError | None = None
         interrupted = True
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._output.pass_on)
-            try:
-                await self.load(function, environment)
-                nursery.start_soon(self.watch_process)
-                if timeout is not None:
-                    nursery.start_soon(self.watch_items, timeout)
-                await serve(self)
-                interrupted = False
-            except ChannelClosedError:
-                interrupted = False
-            except FunctionError as refusal:  # raised below: no group is to be made of it
-                error = refusal
-            finally:
-                if interrupted:
-                    self.kill()
-                await self.end()
-                nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
-            await self._output.close()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._output.pass_on)
+                try:
+                    await self.load(function, environment)
+                    nursery.start_soon(self.watch_process)
+                    if timeout is not None:
+                        nursery.start_soon(self.watch_items, timeout)
+                    await serve(self)
+                    interrupted = False
+                except ChannelClosedError:
+                    interrupted = False
+                except FunctionError as refusal:  # raised below: no group is to be made of it
+                    error = refusal
+                finally:
+                    if interrupted:
+                        self.kill()
+                    await self.end()
+                    nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._output.close()
         if error is not None:
             raise error
 

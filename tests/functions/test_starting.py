@@ -238,3 +238,76 @@ def test_a_module_in_latin_1(tmp_path):
     )
     write(tmp_path, {"script.py": script})
     assert run("script.py", cwd=tmp_path, PYTHONIOENCODING="utf-8").stdout == "['größe']\n"
+
+
+BOOT = "import sys; from pando.cli.main import main; sys.exit(main())"
+
+
+def test_byte_order_marks(tmp_path):
+    """Before the metadata of a module, and before the first line of input."""
+    module = "# /// script\n# dependencies = ['no-such-package']\n# ///\ndef pando(x): return [x]\n"
+    (tmp_path / "needs.py").write_bytes(b"\xef\xbb\xbf" + module.encode())
+    (tmp_path / "work.py").write_bytes(b"\xef\xbb\xbfdef pando(x): return x + 1\n")
+    command = ["-c", BOOT, "--no-serve", "--stdin"]
+    done = run(*command, "work.py", cwd=tmp_path, input="\ufeff1\n2\n")
+    assert done.stdout == "2\n3\n", done.stderr
+    code = (
+        "from pando.cli.modules import open_module; "
+        "print(open_module('needs.py', as_text=False).read_requirements())"
+    )
+    assert run("-c", code, cwd=tmp_path).stdout == "['no-such-package']\n"
+
+
+def test_a_module_in_latin_1_by_the_command(tmp_path):
+    text = "# -*- coding: latin-1 -*-\ndef pando(x): return 'größe' + str(x)\n"
+    (tmp_path / "work.py").write_bytes(text.encode("latin-1"))
+    done = run("-c", BOOT, "--no-serve", "work.py", "1", cwd=tmp_path, PYTHONIOENCODING="utf-8")
+    assert done.stdout == "größe1\n", done.stderr
+
+
+INSTALLED_BESIDE = """
+import sys, pando
+sys.path.insert(0, "target")
+import fakelib
+
+def work(x):
+    return fakelib.double(x)
+
+fakelib.state = "changed here"  # of a library, which is not sent
+print(list(pando.map(work, [2], workers=1, serve=False)))
+from pando.functions.capture import capture
+print(sorted(capture(work).modules), capture(work).imports)
+"""
+
+
+def test_a_folder_into_which_packages_were_installed(tmp_path):
+    """As by ``pip install --target``: what is in it is a requirement of volunteers."""
+    write(
+        tmp_path,
+        {
+            "script.py": INSTALLED_BESIDE,
+            "target/fakelib/__init__.py": "def double(x): return 2 * x\n",
+            "target/fakelib-1.0.dist-info/METADATA": "Name: fakelib\nVersion: 1.0\n",
+        },
+    )
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "[4]\n[] ['fakelib']\n", done.stderr
+
+
+def test_a_package_with_a_part_in_c(tmp_path):
+    """It is found where it lies; here a part of Python's own stands in for it."""
+    import _struct
+
+    part = Path(_struct.__file__)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "_struct.so").write_bytes(part.read_bytes())
+    write(
+        tmp_path,
+        {
+            "own/__init__.py": "from . import _struct\n\ndef size(x): return _struct.calcsize(x)\n",
+            "script.py": "import pando, own\n"
+            "print(list(pando.map(own.size, ['<i'], workers=1, serve=False)))\n",
+        },
+    )
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "[4]\n", done.stderr

@@ -112,6 +112,15 @@ def test_who_can_have_no_form_is_told_so_and_the_run_goes_on(tmp_path):
     assert errors.count("volunteers that are not equal to this machine cannot take part") == 1
 
 
+def test_a_module_that_reads_the_command_line_at_import_gets_it(tmp_path):
+    (tmp_path / "helper.py").write_text("import sys\nfactor = 3 if '--secret' in sys.argv else 1\n")
+    function = "import helper\ndef function(x):\n    return x * helper.factor, ['']\n"
+    with root(tmp_path, function) as (link, process):
+        helper = volunteer(link, EQUAL)
+        assert process.communicate(timeout=60)[0] == EXPECTED
+        helper.communicate()
+
+
 def test_modules_of_one_s_own_are_sent_as_source(tmp_path):
     (tmp_path / "helper.py").write_text("factor = 1\ndef times(x): return x * factor\n")
     function = (

@@ -359,3 +359,91 @@ def children() -> list[int]:
         if int(parent) == os.getpid() and is_alive(int(name)):
             found.append(int(name))
     return found
+
+
+# ---- what surrounds a worker ----
+
+
+def test_a_worker_is_in_a_session_of_its_own():
+    """So that no terminal stops it when it prints, or ends it when the user interrupts."""
+    [(session, pid)] = map_here(lambda x: (os.getsid(0), os.getpid()), [0], workers=1)
+    assert session == pid
+
+
+def test_sigterm_does_not_end_a_worker():
+    def survive(x):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        return os.getpid()
+
+    assert len(set(map_here(survive, range(3), workers=1))) == 1
+
+
+def test_what_a_function_starts_can_be_terminated():
+    def terminate(x):
+        import multiprocessing
+        import subprocess
+
+        ended = []
+        with subprocess.Popen(["sleep", "600"]) as program:
+            program.terminate()
+            ended.append(program.wait(10))
+        for method in ("fork", "spawn"):
+            context = multiprocessing.get_context(method)
+            process = context.Process(target=time.sleep, args=(600,))
+            process.start()
+            time.sleep(0.2)
+            process.terminate()
+            process.join(10)
+            ended.append(process.exitcode)
+        return ended
+
+    assert list(map_here(terminate, [0], workers=1)) == [[-signal.SIGTERM] * 3]
+
+
+def test_the_last_line_that_a_dying_worker_wrote_stands_in_the_error(capfd):
+    def die(x):
+        print("something before")
+        os.write(2, b"fatal: no more of this\n\n")
+        os._exit(9)
+
+    [error] = map_here(die, [0], workers=1, return_exceptions=True)
+    assert error.reason.endswith(
+        "the worker exited with status 9; the last line that it wrote: fatal: no more of this"
+    )
+    assert capfd.readouterr().err.count("something before") == 3
+
+
+class FailsExactly:
+    """An object that is unpickled in one form of the function alone."""
+
+    def __reduce_ex__(self, protocol):
+        if protocol > 2:
+            return int, ("no number",)
+        return int, (3,)
+
+
+def test_what_cannot_be_loaded_exactly_is_loaded_from_source():
+    carried = FailsExactly()
+    assert list(map_here(lambda x: x * carried, [1, 2], workers=2)) == [3, 6]
+
+
+def test_what_cannot_be_pickled_is_made_from_source():
+    class OnlyOld:
+        def __reduce_ex__(self, protocol):
+            if protocol > 2:
+                raise TypeError("not in this protocol")
+            return int, (3,)
+
+    carried = OnlyOld()
+    assert list(map_here(lambda x: x * carried, [1, 2], workers=1)) == [3, 6]
+
+
+def test_much_output_of_a_worker_is_all_passed_on(capfd):
+    def write(x):
+        sys.stdout.write("x" * 200_000 + "\n")
+        sys.stdout.flush()
+        return x
+
+    assert list(map_here(write, range(5), workers=1)) == list(range(5))
+    assert capfd.readouterr().err.count("x") == 1_000_000
