@@ -10,7 +10,7 @@ import textwrap
 import pytest
 from running import receive, run_python
 
-from pando import values
+from pando.values import codec as values
 from pando.errors import FunctionError
 from pando.functions.capture import capture
 
