@@ -20,7 +20,17 @@ from typing import Any, NamedTuple
 
 from .. import values
 from ..errors import FunctionError, UnsupportedValueError, shorten
-from . import class_state, imports, modules, package, rebuild, reducers, references, source
+from . import (
+    class_source,
+    class_state,
+    imports,
+    modules,
+    package,
+    rebuild,
+    reducers,
+    references,
+    source,
+)
 from .generators import Generators
 from .homes import Homes
 from .imports import SCRIPT
@@ -350,7 +360,7 @@ class _Walk:
             if made is not None:
                 return made
         try:
-            segment = source.segment_of_class(cls)
+            segment = class_source.segment_of_class(cls)
         except FunctionError as error:
             text = f"the class {cls.__qualname__!r}, used by {where}, cannot be sent to workers"
             raise FunctionError(f"{text}: {error}") from None
@@ -422,7 +432,7 @@ class _Walk:
     def _named_tuple(self, cls: Any, where: str) -> package.Node | None:
         """A named tuple that was made by a call; one made by a class statement has source."""
         try:
-            source.segment_of_class(cls)
+            class_source.segment_of_class(cls)
         except FunctionError:
             pass
         else:

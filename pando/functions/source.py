@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeGuard
+from typing import TypeGuard
 
 from ..errors import FunctionError
 from .package import Segment
@@ -63,44 +63,45 @@ def command_text() -> str | None:
 
 @functools.lru_cache(maxsize=64)
 def _compile(source: str, filename: str) -> types.CodeType:
-    tree = _parse(source, filename)
+    tree = parse(source, filename)
     try:
         return compile(tree, filename, "exec", dont_inherit=True)
     except SyntaxError:  # it waits at its top, as in notebooks
-        return _compile_tree(tree, filename, 0)
+        return compile_tree(tree, filename, 0)
 
 
 @functools.lru_cache(maxsize=64)
-def _parse(source: str, filename: str) -> ast.Module:
+def parse(source: str, filename: str) -> ast.Module:
+    """The tree of a text; FunctionError where it is no Python any more."""
     try:
         return ast.parse(source, filename)
     except SyntaxError as error:
         raise FunctionError(f"{filename} has been edited since it was imported: {error}") from None
 
 
-def _sources(filename: str) -> Iterator[str]:
+def sources_of(filename: str) -> Iterator[str]:
     """The texts that code with this file's name may be from."""
     try:
         yield read_source(filename)
     except FunctionError:
         if not filename.startswith("<"):
             raise
-        texts = list(_texts_of_magics())
+        texts = list(texts_of_magics())
         if not texts:
             raise
         yield from texts
 
 
-def _cells() -> Iterator[tuple[str, str]]:
+def cells() -> Iterator[tuple[str, str]]:
     """The cells of a notebook and the like, the newest first: names in place of files, texts."""
     for filename, entry in reversed(list(linecache.cache.items())):
         if len(entry) == 4 and entry[1] is None:
             yield filename, "".join(entry[2])
 
 
-def _texts_of_magics() -> Iterator[str]:
+def texts_of_magics() -> Iterator[str]:
     """What was given to magics such as ``%%time``: IPython passes it on as a string."""
-    for _, text in _cells():
+    for _, text in cells():
         if not any(name in text for name in MAGICS):
             continue
         with suppress(SyntaxError):
@@ -111,7 +112,7 @@ def _texts_of_magics() -> Iterator[str]:
                         yield str(last.value)
 
 
-def _compilations(source: str, filename: str) -> Iterator[list[types.CodeType]]:
+def compilations(source: str, filename: str) -> Iterator[list[types.CodeType]]:
     """The code of a text, compiled in the ways that it may have been.
 
     As a whole; each statement alone, as IPython does (where a name is imported by the same text,
@@ -119,22 +120,22 @@ def _compilations(source: str, filename: str) -> Iterator[list[types.CodeType]]:
     assertions.
     """
     yield nested_codes(_compile(source, filename))
-    tree = _parse(source, filename)
+    tree = parse(source, filename)
     alone = []
     for statement in tree.body:
         module = ast.Module([statement], type_ignores=[])
         with suppress(SyntaxError, ValueError):
-            alone += nested_codes(_compile_tree(module, filename, _future_flags(tree)))
+            alone += nested_codes(compile_tree(module, filename, future_flags(tree)))
     yield alone
     rewriting = sys.modules.get("_pytest.assertion.rewrite")
     if rewriting is not None:
         rewritten = ast.parse(source, filename)
         with suppress(Exception):  # it is pytest's own business
             rewriting.rewrite_asserts(rewritten, source.encode(), filename, None)
-            yield nested_codes(_compile_tree(rewritten, filename, 0))
+            yield nested_codes(compile_tree(rewritten, filename, 0))
 
 
-def _compile_tree(tree: ast.Module, filename: str, flags: int) -> types.CodeType:
+def compile_tree(tree: ast.Module, filename: str, flags: int) -> types.CodeType:
     """A tree as code; it may wait at its top, as in notebooks."""
     allowed = flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code: types.CodeType = compile(tree, filename, "exec", allowed, dont_inherit=True)
@@ -149,27 +150,27 @@ def segment_of_function(function: types.FunctionType) -> Segment:
     """
     code = function.__code__
     filename = code.co_filename
-    for source in _sources(filename):
+    for source in sources_of(filename):
         try:
-            compiled = _compiled_again(code, source)
+            compiled = compiled_again(code, source)
         except FunctionError as error:
             failure = error
             continue
-        tree = _parse(source, filename)
+        tree = parse(source, filename)
         flags = code.co_flags & FUTURE_FLAGS
         nodes = [node for node in ast.walk(tree) if _may_be(node, compiled)]
         node = nodes[0] if len(nodes) == 1 else _node_around(nodes, compiled)
-        segment = _cut(node, tree, source, filename, flags, list(code.co_freevars))
+        segment = make_segment(node, tree, source, filename, flags, list(code.co_freevars))
         # The lines are those of the text that was run, should some have been added meanwhile.
         segment.line += code.co_firstlineno - compiled.co_firstlineno
         return segment
     raise failure
 
 
-def _compiled_again(code: types.CodeType, source: str) -> types.CodeType:
+def compiled_again(code: types.CodeType, source: str) -> types.CodeType:
     """The same code, compiled from what the source is now."""
     filename = code.co_filename
-    for compilation in _compilations(source, filename):
+    for compilation in compilations(source, filename):
         found = [c for c in compilation if c.co_name == code.co_name and same_code(c, code)]
         there = [c for c in found if c.co_firstlineno == code.co_firstlineno]
         if there or len(found) == 1:
@@ -184,7 +185,7 @@ def _may_be(node: ast.AST, code: types.CodeType) -> TypeGuard[FunctionNode]:
     if isinstance(node, ast.Lambda):
         return code.co_name == "<lambda>" and node.lineno == code.co_firstlineno
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return node.name == code.co_name and _first_line(node) == code.co_firstlineno
+        return node.name == code.co_name and first_line(node) == code.co_firstlineno
     return False
 
 
@@ -204,158 +205,8 @@ def _node_around(nodes: list[FunctionNode], code: types.CodeType) -> FunctionNod
     return max(around, key=lambda node: (node.lineno, node.col_offset))
 
 
-class _Found(NamedTuple):
-    filename: str
-    source: str
-    tree: ast.Module
-    node: ast.ClassDef
-
-
-def segment_of_class(cls: type) -> Segment:
-    """The segment that a class was made by, with its decorators.
-
-    Raises:
-        FunctionError: its source cannot be read or found, or it is not clear which it is.
-    """
-    methods = [code for code in _codes_of(cls) if code.co_qualname.startswith(cls.__qualname__)]
-    found: list[_Found] = []
-    failure = FunctionError("its source cannot be found")
-    for filename, source in _texts_for_class(cls, methods):
-        try:
-            tree = _parse(source, filename)
-            inside = [code for code in methods if code.co_filename == filename]
-            for node in _classes_named(tree, cls.__qualname__.replace("<locals>.", "").split(".")):
-                if _fits(cls, node, inside, source, filename):
-                    found.append(_Found(filename, source, tree, node))
-        except FunctionError as error:
-            failure = error
-        if found:
-            break
-    if not found:
-        if methods and not methods[0].co_filename.startswith("<"):
-            raise FunctionError(f"{methods[0].co_filename} has been edited since it was imported")
-        raise failure
-    filename, source, tree, node = _choose(cls, found)
-    free = _free_names_of_class(_compile_tree(tree, filename, 0), node)
-    segment = _cut(node, tree, source, filename, _future_flags(tree), free)
-    segment.line += _shift(methods, source, filename)
-    return segment
-
-
-def _codes_of(cls: type) -> list[types.CodeType]:
-    """The code of a class's own methods, those inside of decorators too."""
-    codes = []
-    for member in vars(cls).values():
-        parts = [member, *(getattr(member, name, None) for name in ("fget", "__func__", "func"))]
-        for part in parts:
-            while part is not None:
-                code = getattr(part, "__code__", None)
-                if isinstance(code, types.CodeType):
-                    codes.append(code)
-                part = getattr(part, "__wrapped__", None)
-    return codes
-
-
-def _texts_for_class(cls: type, methods: list[types.CodeType]) -> Iterator[tuple[str, str]]:
-    """Where the statement of a class may be: the files of its methods, or else of its module."""
-    filenames = list(dict.fromkeys(code.co_filename for code in methods))
-    if not filenames:
-        module = sys.modules.get(cls.__module__)
-        home = getattr(module, "__file__", None)
-        if isinstance(home, str):
-            filenames = [home]
-        else:
-            yield from _cells()
-            filenames = ["<string>"]
-    for filename in filenames:
-        with suppress(FunctionError):
-            for source in _sources(filename):
-                yield filename, source
-    if not methods:
-        yield from (("<timed exec>", text) for text in _texts_of_magics())
-
-
-def _fits(
-    cls: type, node: ast.ClassDef, methods: list[types.CodeType], source: str, filename: str
-) -> bool:
-    """Whether a statement may be the one that has made a class."""
-    annotated = [n.target.id for n in node.body if _is_annotated(n)]
-    known = vars(cls).get("__annotations__")
-    if known is not None and set(annotated) != set(known):
-        return False
-    lines = range(_first_line(node), (node.end_lineno or 0) + 1)
-    for compilation in _compilations(source, filename):
-        inside = [code for code in compilation if code.co_firstlineno in lines]
-        if all(
-            any(c.co_name == code.co_name and same_code(c, code) for c in inside)
-            for code in methods
-        ):
-            return True
-    return False
-
-
-def _is_annotated(node: ast.stmt) -> TypeGuard[Any]:
-    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-
-
-def _choose(cls: type, found: list[_Found]) -> _Found:
-    """The statement that has made a class, of several that may have."""
-    line = vars(cls).get("__firstlineno__")  # since Python 3.13
-    lines = {code.co_firstlineno for code in _codes_of(cls)}
-    exact = [
-        each
-        for each in found
-        if line == _first_line(each.node)
-        or lines & set(range(each.node.lineno, (each.node.end_lineno or 0) + 1))
-    ]
-    best = exact or found
-    headers = {
-        ast.dump(ast.Tuple([*n.bases, *(k.value for k in n.keywords), *n.decorator_list]))
-        for n in (each.node for each in best)
-    }
-    if len(headers) > 1:
-        raise FunctionError("it cannot be told from another class of this name")
-    return best[-1]
-
-
-def _shift(methods: list[types.CodeType], source: str, filename: str) -> int:
-    """How many lines have been added before a class since it was made."""
-    for code in methods:
-        if code.co_filename == filename:
-            with suppress(FunctionError):
-                return code.co_firstlineno - _compiled_again(code, source).co_firstlineno
-    return 0
-
-
-def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
-    """All classes that a qualified name may stand for, in the order of the file."""
-    found = []
-    for child in ast.iter_child_nodes(tree):
-        named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if not named:
-            found += _classes_named(child, path)
-        elif child.name == path[0]:  # type: ignore[attr-defined]
-            if len(path) > 1:
-                found += _classes_named(child, path[1:])
-            elif isinstance(child, ast.ClassDef):
-                found.append(child)
-    return found
-
-
-def _free_names_of_class(code_of_file: types.CodeType, node: ast.ClassDef) -> list[str]:
-    """The names that a class takes from the functions around it, in its header too."""
-    for outer in nested_codes(code_of_file):
-        for code in _codes_in(outer):
-            if code.co_name == node.name and code.co_firstlineno == _first_line(node):
-                variables = {*outer.co_varnames, *outer.co_cellvars, *outer.co_freevars}
-                header = [*node.bases, *(k.value for k in node.keywords), *node.decorator_list]
-                names = [n.id for h in header for n in ast.walk(h) if isinstance(n, ast.Name)]
-                taken = [name for name in names if name in variables]
-                return list(dict.fromkeys([*code.co_freevars, *taken]))
-    raise FunctionError("its source cannot be found")
-
-
-def _future_flags(tree: ast.Module) -> int:
+def future_flags(tree: ast.Module) -> int:
+    """The compiler's flags for the `from __future__` imports of a file."""
     flags = 0
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
@@ -364,11 +215,12 @@ def _future_flags(tree: ast.Module) -> int:
     return flags
 
 
-def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+def first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> int:
+    """The line where a statement begins, with its decorators."""
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-def _cut(
+def make_segment(
     node: FunctionNode | ast.ClassDef,
     tree: ast.Module,
     source: str,
@@ -376,11 +228,12 @@ def _cut(
     flags: int,
     free: list[str],
 ) -> Segment:
+    """The segment of a statement or a lambda of a file."""
     owner = _owner(node, tree)
     if isinstance(node, ast.Lambda):
         text = ast.get_source_segment(source, node) or ""
         return Segment(text, filename, node.lineno, node.col_offset, flags, free, owner)
-    first = node.lineno if not isinstance(node, ast.ClassDef) else _first_line(node)
+    first = node.lineno if not isinstance(node, ast.ClassDef) else first_line(node)
     lines = split_lines(source)[first - 1 : node.end_lineno]
     return Segment("".join(lines), filename, first, 0, flags, free, owner)
 
@@ -480,10 +333,10 @@ def compile_function(segment: Segment, qualname: str) -> types.CodeType:
         assert isinstance(owner, ast.ClassDef)
         owner.body = body
         around: list[ast.stmt] = [] if owner.name in segment.free else [ast.Global([owner.name])]
-        [owner_code] = _codes_in(_compile_outer(segment, [*around, owner]))
-        [code] = _codes_in(owner_code)
+        [owner_code] = codes_in(_compile_outer(segment, [*around, owner]))
+        [code] = codes_in(owner_code)
     else:
-        [code] = _codes_in(_compile_outer(segment, body))
+        [code] = codes_in(_compile_outer(segment, body))
     return _renamed(code, code.co_qualname, qualname)
 
 
@@ -496,7 +349,7 @@ def compile_class_factory(segment: Segment, qualname: str) -> types.CodeType:
     result = ast.Return(ast.Name(node.name, ast.Load()))
     scope = ast.Nonlocal if node.name in segment.free else ast.Global
     factory.body = [scope([node.name]), node, result]
-    [code] = _codes_in(_compile_outer(segment, [factory]))
+    [code] = codes_in(_compile_outer(segment, [factory]))
     body = next(inner for inner in nested_codes(code) if inner.co_name == node.name)
     return _renamed(code, body.co_qualname, qualname)
 
@@ -513,7 +366,7 @@ def _compile_outer(segment: Segment, body: list[ast.stmt]) -> types.CodeType:
     outer.body = body
     module = ast.fix_missing_locations(ast.Module([outer], type_ignores=[]))
     code = compile(module, segment.filename, "exec", segment.flags, dont_inherit=True)
-    return _codes_in(code)[0]
+    return codes_in(code)[0]
 
 
 def _renamed(code: types.CodeType, old: str, new: str) -> types.CodeType:
@@ -540,10 +393,11 @@ def nested_codes(code: types.CodeType, depth: int = sys.maxsize) -> list[types.C
     """A code object and those that are defined inside it, so many levels deep."""
     found = [code]
     if depth > 0:
-        for inner in _codes_in(code):
+        for inner in codes_in(code):
             found += nested_codes(inner, depth - 1)
     return found
 
 
-def _codes_in(code: types.CodeType) -> list[types.CodeType]:
+def codes_in(code: types.CodeType) -> list[types.CodeType]:
+    """The code objects that are defined right inside of one."""
     return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]

@@ -64,7 +64,7 @@ def receive_in_pyodide(shipped: str) -> dict[str, list[str]]:
         capture_output=True,
         text=True,
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stderr[-3000:]  # before it is Pyodide's own text
     return json.loads(ended.stdout)
 
 
