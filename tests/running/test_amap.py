@@ -25,7 +25,7 @@ def pid(x):
 
 
 def run(main):
-    return asyncio.run(asyncio.wait_for(main(), GENEROUS_SECONDS))
+    return asyncio.run(asyncio.wait_for(main(), 3 * GENEROUS_SECONDS))
 
 
 def amap(function, items, **options):
