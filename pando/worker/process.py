@@ -35,6 +35,16 @@ DRAIN_SECONDS = 0.05
 MAX_POLL_SECONDS = 0.25
 """The longest pause between two looks at an item that has a time limit."""
 
+_running: set[int] = set()
+"""The workers of this process that have not ended, by their number."""
+
+
+def kill_all() -> None:
+    """End all workers of this process at once, and what they have started, from any thread."""
+    for pid in list(_running):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
 
 class Output:
     """What a worker writes: passed on to standard error, and its last line kept."""
@@ -240,6 +250,7 @@ class WorkerProcess:
                     await self._process.wait()
             self.kill()
             await self._process.wait()
+            _running.discard(self.pid)
             self._progress.close()
 
 
@@ -315,6 +326,7 @@ async def _start_process(
             process: trio.Process = await start()
     except OSError as error:
         raise WorkerError(f"workers cannot be started: {error}") from None
+    _running.add(process.pid)
     return process
 
 
