@@ -50,11 +50,10 @@ def _run(arguments: list[str], signals: Signals) -> int:
     settings, items = parsed.settings, parsed.items
     settings.check_implemented(parsed.given)
     _explain(parsed.given)
-    if items.count == 0:
-        _refuse_waiting_items()
     with free_standard_output() as output:
         module = _open_module(parsed)
         if items.count == 0:
+            _refuse_waiting_items()
             say("no items, so nothing is done: pass them after MODULE, or use --stdin")
             return DONE
         if items.reads_stdin and sys.stdin is None:
@@ -151,6 +150,9 @@ class Command:
     def _run_on_workers(self) -> None:
         import trio
 
+        from ..worker.environment import refuse_gevent
+
+        refuse_gevent()  # its module may have been asking for that
         self._module.check(starts_idle=self._workers == 0)
         trio.run(self._main, strict_exception_groups=True)
 

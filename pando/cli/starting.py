@@ -28,11 +28,15 @@ def run(command: Callable[[list[str], Signals], int], arguments: list[str] | Non
         from .signals import Signals, end_by
 
         with Signals() as signals:
-            status = command(sys.argv[1:] if arguments is None else arguments, signals)
-            if signals.received is not None:
-                _run_exit_functions()
-                end_by(signals.received)
-            return status
+            try:
+                status = command(sys.argv[1:] if arguments is None else arguments, signals)
+                number = signals.received
+            except KeyboardInterrupt:
+                number = _signal.SIGINT
+            if number is None:
+                return status
+            _run_exit_functions()
+            end_by(number)
     finally:
         if raises_interrupt:
             _signal.signal(_signal.SIGINT, _signal.default_int_handler)

@@ -14,7 +14,6 @@ from .output import write_all
 from .parser import Parser
 
 if TYPE_CHECKING:
-
     from ..volunteering import Volunteer
     from .signals import Signals
 

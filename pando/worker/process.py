@@ -215,16 +215,23 @@ class WorkerProcess:
             raise error
 
     async def watch_items(self, timeout: float) -> None:
-        """End the process as soon as an item has been running for `timeout` seconds."""
+        """End the process as soon as an item has been running for `timeout` seconds.
+
+        Time in which this process did not run, because the machine slept or Ctrl-Z had stopped it,
+        does not count: perhaps the worker did not run either.
+        """
         pause = min(timeout / 10, MAX_POLL_SECONDS)
         self._timeout = timeout
         seen, since = None, trio.current_time()
         while True:
-            await trio.sleep(pause)
+            due = trio.current_time() + pause
+            await trio.sleep_until(due)
+            now = trio.current_time()
+            since += now - due
             running = self._progress.running()
             if running != seen or running is None:
-                seen, since = running, trio.current_time()
-            elif trio.current_time() - since >= timeout:
+                seen, since = running, now
+            elif now - since >= timeout:
                 self._timed_out = running
                 self.kill()
                 return
