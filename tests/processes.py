@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 import pando
 
@@ -21,13 +22,26 @@ map_here = functools.partial(pando.map, serve=False)
 open_run_here = functools.partial(pando.open_run, serve=False)
 
 
+class HasFileno(Protocol):
+    """A file, or a socket."""
+
+    def fileno(self) -> int: ...
+
+
 def run_command(
-    *arguments: str | Path, stdin: bytes | None = b"", home: Path | None = None
+    *arguments: str | Path, stdin: bytes | int | HasFileno = b"", home: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the `pando` command to its end, on this machine alone."""
+    """Run the `pando` command to its end, on this machine alone.
+
+    Args:
+        arguments: those of the command.
+        stdin: what comes from a pipe, or a file that is standard input.
+        home: the user's home; by default one that is not there.
+    """
+    source = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
-        input=stdin,
+        **source,
         capture_output=True,
         timeout=60,
         check=False,

@@ -1,21 +1,18 @@
-"""Items as the command line has them: words and lines, numbers among them."""
+"""Items as the command line has them: words, numbers among them."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import trio
-
 from ..errors import UsageError
-from ..source import EndOfInput, WouldBlock
 from ..values import Unreadable
 
-CHUNK_SIZE = 64 * 1024
-"""Bytes to read from standard input at once."""
 MAX_DIGITS = 100_000
 """Digits of a number, read or printed; a longer row of digits stays a string."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -71,88 +68,50 @@ def choose_parser(*, as_json: bool, strings: bool) -> Parse:
     return keep_strings if strings else parse_words
 
 
-class LineSplitter:
-    """Takes bytes as they come and gives whole lines. The last line may lack its end.
+@dataclass(frozen=True)
+class ItemWords:
+    """The items that a command line names.
 
-    Bytes that are not UTF-8 become lone surrogates, as in the names of files, and so come out
-    again as they went in.
+    Attributes:
+        before: those before standard input's, or all.
+        reads_stdin: whether standard input has items.
+        after: those after standard input's.
     """
 
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._is_first = True
+    before: list[str] = field(default_factory=list)
+    reads_stdin: bool = False
+    after: list[str] = field(default_factory=list)
 
-    def feed(self, chunk: bytes) -> list[str]:
-        """The lines that these bytes complete."""
-        head, newline, tail = chunk.rpartition(b"\n")
-        if not newline:
-            self._parts.append(chunk)
-            return []
-        text = b"".join([*self._parts, head]).decode("utf-8", "surrogateescape")
-        self._parts = [tail]
-        if self._is_first:
-            self._is_first = False
-            text = text.removeprefix("\ufeff")  # the byte order mark that some programs write
-        lines = text.split("\n")
-        if "\r" in text:
-            lines = [line.removesuffix("\r") for line in lines]
-        return lines
-
-    def end(self) -> list[str]:
-        """What is left when no more bytes come."""
-        return self.feed(b"\n") if any(self._parts) else []
+    @property
+    def count(self) -> int | None:
+        """How many items there are, where that is known."""
+        return None if self.reads_stdin else len(self.before)
 
 
-def read_batches(file: int, parse: Parse) -> Iterator[list[Any]]:
-    """Items from a file descriptor, as they come."""
-    splitter = LineSplitter()
-    while chunk := os.read(file, CHUNK_SIZE):
-        yield parse(splitter.feed(chunk))
-    yield parse(splitter.end())
+def sort_words(words: list[str], literal: list[str]) -> ItemWords:
+    """The items of a command line.
 
+    Args:
+        words: those before ``--``; ``-`` among them stands for what standard input has.
+        literal: those after it, which are taken as they are.
 
-class LineSource:
-    """Items from a file descriptor, for a run: a `pando.running.inputs.Source`.
-
-    Reading happens in a thread, and only when items are wanted.
+    Raises:
+        UsageError: standard input is named twice.
     """
+    if "-" not in words:
+        return ItemWords([*words, *literal])
+    place = words.index("-")
+    if "-" in words[place + 1 :]:
+        raise UsageError("`-`, which stands for standard input, can be an item only once")
+    return ItemWords(words[:place], True, [*words[place + 1 :], *literal])
 
-    def __init__(self, file: int, parse: Parse) -> None:
-        self._file = file
-        self._parse = parse
-        self._splitter = LineSplitter()
-        self._items: list[Any] = []
-        self._end: Exception | None = None
-        self._wanted = trio.Event()
 
-    def read_nowait(self, limit: int) -> list[Any]:
-        if len(self._items) <= limit:
-            self._wanted.set()
-        if not self._items:
-            raise self._end or WouldBlock
-        items = self._items[:limit]
-        del self._items[:limit]
-        return items
-
-    def count_unread(self) -> int | None:
-        return None if self._end is None else len(self._items)
-
-    async def run(self, wake: Callable[[], None]) -> None:
-        while self._end is None:
-            await self._wanted.wait()
-            self._wanted = trio.Event()
-            try:
-                chunk = await trio.to_thread.run_sync(
-                    os.read, self._file, CHUNK_SIZE, abandon_on_cancel=True
-                )
-            except OSError as error:
-                self._end = UsageError(f"standard input cannot be read: {error}")
-            else:
-                lines = self._splitter.feed(chunk) if chunk else self._splitter.end()
-                self._items.extend(self._parse(lines))
-                if not chunk:
-                    self._end = EndOfInput()
-            wake()
-
-    def close(self) -> None:
-        self._wanted = trio.Event()
+def waiting_items() -> str:
+    """What standard input is, where it seems to be meant for items: a pipe or a file."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:  # it is closed
+        return ""
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a file" if stat.S_ISREG(mode) else ""

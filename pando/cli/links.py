@@ -6,14 +6,20 @@ import io
 import shutil
 import sys
 
+import trio
+
 from .output import say
 
+CODE_AFTER_SECONDS = 1.0
+"""When the code for phones appears: a run that is over sooner is none to join."""
 
-def show_links(links: list[str]) -> None:
-    """Say where volunteers join; on a terminal also as a code for the cameras of phones."""
+
+async def show_links(links: list[str]) -> None:
+    """Say where volunteers join; on a terminal, a moment later, also as a code for phones."""
     for link in links:
         say(f"volunteers join at {link}")
     if links and sys.stderr.isatty():
+        await trio.sleep(CODE_AFTER_SECONDS)
         code = make_code(links[0])
         if fits(code):
             sys.stderr.write(f"{code}\n")

@@ -1,4 +1,4 @@
-"""The module that the command is given: Python or JavaScript, by the end of its name."""
+"""What the command applies: a module, Python or JavaScript by the end of its name, or code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from .output import say
 
 if TYPE_CHECKING:
     from ..functions.serialized import SerializedFunction
+
+
+MAX_NAME = 40
+"""Characters of some code that stand for it where a module's name would."""
 
 
 class Module(Protocol):
@@ -89,6 +93,38 @@ class PythonModule:
 
         items = chain.from_iterable(batches)
         return compute_locally(self._function, items, self._setup, random_seed)
+
+
+class CodeModule:
+    """The code of ``-c``."""
+
+    def __init__(self, code: str) -> None:
+        from .code import make_function
+
+        self.name = shorten_code(code)
+        self._function = make_function(code)
+
+    def read_requirements(self) -> list[str]:
+        return []
+
+    def check(self, *, starts_idle: bool) -> None:
+        """It has been compiled, so it can run here."""
+
+    def pack(self, requirements: list[str], random_seed: int | None) -> SerializedFunction:
+        from ..running.run import pack
+
+        return pack(self._function, random_seed=random_seed)
+
+    def compute(self, batches: Iterable[list[Any]], random_seed: int | None) -> Iterator[ResultRun]:
+        from .local import compute_locally
+
+        return compute_locally(self._function, chain.from_iterable(batches), None, random_seed)
+
+
+def shorten_code(code: str) -> str:
+    """Some code as volunteers are shown it."""
+    text = " ".join(code.split())
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
 
 
 class JavaScriptModule:

@@ -52,28 +52,29 @@ def format_lines(results: Sequence[Any], format_result: Format) -> tuple[list[st
 
 @dataclass(frozen=True)
 class Printout:
-    """What is printed for some results: their lines, then errors; perhaps nothing behind it."""
+    """What is printed for some results: their lines, then errors; perhaps nothing follows."""
 
     data: bytes
     errors: list[ItemError] = field(default_factory=list)
     is_last: bool = False
 
 
-def encode_lines(lines: list[str]) -> bytes:
-    """Lines as bytes; lone surrogates become the bytes that they were read from."""
+def encode_lines(lines: list[str], end: bytes = b"\n") -> bytes:
+    """Lines as bytes, each with its end; lone surrogates become the bytes they were read from."""
     if not lines:
         return b""
     try:
-        return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
+        text = end.decode().join(lines)
+        return text.encode("utf-8", "surrogateescape") + end
     except UnicodeEncodeError:
-        return b"".join(map(_encode_line, lines))
+        return b"".join(_encode_line(line) + end for line in lines)
 
 
 def _encode_line(line: str) -> bytes:
     try:
-        return line.encode("utf-8", "surrogateescape") + b"\n"
+        return line.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return line.encode("utf-8", "backslashreplace") + b"\n"
+        return line.encode("utf-8", "backslashreplace")
 
 
 @contextmanager

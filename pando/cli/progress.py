@@ -1,21 +1,19 @@
-"""The live line on a terminal: what is done, how fast, and for how long yet."""
+"""The live line of a run: what is done, how fast, and how long the rest takes."""
 
 from __future__ import annotations
 
-import sys
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import trio
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from .live_line import LiveLine
 
 DRAW_SECONDS = 0.25
 RATE_SECONDS = 5.0
-"""The rate shown is that of so many last seconds."""
+"""The rate is that of this many last seconds."""
+BOLD, RED, PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[m"
 
 
 class Progress:
@@ -25,74 +23,56 @@ class Progress:
         shown: whether to draw at all.
         total: how many items there are, where that is known.
         workers: tells how many workers compute now.
+        waits_for_volunteers: whether nothing is computed without volunteers.
     """
 
-    def __init__(self, *, shown: bool, total: int | None, workers: Callable[[], int]) -> None:
-        self._shown = shown and sys.stderr.isatty()
+    def __init__(
+        self,
+        *,
+        shown: bool,
+        total: int | None,
+        workers: Callable[[], int],
+        waits_for_volunteers: bool = False,
+    ) -> None:
+        self._line = LiveLine()
+        self._shown = shown and self._line.is_possible
         self._total = total
         self._workers = workers
+        self._waits_for_volunteers = waits_for_volunteers
+        self._red = "" if os.environ.get("NO_COLOR") else RED
         self._done = 0
         self._failed = 0
-        self._drawn = False
-        self._hidden = False
-        self._console: Console | None = None
         self._history: list[tuple[float, int]] = [(time.monotonic(), 0)]
 
     def count(self, done: int, failed: int) -> None:
-        """So many more items have a result, or none."""
+        """Add items that have a result, and items that failed."""
         self._done += done
         self._failed += failed
 
-    async def run(self, scope: trio.CancelScope) -> None:
-        """Draw until `scope` is cancelled, then leave the terminal as it was."""
-        if not self._shown:
-            return
-        from rich.console import Console
-
-        self._console = Console(stderr=True, highlight=False)
-        with scope:
-            try:
-                while True:
-                    await trio.sleep(DRAW_SECONDS)
-                    self._draw()
-            finally:
-                self._erase()
-                self._console = None
-
-    @contextmanager
-    def out_of_the_way(self) -> Iterator[None]:
-        """While something else is written to the terminal, the line is not there."""
-        was_drawn = self._drawn
-        self._erase()
-        self._hidden = True
+    async def run(self) -> None:
+        """Draw until cancelled, then leave the terminal as it was."""
         try:
-            yield
+            while self._shown:
+                await trio.sleep(DRAW_SECONDS)
+                self._line.draw(self.text())
         finally:
-            self._hidden = False
-        if was_drawn:
-            self._draw()
+            self.hide()
 
-    def _draw(self) -> None:
-        self._erase()
-        if self._console is not None and not self._hidden:
-            self._console.print(self._line(), end="", overflow="ellipsis", no_wrap=True)
-            self._drawn = True
+    def hide(self) -> None:
+        """Leave the terminal as it was, until the line is drawn again."""
+        self._line.erase()
 
-    def _erase(self) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
-            self._drawn = False
-
-    def _line(self) -> str:
-        rate = self._rate()
-        parts = [f"[bold]{self._done:,}[/bold] done"]
-        if self._total:
-            parts[0] = f"[bold]{self._done:,}[/bold] of {self._total:,} done"
+    def text(self) -> str:
+        """What the line says now."""
+        rate, workers = self._rate(), self._workers()
+        done = f"{BOLD}{self._done:,}{PLAIN}"
+        parts = [f"{done} of {self._total:,} done" if self._total else f"{done} done"]
         if self._failed:
-            parts.append(f"[red]{self._failed:,} failed[/red]")
+            parts.append(f"{self._red}{self._failed:,} failed{PLAIN}")
+        if self._waits_for_volunteers and not workers:
+            parts.append("waiting for volunteers")
+            return " · ".join(parts)
         parts.append(f"{_readable(rate)}/s")
-        workers = self._workers()
         parts.append(f"{workers} worker{'' if workers == 1 else 's'}")
         if self._total and rate > 0:
             parts.append(f"{_duration((self._total - self._done - self._failed) / rate)} left")

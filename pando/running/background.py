@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -18,12 +17,11 @@ from typing import Any, TypeVar
 
 import trio
 
-from ..errors import RunClosedError, UsageError
+from ..errors import RunClosedError
+from ..worker.environment import refuse_gevent
 
 JOIN_SECONDS = 5.0
 """How long closing waits for a run to end, should something hold it up."""
-
-GEVENT_PATCHES = ("threading", "socket", "select")
 
 Answer = TypeVar("Answer")
 Main = Callable[[], Awaitable[None]]
@@ -106,7 +104,7 @@ class _Loop:
     @classmethod
     def current(cls) -> _Loop:
         """The loop that is there; a task has been counted for it."""
-        _refuse_gevent()
+        refuse_gevent()
         while True:
             with cls._lock:
                 loop = cls._current
@@ -171,15 +169,6 @@ class _Loop:
         async with trio.open_nursery() as self._nursery:
             self._started.set()
             await trio.sleep_forever()
-
-
-def _refuse_gevent() -> None:
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and any(map(monkey.is_module_patched, GEVENT_PATCHES)):
-        raise UsageError(
-            "gevent has replaced the threads or sockets of this process, which Pando needs as they "
-            "are: use Pando in a process without gevent's monkey patches"
-        )
 
 
 if hasattr(os, "register_at_fork"):

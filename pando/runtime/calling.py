@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -31,6 +32,22 @@ def take_keys(function: Function, package: FunctionPackage | ExactPackage) -> Fu
     if is_coroutine_function(function):
         return seeding.with_keys_for_coroutines(function, package.seeded)
     return seeding.with_keys(function, package.seeded)
+
+
+NO_DEBUGGER = (
+    "workers have no terminal for a debugger; debug with `pando MODULE --local ITEM`, or call the "
+    "function in a program of your own"
+)
+
+
+def refuse_breakpoints() -> None:
+    """Let ``breakpoint()`` raise a hint, unless the user has chosen a debugger for it."""
+    if "PYTHONBREAKPOINT" not in os.environ:
+        sys.breakpointhook = _refuse_breakpoint
+
+
+def _refuse_breakpoint(*arguments: object, **options: object) -> None:
+    raise RuntimeError(NO_DEBUGGER)
 
 
 def make_synchronous(function: Function) -> Function:
@@ -64,6 +81,8 @@ def describe_failure(error: BaseException) -> Description:
     """An exception of the function, as text."""
     if isinstance(error, SystemExit):
         reason = f"the function called sys.exit({error.code!r})"
+    elif type(error).__name__ == "BdbQuit" and not str(error):
+        reason = NO_DEBUGGER
     else:
         reason = _text(error)
     try:

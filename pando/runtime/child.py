@@ -25,7 +25,7 @@ from ..errors import MalformedValueError, portable
 from ..functions import loading
 from . import framing, speech
 from .batch import Batch
-from .calling import describe_refusal, encode_results, take_report
+from .calling import describe_refusal, encode_results, refuse_breakpoints, take_report
 from .computing import read_function
 from .progress import LEASE, NOTHING, OFFSET, Progress
 
@@ -289,6 +289,7 @@ def main() -> None:
     os.close(progress_file)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    refuse_breakpoints()
     # The collector need not look at what is here before the function is, least of all at the end.
     gc.freeze()
     Child(link, progress).run()

@@ -55,6 +55,7 @@ def load(packed: Any) -> str | None:
         packed: the package, a JavaScript buffer.
     """
     global _function
+    calling.refuse_breakpoints()
     try:
         package = FunctionPackage.from_bytes(packed.to_bytes())
         _function = calling.take_keys(restore(package), package)

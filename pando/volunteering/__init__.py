@@ -5,7 +5,8 @@ parent: the root itself, or a node below it. When the link is lost it keeps its 
 own children and asks the root again; when the run is over it waits for the next one.
 """
 
-from .device import Volunteer, VolunteerOptions, VolunteerStatistics, volunteer
+from .blocking import volunteer
+from .device import Volunteer, VolunteerOptions, VolunteerStatistics
 from .invitation import Invitation
 
 __all__ = ["Invitation", "Volunteer", "VolunteerOptions", "VolunteerStatistics", "volunteer"]

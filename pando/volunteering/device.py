@@ -341,29 +341,3 @@ async def _answer(root: Channel) -> messages.Message:
     with trio.move_on_after(ANSWER_SECONDS):
         return await root.receive()
     raise ChannelClosedError("the root does not answer")
-
-
-def volunteer(
-    link: str,
-    *,
-    workers: int | None = None,
-    name: str | None = None,
-    install: bool = False,
-    say: Say = lambda text: None,
-) -> None:
-    """Compute for the run behind a link, and for those that follow it there, until interrupted.
-
-    In a Trio program run `Volunteer` instead.
-
-    Args:
-        link: what the root has printed, such as ``http://192.168.1.7:5000/#token``.
-        workers: processes that compute; one for each core by default.
-        name: what the device is called on the root's pages.
-        install: whether what the function needs may be installed, into a place of its own.
-        say: told, in sentences, what the person at the device should know.
-
-    Raises:
-        FunctionError: the function cannot run here; the message says what is missing.
-        UsageError: the link is wrong, or the root does not let this device in.
-    """
-    trio.run(Volunteer(link, VolunteerOptions(workers, name, install), say).run)

@@ -6,6 +6,10 @@ import os
 import sys
 from dataclasses import dataclass, field
 
+from ..errors import UsageError
+
+GEVENT_PATCHES = ("threading", "socket", "select")
+
 
 def import_path() -> tuple[str, ...]:
     """This process's import path as another process can have it: entries that are no text do not
@@ -33,6 +37,20 @@ def interpreter_flags() -> tuple[str, ...]:
 
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return tuple(flags)
+
+
+def refuse_gevent() -> None:
+    """See that threads and sockets are Python's own.
+
+    Raises:
+        UsageError: gevent has replaced them.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and any(map(monkey.is_module_patched, GEVENT_PATCHES)):
+        raise UsageError(
+            "gevent has replaced the threads or sockets of this process, which Pando needs as they "
+            "are: use Pando in a process without gevent's monkey patches"
+        )
 
 
 def _folder() -> str:

@@ -35,6 +35,16 @@ DRAIN_SECONDS = 0.05
 MAX_POLL_SECONDS = 0.25
 """The longest pause between two looks at an item that has a time limit."""
 
+_running: set[int] = set()
+"""The workers of this process that have not ended, by their number."""
+
+
+def kill_all() -> None:
+    """End all workers of this process at once, and what they have started, from any thread."""
+    for pid in list(_running):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
 
 class Output:
     """What a worker writes: passed on to standard error, and its last line kept."""
@@ -207,16 +217,23 @@ class WorkerProcess:
             raise error
 
     async def watch_items(self, timeout: float) -> None:
-        """End the process as soon as an item has been running for `timeout` seconds."""
+        """End the process as soon as an item has been running for `timeout` seconds.
+
+        Time in which this process did not run, because the machine slept or Ctrl-Z had stopped it,
+        does not count: perhaps the worker did not run either.
+        """
         pause = min(timeout / 10, MAX_POLL_SECONDS)
         self._timeout = timeout
         seen, since = None, trio.current_time()
         while True:
-            await trio.sleep(pause)
+            due = trio.current_time() + pause
+            await trio.sleep_until(due)
+            now = trio.current_time()
+            since += now - due
             running = self._progress.running()
             if running != seen or running is None:
-                seen, since = running, trio.current_time()
-            elif trio.current_time() - since >= timeout:
+                seen, since = running, now
+            elif now - since >= timeout:
                 self._timed_out = running
                 self.kill()
                 return
@@ -242,6 +259,7 @@ class WorkerProcess:
                     await self._process.wait()
             self.kill()
             await self._process.wait()
+            _running.discard(self.pid)
             self._progress.close()
 
 
@@ -317,6 +335,7 @@ async def _start_process(
             process: trio.Process = await start()
     except OSError as error:
         raise WorkerError(f"workers cannot be started: {error}") from None
+    _running.add(process.pid)
     return process
 
 

@@ -283,7 +283,7 @@ def test_ctrl_c_ends_an_endless_loop(module, where):
         workers = children_of(process.pid)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == -signal.SIGINT
     assert all_gone(workers)
 
 

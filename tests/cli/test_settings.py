@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
+from pando.cli.defaults import describe_config, read_config
+from pando.cli.items import ItemWords
 from pando.cli.options import parse
-from pando.cli.settings import Settings, dashed, read_config, value_type
+from pando.cli.settings import Settings, dashed, implemented_options, value_type
 from pando.errors import UsageError
 
 
@@ -31,14 +36,14 @@ def write_config(home):
 def parse_settings(*arguments: str) -> Settings:
     parsed = parse(["module.py", *arguments])
     assert not isinstance(parsed, str)
-    return parsed[0]
+    return parsed.settings
 
 
-def parse_items(*arguments: str) -> list[str]:
+def parse_items(*arguments: str) -> ItemWords:
     parsed = parse(["module.py", *arguments])
     assert not isinstance(parsed, str)
-    assert parsed[1] == "module.py"
-    return parsed[2]
+    assert parsed.module == "module.py"
+    return parsed.items
 
 
 # ---- the command line ----
@@ -83,23 +88,58 @@ def test_options_may_stand_anywhere():
         ["module.py", "1", "--workers", "2", "2"],
         ["module.py", "1", "2", "--workers=2"],
     ):
-        settings, module, items, given = parse(arguments)
-        assert (settings.workers, module, items, given) == (2, "module.py", ["1", "2"], ["workers"])
+        invocation = parse(arguments)
+        assert invocation.settings.workers == 2
+        assert (invocation.module, invocation.given) == ("module.py", ["workers"])
+        assert invocation.items == ItemWords(["1", "2"])
 
 
-def test_negative_numbers_are_items_and_others_go_behind_two_dashes():
-    numbers = ["-5", "-1e5", "-.5", "-1.5e-3", "-0"]
-    assert parse_items(*numbers) == numbers
-    odd = ["--local=true", "-x", "--", "-h"]
-    assert parse_items("--", *odd) == odd
+def test_negative_numbers_are_items_and_others_go_after_two_dashes():
+    numbers = ["-5", "-1e5", "-.5", "-1.5e-3", "-00", "-0.5", "-05", "-0e1"]
+    assert parse_items(*numbers).before == numbers
+    odd = ["--local=true", "-x", "--", "-h", "-0", "-"]
+    assert parse_items("--", *odd).before == odd
     with pytest.raises(
-        UsageError, match="there is no option -x, and items with a leading dash go behind `--`"
+        UsageError, match="unknown option -x; put items that begin with a dash after `--`; see"
     ):
         parse_items("-x")
 
 
+def test_a_dash_stands_for_standard_input():
+    assert parse_items("-") == ItemWords([], True, [])
+    assert parse_items("1", "-", "2", "--", "-") == ItemWords(["1"], True, ["2", "-"])
+    assert parse_items("--stdin") == ItemWords(reads_stdin=True)
+    assert parse_items("--", "-") == ItemWords(["-"])
+    for arguments in (["-", "-"], ["--stdin", "-"]):
+        with pytest.raises(UsageError):
+            parse_items(*arguments)
+
+
+def test_null_has_a_short_form():
+    for spelling in ("-0", "--null", "--null=true"):
+        assert parse_settings(spelling).null
+    assert not parse_settings("--null=false").null
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("--wrokers", "--workers"),
+        ("--worker=3", "--workers"),
+        ("--on-eror=skip", "--on-error"),
+        ("--no-server", "--no-serve"),
+        ("--std-in", "--stdin"),
+        ("--print-completions", "--print-completion"),
+    ],
+)
+def test_what_may_have_been_meant(wrong, right):
+    name = wrong.partition("=")[0]
+    with pytest.raises(UsageError, match=f"^unknown option {name}; did you mean {right}\\? See"):
+        parse_settings(wrong)
+
+
 def test_an_option_is_never_abbreviated():
-    with pytest.raises(UsageError, match="there is no option --work,"):
+    with pytest.raises(UsageError, match="unknown option --work; did you mean --workers"):
         parse_settings("--work", "2")
 
 
@@ -114,7 +154,7 @@ def test_an_option_is_never_abbreviated():
         (["--heartbeat", "-1"], "--heartbeat must be more than 0"),
         (["--port", "65536"], "--port must be between 0 and 65535"),
         (["--on-error", "panic"], "--on-error must be stop, skip or null, not 'panic'"),
-        (["--json", "--strings"], "--json and --strings exclude each other"),
+        (["--json", "--strings"], "--json and --strings are mutually exclusive"),
         (["--stdin", "1"], "from --stdin or from the command line, not from both"),
     ],
 )
@@ -124,19 +164,25 @@ def test_what_cannot_be_is_refused_in_a_sentence(arguments, message):
 
 
 def test_no_module():
-    with pytest.raises(UsageError, match="which module"):
+    with pytest.raises(UsageError, match="missing MODULE"):
         parse([])
 
 
-def test_the_help_page_names_every_option():
+def test_the_help_page_names_every_option_that_does_something():
     page = parse(["-h"])
     assert isinstance(page, str)
     assert parse(["--help", "module.py", "1"]) == page
+    words = page.split()
     for option in fields(Settings):
         name = dashed(option.name)
-        assert f"--no-{name}" in page if option.default is True else f"--{name}" in page
+        shown = f"--no-{name}" if option.default is True else f"--{name}"
+        assert (shown in words) == (not option.metadata["missing"]), name
+    for unseen in ("--host", "--public ", "--secret", "--ice-servers", "to come"):
+        assert unseen not in page
+    assert "  -0, --null " in page
+    assert "  -c CODE " in page
     assert max(map(len, page.splitlines())) <= 96
-    assert "Exit status: 0 all done, 1 an item failed, 2 wrong use, 130 interrupted." in page
+    assert "Exit status: 0 all done, 1 an item failed, 2 usage error." in page
 
 
 def test_the_version():
@@ -148,8 +194,31 @@ def test_the_version():
 # ---- config.json ----
 
 
-def test_no_config_is_no_fault():
+def test_no_config_is_no_fault(tmp_path):
     assert read_config() == {}
+    for home in ("/dev/null", tmp_path / "not there"):
+        assert read_config(Path(home)) == {}
+
+
+def test_a_user_whom_the_system_does_not_know_has_no_config(monkeypatch):
+    def not_there(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", not_there)
+    monkeypatch.delenv("HOME")
+    assert read_config() == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
+def test_a_home_that_is_closed_has_no_config(write_config, home):
+    write_config({"workers": 3})
+    home.chmod(0o700)
+    assert read_config() == {"workers": 3}
+    os.seteuid(54321)
+    try:
+        assert read_config() == {}
+    finally:
+        os.seteuid(0)
 
 
 def test_config_gives_defaults_and_the_command_line_wins(write_config):
@@ -160,6 +229,62 @@ def test_config_gives_defaults_and_the_command_line_wins(write_config):
     assert settings.timeout == 2.0
     assert isinstance(settings.timeout, float)
     assert settings.global_monitoring is False
+
+
+@pytest.mark.parametrize(
+    ("content", "serve", "listen"),
+    [
+        ({}, True, None),
+        ({"serve": False}, False, None),
+        ({"no-serve": True}, False, None),
+        ({"no_serve": True}, False, None),
+        ({"no-serve": False}, True, None),
+        ({"serve": "lan"}, True, None),
+        ({"serve": "local"}, True, "127.0.0.1"),
+    ],
+)
+def test_config_says_who_may_connect(write_config, content, serve, listen):
+    write_config(content)
+    settings = parse_settings("1")
+    assert (settings.serve, settings.listen) == (serve, listen)
+    assert parse_settings("1", "--serve").serve
+    assert not parse_settings("1", "--no-serve").serve
+    assert parse_settings("1", "--listen=192.168.1.7").listen == "192.168.1.7"
+
+
+@pytest.mark.parametrize("configured", ["local", "lan", False])
+def test_the_environment_wins_over_config(write_config, monkeypatch, configured):
+    write_config({"serve": configured})
+    for text, serve, listen in (("0", False, None), ("lan", True, None), ("local", True, "127.0")):
+        monkeypatch.setenv("PANDO_SERVE", text)
+        settings = parse_settings("1")
+        assert settings.serve is serve
+        assert not serve or (settings.listen or "None").startswith(str(listen))
+        assert parse_settings("1", "--serve").serve
+    monkeypatch.setenv("PANDO_SERVE", "yes")
+    with pytest.raises(UsageError, match="PANDO_SERVE must be 0, local or lan, not 'yes'"):
+        parse_settings("1")
+
+
+def test_every_key_of_config_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
+    table = describe_config()
+    assert table in page, f"the table in docs/configuration.md should be\n{table}"
+    assert table.count("\n") == 2 + len(implemented_options())
+
+
+@pytest.mark.parametrize("row", describe_config().splitlines()[2:])
+def test_every_documented_key_works(write_config, row):
+    key, value, default, _ = (cell.strip(" `") for cell in row.strip("|").split("|"))
+    examples = {"true or false": True, "a whole number": 7, "a number": 2.5, "text": "here"}
+    example = examples.get(value, value.partition("`")[0].strip('"') or None)
+    write_config({key: example})
+    is_negated = key.startswith("no-")
+    name = key.removeprefix("no-").replace("-", "_")
+    # `stdin` is for when no items are named.
+    settings = parse_settings() if key == "stdin" else parse_settings("1")
+    assert getattr(settings, name) == (not example if is_negated else example)
+    assert default == ("" if Settings.__dataclass_fields__[name].default is None else default)
 
 
 def test_config_as_old_files_have_it(write_config):
@@ -179,7 +304,10 @@ def test_items_on_the_command_line_win_over_stdin_in_config(write_config):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"wrokers": 2}, "'wrokers' is not an option"),
+        ({"wrokers": 2}, "'wrokers' is not an option; did you mean 'workers'?"),
+        ({"no-workers": True}, "'no-workers' is not an option"),
+        ({"no-serve": 1}, "'no-serve' should be true or false, not 1"),
+        ({"serve": "everywhere"}, "'serve' should be true or false, not \"everywhere\""),
         ({"workers": "2"}, """'workers' should be a whole number, not "2\""""),
         ({"workers": 1.5}, "'workers' should be a whole number, not 1.5"),
         ({"workers": True}, "'workers' should be a whole number, not true"),

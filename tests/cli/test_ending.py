@@ -1,0 +1,95 @@
+"""How the command ends where its files are closed, full, or read slowly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+
+import pytest
+
+from ..processes import COMMAND, GENEROUS_SECONDS, environment
+from .modules import ECHO, errors_of
+
+pytestmark = pytest.mark.process
+
+
+@pytest.mark.parametrize("option", ["--workers=2", "--local"])
+def test_a_closed_output_ends_it_quietly(python_module, option):
+    with subprocess.Popen(
+        [*COMMAND, str(python_module(ECHO)), "--stdin", option],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as command:
+        command.stdin.write(b"1\n2\n")
+        command.stdin.flush()
+        assert command.stdout.readline() == b"1\n"
+        command.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            while command.poll() is None:
+                command.stdin.write(b"3\n" * 1000)
+        assert command.wait(GENEROUS_SECONDS) == 0
+        assert command.stderr.read() == b""
+        with contextlib.suppress(BrokenPipeError):
+            command.stdin.close()
+
+
+def test_an_output_that_takes_no_more_is_told(python_module):
+    with open("/dev/full", "wb") as full:
+        for option in ("--workers=1", "--local"):
+            done = subprocess.run(
+                [*COMMAND, str(python_module(ECHO)), option, "1"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                check=False,
+            )
+            assert done.returncode == 1
+            assert errors_of(done) == (
+                "pando: the results cannot be written: No space left on device\n"
+            )
+
+
+def test_closed_standard_files(python_module):
+    def run(arguments: list[str], closed: int) -> subprocess.CompletedProcess[bytes]:
+        shell = f'exec "$@" {closed}>&-'
+        return subprocess.run(
+            ["sh", "-c", shell, "sh", *COMMAND, str(python_module(ECHO)), *arguments],
+            capture_output=True,
+            env=environment(),
+            check=False,
+        )
+
+    for option in ("--workers=1", "--local"):
+        done = run(["--stdin", option], closed=0)
+        assert (done.returncode, errors_of(done)) == (2, "pando: standard input is closed\n")
+    done = run(["1"], closed=1)
+    assert (done.returncode, errors_of(done)) == (2, "pando: standard output is closed\n")
+    done = run(["1"], closed=2)
+    assert (done.returncode, done.stdout) == (0, b"1\n")
+
+
+def test_memory_is_flat_behind_a_slow_reader(python_module):
+    """A reader that has stopped stops the reading of items, too."""
+    with subprocess.Popen(
+        [*COMMAND, str(python_module(ECHO)), "--stdin", "--workers=1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+    ) as command:
+        os.set_blocking(command.stdin.fileno(), False)
+        lines = b"0123456789\n" * 5000
+        written = 0
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < 1.0:
+            try:
+                written += os.write(command.stdin.fileno(), lines)
+                idle_since = time.monotonic()
+            except BlockingIOError:
+                time.sleep(0.01)
+            assert written < 20_000_000
+        command.kill()
+        command.stdout.close()
