@@ -59,7 +59,7 @@ def _paragraphs(text: str) -> list[str]:
         as_it_is = re.search(r"^ ", paragraph, re.MULTILINE) is not None
         body = [_escape(line) for line in paragraph.splitlines()]
         lines += [".PP", *([".nf", *body, ".fi"] if as_it_is else body)]
-    return lines
+    return lines[1:]
 
 
 def _escape(text: str) -> str:
