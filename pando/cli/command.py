@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FunctionError, ItemError, PandoError, UsageError
-from .output import ClosedOutputError, OutputError, free_standard_output, say, write_all
+from .output import ClosedOutputError, OutputError, free_standard_output, say, tell, write_all
 from .settings import Settings, dashed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run_command(arguments: list[str], signals: Signals) -> int:
         return DONE
     except PandoError as error:
         for note in getattr(error, "__notes__", ()):
-            sys.stderr.write(note)
+            tell(note.rstrip("\n"))
         say(str(error))
         return WRONG_USE if isinstance(error, UsageError | FunctionError) else ITEM_FAILED
 

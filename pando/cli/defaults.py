@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -84,6 +83,8 @@ def _serve_defaults(serve: object) -> dict[str, Any]:
 
 
 def _suggestion(key: str) -> str:
+    import difflib
+
     known = [dashed(option.name) for option in implemented_options()]
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -8,7 +8,7 @@ import sys
 
 import trio
 
-from .output import say
+from .output import say, tell
 
 CODE_AFTER_SECONDS = 1.0
 """When the code for phones appears: a run that is over sooner is none to join."""
@@ -22,8 +22,7 @@ async def show_links(links: list[str]) -> None:
         await trio.sleep(CODE_AFTER_SECONDS)
         code = make_code(links[0])
         if fits(code):
-            sys.stderr.write(f"{code}\n")
-            sys.stderr.flush()
+            tell(code)
 
 
 def make_code(link: str) -> str:

@@ -8,7 +8,7 @@ import re
 import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,9 +129,8 @@ def _write_some(file: int, data: memoryview) -> int:
 def report_item_error(error: ItemError) -> None:
     """Tell on standard error why an item has no result, with the function's own traceback."""
     if error.traceback:
-        sys.stderr.write(_harmless(error.traceback.rstrip("\n")) + "\n")
-    sys.stderr.write(_harmless(f"pando: {error}") + "\n")
-    sys.stderr.flush()
+        tell(_harmless(error.traceback.rstrip("\n")))
+    tell(_harmless(f"pando: {error}"))
 
 
 def _harmless(text: str) -> str:
@@ -139,7 +138,13 @@ def _harmless(text: str) -> str:
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def say(text: str) -> None:
-    """A sentence to the user, on standard error."""
-    sys.stderr.write(f"pando: {text}\n")
-    sys.stderr.flush()
+def say(text: str, command: str = "pando") -> None:
+    """Tell the user one sentence, on standard error."""
+    tell(f"{command}: {text}")
+
+
+def tell(text: str) -> None:
+    """Write some lines to standard error; where nobody can be told, nothing."""
+    with suppress(OSError, ValueError):  # the file is full, or closed
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()

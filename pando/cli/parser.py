@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import shutil
 from typing import NoReturn
 
@@ -36,6 +35,8 @@ class Parser(argparse.ArgumentParser):
 
     def refuse(self, argument: str, otherwise: str = "") -> NoReturn:
         """Refuse an unknown option, with the known one that is most like it, or other advice."""
+        import difflib
+
         name = argument.partition("=")[0]
         close = difflib.get_close_matches(name, self.visible_options(), n=1)
         if close:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import FunctionError, PandoError, UsageError
-from .output import write_all
+from .output import say, write_all
 from .parser import Parser
 
 if TYPE_CHECKING:
@@ -180,6 +180,4 @@ def describe(volunteer: Volunteer) -> str:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError, ValueError):  # the file is full, or closed
-        sys.stderr.write(f"pando-volunteer: {text}\n")
-        sys.stderr.flush()
+    say(text, "pando-volunteer")

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ..processes import COMMAND, GENEROUS_SECONDS, environment
+from ..roots import VOLUNTEER
 from .modules import ECHO, errors_of
 
 pytestmark = pytest.mark.process
@@ -93,3 +94,28 @@ def test_memory_is_flat_behind_a_slow_reader(python_module):
             assert written < 20_000_000
         command.kill()
         command.stdout.close()
+
+
+@pytest.mark.parametrize("option", ["--workers=1", "--local"])
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+def test_where_nobody_can_be_told_results_come(python_module, option, errors):
+    command = [*COMMAND, str(python_module("def pando(x):\n    return 6 // x\n")), option]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {errors}', "sh", *command, "--on-error=null", "1", "0", "2"],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    # Where it could not write what was left, Python itself changes the status.
+    assert (done.returncode, done.stdout) in ((1, b"6\n\n3\n"), (120, b"6\n\n3\n"))
+
+
+@pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
+def test_a_volunteer_that_can_tell_nobody(errors):
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {errors}', "sh", *VOLUNTEER, "ftp://x"],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stdout) in ((2, b""), (120, b""))
