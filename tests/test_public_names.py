@@ -15,7 +15,7 @@ import pando
 
 API_PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 SLOW = ["msgspec", "typing", "re", "enum", "dataclasses", "inspect", "socket", "traceback", "uuid"]
-HEAVY = ["trio", "quart", "quart_trio", "hypercorn", "websockets", "rich", "numpy", "asyncio"]
+HEAVY = ["trio", "quart", "quart_trio", "hypercorn", "websockets", "numpy", "asyncio"]
 
 
 def documented_names() -> list[str]:
@@ -63,7 +63,7 @@ def test_the_version_is_the_package_s():
         ("import pando.scheduler, pando.tree.overlay", [*HEAVY, "ssl"]),
         ("import pando.tree.uplink", ["websockets", "pando.net.websocket"]),
         ("import pando.cli.main; pando.cli.main.main(['-h'])", HEAVY),
-        ("import pando; pando.map", ["quart", "quart_trio", "hypercorn", "websockets", "rich"]),
+        ("import pando; pando.map", ["quart", "quart_trio", "hypercorn", "websockets"]),
     ],
 )
 def test_importing_loads_no_more_than_it_must(statement, forbidden):

@@ -23,7 +23,10 @@ def run(command: Callable[[list[str], Signals], int], arguments: list[str] | Non
     """
     raises_interrupt = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
     if raises_interrupt:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        try:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        except ValueError:  # not in the main thread: somebody else's program
+            raises_interrupt = False
     try:
         from .signals import Signals, end_by
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pando.cli.main import main
 from pando.cli.signals import HANDLED, SAME_SECONDS, Signals, SignalState, Step
 
 from ..processes import (
@@ -97,6 +99,16 @@ def test_what_is_ignored_stays_ignored():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_thread_of_another_program_may_run_a_command(capfd):
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(main(["-c", "x * x", "--local", "4"])))
+    thread.start()
+    thread.join()
+    assert statuses == [0]
+    assert capfd.readouterr() == ("16\n", "")
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 # ---- real commands ----
