@@ -45,9 +45,8 @@ def test_a_breakpoint_works_on_the_terminal_while_items_come_from_elsewhere(pyth
 def test_a_breakpoint_in_a_worker_gives_a_hint(python_module, statement, error):
     done = run_command(python_module(f"def pando(x):\n    {statement}\n    return x\n"), "1")
     assert (done.returncode, done.stdout) == (1, b"")
-    last = errors_of(done).splitlines()[-1]
-    assert last.startswith(f"pando: item 0 (1): {error}: workers have no terminal for a debugger")
-    assert "--local" in last
+    hint = f"pando: item 0 (1): {error}: workers have no terminal for a debugger; debug with `pando"
+    assert hint in errors_of(done)
 
 
 def test_a_debugger_of_the_user_s_own_is_asked(python_module, monkeypatch):

@@ -94,7 +94,7 @@ def test_ctrl_c_at_the_root_sends_volunteers_back_to_waiting(party: Party) -> No
     root.process.send_signal(signal.SIGINT)
     assert root.process.wait(20) == -signal.SIGINT
     assert all_gone(workers), "its workers belong to the run"
-    assert "waiting for the next one" in party.said("patient")
+    assert wait_until(lambda: "waiting for the next one" in party.said("patient"))
     assert is_alive(volunteer.pid)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
