@@ -70,7 +70,7 @@ def is_alive(pid: int) -> bool:
         return False
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone meanwhile
         return not Path("/proc").is_dir()
     return state not in "ZX"
 

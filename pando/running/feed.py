@@ -90,9 +90,14 @@ class Feed(Generic[Result]):
             self._end()
 
     def reading_taker(self) -> Hashable:
-        """Who takes, if it is the input that does, while it is read; else None."""
+        """What stands for one wait of the input for a result; None where it is not the input.
+
+        It is another one each time, so that the answer to one wait cannot be taken for that to
+        the next.
+        """
         source = self._source
-        return source.current_reader() if isinstance(source, BufferedSource) else None
+        is_reader = isinstance(source, BufferedSource) and source.current_reader() is not None
+        return object() if is_reader else None
 
     def tell_reader_waits(self, reader: Hashable) -> None:
         """The one who reads the input waits for a result; with None, no more."""

@@ -30,7 +30,8 @@ class Handover(Generic[Result]):
         self._is_new = True
         self._error: BaseException | None = None
         self._ended = False
-        self._verdicts: dict[Hashable, Exception] = {}
+        self._refused: Hashable = None
+        self._refusal: Exception
         self._listeners: list[Callable[[], None]] = []
 
     # ---- the run's side ----
@@ -59,7 +60,7 @@ class Handover(Generic[Result]):
     def refuse(self, taker: Hashable, error: Exception) -> None:
         """Raise this error where this taker waits, if it does."""
         with self._state:
-            self._verdicts[taker] = error
+            self._refused, self._refusal = taker, error
             self._tell()
 
     def _tell(self) -> None:
@@ -80,11 +81,10 @@ class Handover(Generic[Result]):
             BaseException: what has ended the batches.
         """
         with self._state:
-            self._verdicts.pop(taker, None)
             while self._is_empty():
                 self._state.wait()
-                if self._is_empty() and (error := self._verdicts.pop(taker, None)):
-                    raise error
+                if self._is_empty() and self._refused == taker is not None:
+                    raise self._refusal
             return self._take()
 
     def take_nowait(
@@ -98,8 +98,8 @@ class Handover(Generic[Result]):
         """
         with self._state:
             if self._is_empty():
-                if error := self._verdicts.pop(taker, None):
-                    raise error
+                if self._refused == taker is not None:
+                    raise self._refusal
                 self._listeners.append(listener)
                 raise WouldBlock
             return self._take()
