@@ -34,6 +34,7 @@ def take_keys(function: Function, package: FunctionPackage | ExactPackage) -> Fu
     return seeding.with_keys(function, package.seeded)
 
 
+TRIO_IS_MISSING = "this function uses Trio; Pando runs coroutines under asyncio"
 NO_DEBUGGER = (
     "workers have no terminal for a debugger; debug with `pando MODULE --local ITEM`, or call the "
     "function in a program of your own"
@@ -57,7 +58,26 @@ def make_synchronous(function: Function) -> Function:
     import asyncio
 
     runner = asyncio.Runner()
-    return lambda item: runner.run(function(item))
+
+    def call(item: Any) -> Any:
+        try:
+            return runner.run(function(item))
+        except (RuntimeError, AttributeError) as error:
+            if _is_of_trio(error):
+                raise RuntimeError(TRIO_IS_MISSING) from error
+            raise
+
+    return call
+
+
+def _is_of_trio(error: BaseException) -> bool:
+    """Whether it was raised inside of Trio, which finds that its own event loop does not run."""
+    trace = error.__traceback__
+    if "trio" not in sys.modules or trace is None:
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == "trio"
 
 
 def is_coroutine_function(function: Function) -> bool:

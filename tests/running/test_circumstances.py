@@ -68,3 +68,18 @@ def test_threads_that_gevent_has_replaced(patched, monkeypatch):
         pass
     monkey.is_module_patched = lambda name: False
     assert list(pando.map(abs, [-1], workers=1)) == [1]
+
+
+@pytest.mark.parametrize(
+    "awaits", ["await trio.sleep(0)", "async with trio.open_nursery(): pass", "trio.current_time()"]
+)
+def test_a_coroutine_that_uses_trio_is_told_that_it_runs_under_asyncio(awaits, tmp_path):
+    done = run_script(
+        tmp_path / "script.py",
+        "import pando, trio\n"
+        f"async def work(x):\n    {awaits}\n    return x\n"
+        "try:\n    list(pando.map(work, [1], workers=1, serve=False))\n"
+        "except pando.ItemError as error:\n    print(error.type, error.reason)\n",
+    )
+    told = "RuntimeError this function uses Trio; Pando runs coroutines under asyncio\n"
+    assert (done.stdout, done.stderr) == (told, "")
