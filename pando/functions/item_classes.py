@@ -73,7 +73,11 @@ def find_item_classes(
             classes; None where it is not known.
         registered: what was given to `pando.register_type`.
     """
-    finder = _Finder({each.type for each in registered})
+    known = {each.type: each for each in registered}
+    finder = _Finder(set(known))
+    for each in known.values():
+        if each.encode is None:
+            finder.visit_fields(each.type)
     finder.visit(function)
     if type(items) in PROMPT_TYPES:
         finder.visit_items(items)
@@ -203,6 +207,8 @@ class _Finder:
                 self._visit_attributes(found, names)
 
     def _visit_annotation(self, annotation: Any, variables: dict[str, Any]) -> None:
+        if isinstance(annotation, typing.ForwardRef):
+            annotation = annotation.__forward_arg__
         if isinstance(annotation, str):
             for name in NAME.findall(annotation):
                 found = variables.get(name)
@@ -222,29 +228,40 @@ class _Finder:
             self.found[cls] = None
         elif not is_own:
             return
+        self.visit_fields(cls)
+        if is_own:
+            self._visit_members(cls)
+
+    def visit_fields(self, cls: type) -> None:
+        """Look at what the fields of a class are said to be."""
         home = sys.modules.get(cls.__module__)
         variables = vars(home) if home else {}
         for annotation in _annotations(cls).values():
             self._visit_annotation(annotation, variables)
-        if not is_own:
-            return
+
+    def _visit_members(self, cls: type) -> None:
         for base in cls.__mro__[1:]:
             self.visit(base)
         for member in list(vars(cls).values()):
-            member = getattr(member, "__func__", getattr(member, "fget", member))
+            if isinstance(member, staticmethod | classmethod):
+                member = member.__func__
+            elif isinstance(member, property):
+                member = member.fget
+            elif isinstance(member, functools.cached_property):
+                member = member.func
             is_code = isinstance(member, types.FunctionType)
             if isinstance(member, type) or (is_code and not _is_generated(member)):
                 self.visit(member)
 
     def visit_module_of(self, function: Callable[..., Any]) -> None:
-        """Look at all classes of the module that a function stands in, and those it imports."""
+        """Look at all classes that are made in the module that a function stands in."""
         while isinstance(function, functools.partial):
             function = function.func
         variables = getattr(getattr(function, "__func__", function), "__globals__", None)
         if not isinstance(variables, dict) or not self._is_own(variables.get("__name__")):
             return
         for found in list(variables.values()):
-            if isinstance(found, type) and self._is_own(found.__module__):
+            if isinstance(found, type) and found.__module__ == variables.get("__name__"):
                 self._visit_class(found)
 
     # ---- items ----

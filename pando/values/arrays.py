@@ -12,8 +12,7 @@ from ..errors import MalformedValueError, UnsupportedValueError
 from .extensions import Extension
 
 if TYPE_CHECKING:
-    from .codec import Codec
-    from .plain import Decoder, Encoder
+    from .extensions import Coder, Decoder, Encoder
 
 KINDS = frozenset("biufcmMSU")
 """NumPy's kinds of elements that are plain bytes: no objects, no records."""
@@ -34,13 +33,13 @@ def encoder_of(kind: type) -> Encoder | None:
     return None
 
 
-def _encode_scalar(codec: Codec, value: Any) -> bytes:
+def _encode_scalar(codec: Coder, value: Any) -> bytes:
     description = _describe(value.dtype, 0)
     data = value.tobytes() if value.dtype.names is None else _without_gaps(value).tobytes()
     return codec.encode([description, data])
 
 
-def _encode_array(codec: Codec, array: Any) -> bytes:
+def _encode_array(codec: Coder, array: Any) -> bytes:
     description = _describe(array.dtype, 0)
     if array.dtype.itemsize == 0 and array.size > MAX_EMPTY:
         raise UnsupportedValueError("an array of that many empty elements cannot be serialized")
@@ -125,7 +124,7 @@ def _read_plain_dtype(text: str) -> Any:
     return dtype
 
 
-def _decode_array(codec: Codec, data: bytes) -> Any:
+def _decode_array(codec: Coder, data: bytes) -> Any:
     """Decode an array, which is its own and may be changed."""
     description, shape, raw, *more = codec.decode(data)
     is_fortran, is_record = more or (False, False)
@@ -141,7 +140,7 @@ def _decode_array(codec: Codec, data: bytes) -> Any:
     return array.view(numpy.recarray) if is_record else array
 
 
-def _decode_scalar(codec: Codec, data: bytes) -> Any:
+def _decode_scalar(codec: Coder, data: bytes) -> Any:
     """Decode a scalar."""
     description, raw = codec.decode(data)
     dtype = _read_dtype(description)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 from collections.abc import Callable, Sequence
 
 import msgpack
 
 from ..errors import MalformedValueError, UnsupportedValueError, shorten
-from . import bytearrays, plain
+from . import bytearrays, kinds, plain
 from .extensions import EXTENSION_NAMES, Extension
 from .registry import REGISTERED, Registration, Registry
 from .shapes import Shape
@@ -19,12 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .extensions import Coder, Decoder
+
 MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 KEPT_BYTES = 1 << 18
 """The most that a packer which is used again may hold on to."""
-LIBRARIES = {"numpy": "arrays", "pandas": "pandas_frames", "polars": "polars_frames"}
-"""The modules that know the values of libraries."""
 TEXT_ERRORS = "surrogatepass"
 TOO_DEEP = "the value is nested too deeply to be serialized"
 
@@ -215,7 +213,7 @@ class Codec:
 
     def _encode_extension(self, value: Any) -> msgpack.ExtType:
         kind = type(value)
-        encoder = _encoder_of(kind)
+        encoder = kinds.encoder_of(kind)
         if encoder is not None:
             code, to_bytes = encoder
             return msgpack.ExtType(code, to_bytes(self, value))
@@ -295,32 +293,6 @@ class Codec:
         return registration
 
 
-def is_built_in(kind: type) -> bool:
-    """Whether values of exactly this type are serialized without being registered."""
-    return kind in plain.NATIVE_TYPES or _encoder_of(kind) is not None
-
-
-def _encoder_of(kind: type) -> plain.Encoder | None:
-    encoder = plain.ENCODERS.get(kind)
-    if encoder is not None:
-        return encoder
-    late = plain.LATE_ENCODERS.get(plain.full_name(kind))
-    if late is None or getattr(sys.modules.get(kind.__module__), kind.__name__, None) is not kind:
-        library = kind.__module__.partition(".")[0]
-        if library not in LIBRARIES or library not in sys.modules:
-            return None
-        late = _module_of(LIBRARIES[library]).encoder_of(kind)
-        if late is None:
-            return None
-    plain.ENCODERS[kind] = late
-    return late
-
-
-def _module_of(name: str) -> Any:
-    """The module that knows the values of a library, which is imported with the first of them."""
-    return importlib.import_module(f"{__package__}.{name}")
-
-
 def _release(value: Any) -> Any:
     """Put what was held back into its place: in lists and dicts, but nowhere as a key."""
     kind = type(value)
@@ -340,18 +312,18 @@ def _line(error: Exception) -> str:
     return type(error).__name__
 
 
-def _late_decoder(code: int, module: str) -> plain.Decoder:
+def _late_decoder(code: int, module: str) -> Decoder:
     """What decodes the values of a library, and has imported it: it is itself replaced then."""
 
-    def decode_late(codec: Codec, data: bytes) -> Any:
-        decoder: plain.Decoder = _module_of(module).DECODERS[code]
+    def decode_late(codec: Coder, data: bytes) -> Any:
+        decoder: Decoder = kinds.module_of(module).DECODERS[code]
         _DECODERS[code] = decoder
         return decoder(codec, data)
 
     return decode_late
 
 
-_DECODERS: dict[int, Callable[[Codec, bytes], Any]] = {
+_DECODERS: dict[int, Callable[[Any, bytes], Any]] = {
     **plain.DECODERS,
     Extension.NUMPY_ARRAY: _late_decoder(Extension.NUMPY_ARRAY, "arrays"),
     Extension.NUMPY_SCALAR: _late_decoder(Extension.NUMPY_SCALAR, "arrays"),

@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Coder(Protocol):
+        """What encodes and decodes the values inside of others: `pando.values.Codec`."""
+
+        def encode(self, value: Any) -> bytes:
+            """Encode a value."""
+
+        def decode(self, data: bytes | memoryview) -> Any:
+            """Decode a value."""
+
+        def decode_hashable(self, data: bytes | memoryview) -> Any:
+            """Decode a value whose members will be hashed."""
+
+    Encoder = tuple[int, Callable[[Any, Any], bytes]]
+    """An extension's code, and what makes its bytes from a coder and a value."""
+    Decoder = Callable[[Any, bytes], Any]
+    """What makes a value from a coder and bytes."""
+
 
 class Extension:
     """The codes; `frontend/src/values.ts` has the same."""

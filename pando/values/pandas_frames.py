@@ -17,8 +17,7 @@ from ..errors import MalformedValueError, UnsupportedValueError
 from .extensions import Extension
 
 if TYPE_CHECKING:
-    from .codec import Codec
-    from .plain import Decoder, Encoder
+    from .extensions import Coder, Decoder, Encoder
 
 MASKED = {
     name: kind
@@ -51,12 +50,12 @@ def encoder_of(kind: type) -> Encoder | None:
     return (Extension.PANDAS, _encode) if kind in ENCODED else None
 
 
-def _encode(codec: Codec, value: Any) -> bytes:
+def _encode(codec: Coder, value: Any) -> bytes:
     """Encode a frame, a series, an index, or one of pandas' own scalars."""
     return codec.encode(_describe(value))
 
 
-def _decode(codec: Codec, data: bytes) -> Any:
+def _decode(codec: Coder, data: bytes) -> Any:
     """Decode what `encode` was given; what is in it must not have hashes of its own."""
     kind, *parts = codec.decode_hashable(data)
     return _MAKERS[kind](*parts)

@@ -15,11 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .codec import Codec
-
-    Encoder = tuple[int, Callable[[Codec, Any], bytes]]
-    """An extension's code, and what makes its bytes."""
-    Decoder = Callable[[Codec, bytes], Any]
+    from .extensions import Coder, Decoder, Encoder
 
 NATIVE_TYPES = (bool, int, float, str, bytes, list, dict, bytearray)
 """What the packer takes without asking for an extension type."""
@@ -42,22 +38,22 @@ def full_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _encode_big_int(codec: Codec, value: int) -> bytes:
+def _encode_big_int(codec: Coder, value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-def _decode_big_int(codec: Codec, data: bytes) -> int:
+def _decode_big_int(codec: Coder, data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def _encode_sequence(codec: Codec, value: Any) -> bytes:
+def _encode_sequence(codec: Coder, value: Any) -> bytes:
     return codec.encode(list(value))
 
 
 # ---- dates and times ----
 
 
-def _encode_moment(codec: Codec, value: datetime.datetime | datetime.time) -> bytes:
+def _encode_moment(codec: Coder, value: datetime.datetime | datetime.time) -> bytes:
     """ISO format, then the fold, then the name of the time zone where it has one."""
     kind = type(value.tzinfo)
     key = getattr(value.tzinfo, "key", None) if kind.__module__.startswith("zoneinfo") else None
@@ -81,30 +77,30 @@ def _decode_moment(kind: Any, data: bytes) -> Any:
     return moment
 
 
-def _encode_timedelta(codec: Codec, value: datetime.timedelta) -> bytes:
+def _encode_timedelta(codec: Coder, value: datetime.timedelta) -> bytes:
     return codec.encode([value.days, value.seconds, value.microseconds])
 
 
 # ---- numbers and paths ----
 
 
-def _decode_decimal(codec: Codec, data: bytes) -> Any:
+def _decode_decimal(codec: Coder, data: bytes) -> Any:
     import decimal
 
     return decimal.Decimal(data.decode())
 
 
-def _decode_uuid(codec: Codec, data: bytes) -> Any:
+def _decode_uuid(codec: Coder, data: bytes) -> Any:
     import uuid
 
     return uuid.UUID(bytes=bytes(data))
 
 
-def _encode_fraction(codec: Codec, value: Any) -> bytes:
+def _encode_fraction(codec: Coder, value: Any) -> bytes:
     return codec.encode([value.numerator, value.denominator])
 
 
-def _decode_fraction(codec: Codec, data: bytes) -> Any:
+def _decode_fraction(codec: Coder, data: bytes) -> Any:
     from fractions import Fraction
 
     numerator, denominator = codec.decode(data)
@@ -117,21 +113,21 @@ def _decode_fraction(codec: Codec, data: bytes) -> Any:
     return fraction
 
 
-def _decode_range(codec: Codec, data: bytes) -> range:
+def _decode_range(codec: Coder, data: bytes) -> range:
     start, stop, step = codec.decode(data)
     if not type(start) is type(stop) is type(step) is int:
         raise MalformedValueError("not a range of integers")
     return range(start, stop, step)
 
 
-def _encode_path(codec: Codec, value: Any) -> bytes:
+def _encode_path(codec: Coder, value: Any) -> bytes:
     import pathlib
 
     is_windows = isinstance(value, pathlib.PureWindowsPath)
     return codec.encode([isinstance(value, pathlib.Path), is_windows, str(value)])
 
 
-def _decode_path(codec: Codec, data: bytes) -> Any:
+def _decode_path(codec: Coder, data: bytes) -> Any:
     """Decode a path; one of another kind of system is a pure one here."""
     import pathlib
 
@@ -146,24 +142,24 @@ def _decode_path(codec: Codec, data: bytes) -> Any:
 # ---- containers ----
 
 
-def _encode_dict(codec: Codec, value: dict[Any, Any]) -> bytes:
+def _encode_dict(codec: Coder, value: dict[Any, Any]) -> bytes:
     return codec.encode(mark_values(value))
 
 
-def _decode_dict(codec: Codec, data: bytes) -> dict[Any, Any]:
+def _decode_dict(codec: Coder, data: bytes) -> dict[Any, Any]:
     found = codec.decode(data)
     if type(found) is not dict:
         raise MalformedValueError("not keys and values")
     return found
 
 
-def _decode_counter(codec: Codec, data: bytes) -> Any:
+def _decode_counter(codec: Coder, data: bytes) -> Any:
     counter: collections.Counter[Any] = collections.Counter()
     dict.update(counter, _decode_dict(codec, data))
     return counter
 
 
-def _encode_default_dict(codec: Codec, value: Any) -> bytes:
+def _encode_default_dict(codec: Coder, value: Any) -> bytes:
     factory = value.default_factory
     name = getattr(factory, "__name__", None)
     if FACTORIES.get(name) is not factory:
@@ -174,18 +170,18 @@ def _encode_default_dict(codec: Codec, value: Any) -> bytes:
     return codec.encode([name, mark_values(value)])
 
 
-def _decode_default_dict(codec: Codec, data: bytes) -> Any:
+def _decode_default_dict(codec: Coder, data: bytes) -> Any:
     name, found = codec.decode(data)
     if type(name) not in (str, type(None)) or type(found) is not dict:
         raise MalformedValueError("not a factory with keys and values")
     return collections.defaultdict(FACTORIES[name], found)
 
 
-def _encode_deque(codec: Codec, value: collections.deque[Any]) -> bytes:
+def _encode_deque(codec: Coder, value: collections.deque[Any]) -> bytes:
     return codec.encode([value.maxlen, list(value)])
 
 
-def _decode_deque(codec: Codec, data: bytes) -> collections.deque[Any]:
+def _decode_deque(codec: Coder, data: bytes) -> collections.deque[Any]:
     maxlen, members = codec.decode(data)
     if type(members) is not list:
         raise MalformedValueError("not a list")

@@ -11,8 +11,7 @@ from ..errors import MalformedValueError, UnsupportedValueError
 from .extensions import Extension
 
 if TYPE_CHECKING:
-    from .codec import Codec
-    from .plain import Decoder, Encoder
+    from .extensions import Coder, Decoder, Encoder
 
 NUMBERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64",
            "Float32", "Float64", "Boolean")  # fmt: skip
@@ -30,7 +29,7 @@ def encoder_of(kind: type) -> Encoder | None:
     return (Extension.POLARS, _encode) if kind in ENCODED else None
 
 
-def _encode(codec: Codec, value: Any) -> bytes:
+def _encode(codec: Coder, value: Any) -> bytes:
     """Encode a frame or a series."""
     if type(value) is polars.Series:
         return codec.encode(["series", _describe_series(value)])
@@ -38,7 +37,7 @@ def _encode(codec: Codec, value: Any) -> bytes:
     return codec.encode(["frame", series])
 
 
-def _decode(codec: Codec, data: bytes) -> Any:
+def _decode(codec: Coder, data: bytes) -> Any:
     """Decode what `encode` was given."""
     kind, content = codec.decode_hashable(data)
     if kind == "series":

@@ -55,7 +55,7 @@ def why_unsupported(kind: type) -> str:
     if instead is not None:
         return f"a value of type {name} cannot be serialized: convert it with {instead}"
     hint = ""
-    from .codec import is_built_in
+    from .kinds import is_built_in
     from .shapes import kind_of_class
 
     if kind_of_class(kind) is not None:

@@ -114,7 +114,7 @@ def register_type(
     Raises:
         UsageError: values of that type are serialized already, or need `encode` and `decode`.
     """
-    from .codec import is_built_in
+    from .kinds import is_built_in
 
     if is_built_in(type):
         raise UsageError(f"values of type {type.__name__} are serialized already")

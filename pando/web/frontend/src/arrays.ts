@@ -9,11 +9,15 @@ type Type = { size: number; read: Reader };
 const MILLISECONDS: Record<string, number> = {
   W: 7 * 86400e3, D: 86400e3, h: 3600e3, m: 60e3, s: 1e3, ms: 1, us: 1e-3, ns: 1e-6, ps: 1e-9, fs: 1e-12, as: 1e-15,
 };
+/** How many elements an array without bytes may seem to have. */
+const MAX_EMPTY = 65536;
 const NOT_A_TIME = -(2n ** 63n);
 
 /** An array from its dtype, shape, bytes, and whether they are in Fortran's order. */
 export function arrayFrom(parts: unknown): unknown {
   const [description, shape, raw, isFortran] = parts as [unknown, number[], Uint8Array, boolean?];
+  const count = shape.reduce((product, each) => product * Math.max(each, 1), 1);
+  if (!(count <= Math.max(raw.byteLength, MAX_EMPTY))) throw new RangeError("too few bytes");
   const type = typeOf(description);
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   const strides = stridesOf(shape, type.size, isFortran === true);
@@ -39,7 +43,6 @@ function stridesOf(shape: number[], size: number, isFortran: boolean): number[] 
 
 function nested(type: Type, view: DataView, shape: number[], strides: number[], axis: number, offset: number): unknown {
   if (axis === shape.length) return type.read(view, offset);
-  if (axis === shape.length - 1 && shape[axis]! * type.size > view.byteLength) throw new RangeError("too few bytes");
   const members: unknown[] = [];
   for (let i = 0; i < shape[axis]!; i++) {
     members.push(nested(type, view, shape, strides, axis + 1, offset + i * strides[axis]!));
