@@ -169,6 +169,12 @@ def extension_codes(data: bytes) -> set[int]:
 
 # ---- round trips ----
 
+
+def is_read_as_itself(path) -> bool:
+    """Whether a path's text gives it again: `pathlib` does not always keep that."""
+    return type(path)(str(path)) == path
+
+
 ZONES = (
     st.none()
     | st.timezones()
@@ -196,9 +202,7 @@ SCALARS = st.one_of(
     st.fractions(),
     st.builds(range, st.integers(), st.integers(), st.integers(min_value=1)),
     st.lists(st.text("ab./"), max_size=3).map(lambda parts: pathlib.PurePosixPath(*parts)),
-    st.text("ab.:\\/")
-    .map(pathlib.PureWindowsPath)
-    .filter(lambda path: pathlib.PureWindowsPath(str(path)) == path),
+    st.text("ab.:\\/").map(pathlib.PureWindowsPath).filter(is_read_as_itself),
     st.text("ab./").map(Path),
     st.uuids(),
 )
@@ -292,6 +296,14 @@ def test_a_path_of_this_system_is_one_and_that_of_another_is_pure():
     assert type(values.decode(windows)) is pathlib.PureWindowsPath
     concrete = windows.replace(b"\xc2", b"\xc3", 1)  # as a WindowsPath would be sent
     assert type(values.decode(concrete)) is pathlib.PureWindowsPath
+
+
+def test_a_path_that_is_read_as_another_one_is_refused():
+    path = pathlib.PureWindowsPath("//a/")
+    if is_read_as_itself(path):
+        pytest.skip("this version of Python reads it as itself")
+    with pytest.raises(UnsupportedValueError, match="pathlib reads its text as another one"):
+        values.encode(path)
 
 
 @pytest.mark.parametrize("kind", ["deque", "fraction", "path", "default dict", "range", "counter"])
@@ -473,8 +485,9 @@ def test_what_is_nested_too_deeply_is_refused(wrap):
 def test_a_cycle_is_refused():
     cycle: list = []
     cycle.append((cycle,))
-    with pytest.raises(UnsupportedValueError, match="nested too deeply"):
-        values.encode(cycle)
+    for codec_ in (values, values.Codec(values.Registry(), thorough=True)):
+        with pytest.raises(UnsupportedValueError, match="nested too deeply"):
+            codec_.encode(cycle)
 
 
 def test_what_can_be_encoded_can_be_decoded():

@@ -104,7 +104,7 @@ class Codec:
         state.levels = level + 1
         try:
             if self._thorough:
-                value = bytearrays.mark_deeply(value)
+                value = _mark_deeply(value)
             packed = self._pack(value, state, level)
             if type(value) is list:
                 if bytearrays.is_member(value, packed):
@@ -291,6 +291,13 @@ class Codec:
                 "call pando.register_type before the run starts"
             )
         return registration
+
+
+def _mark_deeply(value: Any) -> Any:
+    try:
+        return bytearrays.mark_deeply(value)
+    except RecursionError:
+        raise UnsupportedValueError(TOO_DEEP) from None
 
 
 def _release(value: Any) -> Any:

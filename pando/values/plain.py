@@ -124,6 +124,10 @@ def _encode_path(codec: Coder, value: Any) -> bytes:
     import pathlib
 
     is_windows = isinstance(value, pathlib.PureWindowsPath)
+    if is_windows and pathlib.PureWindowsPath(str(value)) != value:
+        raise UnsupportedValueError(
+            f"the path {str(value)!r} cannot be serialized: pathlib reads its text as another one"
+        )
     return codec.encode([isinstance(value, pathlib.Path), is_windows, str(value)])
 
 
