@@ -40,9 +40,14 @@ OF_CLASSES = re.compile(rf"\b({'|'.join(cls.__name__ for cls in CLASSES)})\b")
 VECTORS = [
     vector
     for vector in ALL_VECTORS
-    if not vector.get("needs") and not OF_CLASSES.search(vector["python"])
+    if not vector.get("needs")
+    and not OF_CLASSES.search(vector["python"])
+    and not re.match(r"\[.*bytearray", vector["python"])
 ]
-"""Those of values that need no class of a script, and nothing that may not be installed here."""
+"""Those of values that need no class of a script, and nothing that may not be installed here.
+
+Bytearrays inside of lists become bytes, and `with_name` puts each value into a tuple.
+"""
 NOT_IN_BROWSERS = ("numpy",)
 """What the function would have to name as its dependency, to find it in browsers."""
 
