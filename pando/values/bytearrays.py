@@ -7,6 +7,8 @@ Only direct members are looked at: inside of lists and dicts, bytearrays become 
 
 from __future__ import annotations
 
+from operator import countOf
+
 import msgpack
 
 from .extensions import Extension
@@ -36,7 +38,10 @@ def is_member(members: list[Any], packed: bytes) -> bool:
         not _may_have_bytes(packed) or _is_all_numbers(packed, count)
     ):
         return False
-    if type(members[0]) in NUMBERS and _is_summable(members):
+    kind = type(members[0])
+    if kind in NUMBERS and _is_summable(members):
+        return False
+    if kind is not bytearray and countOf(map(type, members), kind) == count:
         return False
     return bytearray in set(map(type, members))
 

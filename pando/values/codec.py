@@ -213,7 +213,7 @@ class Codec:
 
     def _encode_extension(self, value: Any) -> msgpack.ExtType:
         kind = type(value)
-        encoder = kinds.encoder_of(kind)
+        encoder = plain.ENCODERS.get(kind) or kinds.encoder_of(kind)
         if encoder is not None:
             code, to_bytes = encoder
             return msgpack.ExtType(code, to_bytes(self, value))
