@@ -27,7 +27,7 @@ class FunctionError(PandoError):
 
 
 class UnsupportedValueError(PandoError, TypeError):
-    """A value is of a type that cannot travel; the message names the type."""
+    """A value is of a type that cannot be serialized; the message names the type."""
 
 
 class MalformedValueError(PandoError, ValueError):

@@ -86,7 +86,13 @@ class PythonModule:
     def pack(self, requirements: list[str], random_seed: int | None) -> SerializedFunction:
         from ..running.run import pack
 
-        return pack(self._function, requirements, initializer=self._setup, random_seed=random_seed)
+        return pack(
+            self._function,
+            requirements,
+            initializer=self._setup,
+            random_seed=random_seed,
+            items="",  # words, or JSON: no instances of classes
+        )
 
     def compute(self, batches: Iterable[list[Any]], random_seed: int | None) -> Iterator[ResultRun]:
         from .local import compute_locally

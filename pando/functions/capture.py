@@ -39,6 +39,8 @@ _one_at_a_time = threading.RLock()
 """CPython 3.11's parser gives up with a SystemError when several threads use it at once."""
 MAX_PASSES = 100
 """How often something may turn out to be at home in a module too late."""
+_PLAIN = values.Codec(values.Registry(), thorough=True)
+"""Encodes what needs no class of the user's own: those are nodes themselves."""
 COLLECTIONS = (list, tuple, set, frozenset)
 INTERNAL_TYPES: dict[type, str] = {
     found: name for name, found in vars(types).items() if isinstance(found, type)
@@ -52,6 +54,7 @@ def capture(
     *,
     initializer: Callable[[], object] | None = None,
     generators: Generators | None = None,
+    classes: Iterable[values.Registration] = (),
 ) -> package.FunctionPackage:
     """Everything that another process needs to have this function.
 
@@ -60,6 +63,7 @@ def capture(
         requirements: what has to be installed for it, in the words of PEP 508.
         initializer: what is called once in each worker.
         generators: where random generators are noted.
+        classes: what items and results may be instances of, besides registered types.
 
     Raises:
         FunctionError: something it refers to cannot travel; the message names the variable.
@@ -67,7 +71,8 @@ def capture(
     if not callable(function):
         raise FunctionError(f"{shorten(function)} is not a function")
     with _one_at_a_time:
-        return _capture(function, requirements, initializer, generators or Generators())
+        types_ = [*values.registered_types(), *classes]
+        return _capture(function, requirements, initializer, generators or Generators(), types_)
 
 
 def _capture(
@@ -75,11 +80,14 @@ def _capture(
     requirements: Iterable[str],
     initializer: Callable[[], object] | None,
     generators: Generators,
+    registrations: list[values.Registration],
 ) -> package.FunctionPackage:
     homes = Homes()
     for _ in range(MAX_PASSES):
         try:
-            found = _capture_once(function, requirements, initializer, homes, generators)
+            found = _capture_once(
+                function, requirements, initializer, homes, generators, registrations
+            )
         except _MovedError:
             pass
         else:
@@ -104,6 +112,7 @@ def _capture_once(
     initializer: Callable[[], object] | None,
     homes: Homes,
     generators: Generators,
+    registrations: list[values.Registration],
 ) -> _Captured:
     walk = _Walk(homes, generators)
     name = function_name(function)
@@ -116,7 +125,7 @@ def _capture_once(
             walk.visit(registration.encode, f"the encoder of {registration.name}"),
             walk.visit(registration.decode, f"the decoder of {registration.name}"),
         )
-        for registration in values.registered_types()
+        for registration in registrations
     ]
     binds, fills, same = walk.visit_state()
     found = package.FunctionPackage(
@@ -243,24 +252,14 @@ class _Walk:
 
     def _data(self, value: Any) -> package.Data | None:
         """The node of a value that travels as it is, with no need of a registered type."""
-        if type(value) in (bytearray, memoryview):  # as items, they would arrive as bytes
+        if type(value) is memoryview:  # as an item, it would arrive as bytes
             return None
         if type(value) in (*COLLECTIONS, dict) and self._homes.has_any:
             return None  # it may hold what is at home in a module
         try:
-            encoded = values.encode(value)
+            return package.Data(_PLAIN.encode(value))
         except UnsupportedValueError:
             return None
-        return None if self._has_registered(value) else package.Data(encoded)
-
-    def _has_registered(self, value: Any) -> bool:
-        if not self._registered:
-            return False
-        if type(value) is dict:
-            return any(self._has_registered(member) for pair in value.items() for member in pair)
-        if type(value) in COLLECTIONS:
-            return any(self._has_registered(member) for member in value)
-        return type(value) in self._registered
 
     # ---- what is imported ----
 
@@ -419,7 +418,7 @@ class _Walk:
         if self._homes.find(value) is not None or isinstance(value, types.FunctionType | type):
             return True
         try:
-            if type(value) in reducers.ROWS or values.encode(value):
+            if type(value) in reducers.ROWS or _PLAIN.encode(value):
                 return True
         except UnsupportedValueError:
             pass
@@ -551,7 +550,7 @@ class _Walk:
         if self._homes.is_held_by_own(value):
             raise _MovedError
         registration = self._registered.get(type(value))
-        if registration is not None:
+        if registration is not None and registration.encode is not None:
             decoder = self.visit(registration.decode, f"the decoder of {registration.name}")
             return package.Construct(decoder, [self.visit(registration.encode(value), where)])
         qualname = getattr(value, "__qualname__", None)

@@ -59,7 +59,7 @@ def _load(package: ExactPackage) -> Callable[[Any], Any]:
         else:  # names
             target.update((n, v) for n, v in value.items() if n != "__submodules__")
     for name, cls, encode, decode in types:
-        values.register_type(cls, encode, decode, name=name)
+        values.REGISTERED.add(values.Registration(name, cls, encode, decode))
     if initializer is not None:
         initializer()
     found: Callable[[Any], Any] = function

@@ -42,11 +42,13 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
         sys.argv[:] = shipped.arguments
     restoring = _Restoring(shipped)
     for registered in shipped.types:
-        values.register_type(
-            restoring.get(registered.type),
-            restoring.get(registered.encode),
-            restoring.get(registered.decode),
-            name=registered.name,
+        values.REGISTERED.add(
+            values.Registration(
+                registered.name,
+                restoring.get(registered.type),
+                restoring.get(registered.encode),
+                restoring.get(registered.decode),
+            )
         )
     function: Callable[[Any], Any] = restoring.get(shipped.entry)
     restoring.finish()

@@ -14,6 +14,7 @@ from . import loading, seeding
 from .capture import capture, function_name
 from .generators import Generators
 from .homes import being_imported
+from .item_classes import ItemClasses, find_item_classes, send_with_classes
 from .package import ExactPackage, JavaScriptPackage
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class SerializedFunction:
         language: ``python`` or ``javascript``.
         installed: top-level names of the installed modules that the exact form refers to.
         generators: the random generators that it refers to.
+        classes: the classes that items and results may be instances of.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class SerializedFunction:
         *,
         sources: KeptSources | None = None,
         generators: Generators | None = None,
+        classes: ItemClasses | None = None,
         language: str = "python",
     ) -> None:
         self.name = name
@@ -50,6 +53,7 @@ class SerializedFunction:
         self._packed = exact.to_bytes() if exact else None
         self._sources = sources
         self.generators = generators
+        self.classes = classes or ItemClasses()
         self.installed = exact.installed if exact else []
         self._make_portable = make_portable
         self._made: bytes | FunctionError | None = None
@@ -116,6 +120,7 @@ def serialize(
     *,
     initializer: Callable[[], object] | None = None,
     random_seed: int | None = None,
+    items: Any = None,
 ) -> SerializedFunction:
     """A Python function as it is sent.
 
@@ -124,6 +129,7 @@ def serialize(
         requires: what it needs installed, in the words of PEP 508.
         initializer: what is called once in each worker, before the first item.
         random_seed: what the generators of Python and of NumPy are seeded by, for each item.
+        items: what it is mapped over, as far as that is known: classes are looked for in it.
 
     Raises:
         FunctionError: it has neither form; the message names the variable that is in the way.
@@ -135,28 +141,40 @@ def serialize(
     requires = tuple(requires)
     name = function_name(function)
     generators = Generators(random_seed)
+    classes = find_item_classes(function, items, values.registered_types())
 
     def make_portable() -> bytes:
         if began and (importing := being_imported()) is not None:
             raise FunctionError(f"the module {importing} is still being imported")
         if exact is not None and began:
-            again, _ = dump_exactly(function, name, initializer, generators)
+            again, _ = dump_exactly(function, name, initializer, generators, classes)
             if again.pickle != exact.pickle:
                 raise FunctionError(
                     "what the function refers to has changed since the run began, so only "
                     "workers that equal this process can have it"
                 )
-        return capture(
-            function, requires, initializer=initializer, generators=generators
+        return send_with_classes(
+            classes,
+            lambda found: capture(
+                function,
+                requires,
+                initializer=initializer,
+                generators=generators,
+                classes=found,
+            ),
+            capture,
+            lambda made: (len(made.to_bytes()), set(made.imports)),
         ).to_bytes()
 
     exact, sources, failure = None, None, None
     began = False
     try:
-        exact, sources = dump_exactly(function, name, initializer, generators)
+        exact, sources = dump_exactly(function, name, initializer, generators, classes)
     except FunctionError as error:
         failure = error
-    made = SerializedFunction(name, exact, make_portable, sources=sources, generators=generators)
+    made = SerializedFunction(
+        name, exact, make_portable, sources=sources, generators=generators, classes=classes
+    )
     if failure is not None:
         try:
             made.portable()
@@ -171,12 +189,22 @@ def dump_exactly(
     name: str,
     initializer: Callable[[], object] | None = None,
     generators: Generators | None = None,
+    classes: ItemClasses | None = None,
 ) -> tuple[ExactPackage, KeptSources]:
     """The exact form of a function, and the sources that belong to it."""
     from .exact import dump
 
-    types = [(each.name, each.type, each.encode, each.decode) for each in values.registered_types()]
-    return dump(function, name, types, initializer, generators)
+    def make(found: list[values.Registration]) -> tuple[ExactPackage, KeptSources]:
+        registered = [*values.registered_types(), *found]
+        types = [(each.name, each.type, each.encode, each.decode) for each in registered]
+        return dump(function, name, types, initializer, generators)
+
+    return send_with_classes(
+        classes or ItemClasses(),
+        make,
+        lambda cls: dump(cls, cls.__name__, []),
+        lambda made: (len(made[0].pickle), set(made[0].installed)),
+    )
 
 
 class LocalGenerators:

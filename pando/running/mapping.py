@@ -119,7 +119,9 @@ def map(  # noqa: A001 - used as pando.map
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
+    packed = pack(
+        function, options.requires, initializer=initializer, random_seed=random_seed, items=items
+    )
     return Results(RunFeed(packed, function_name(function), options, open_source(items), stream))
 
 
@@ -194,7 +196,9 @@ def amap(
     """
     options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
+    packed = pack(
+        function, options.requires, initializer=initializer, random_seed=random_seed, items=items
+    )
     source = _open_asyncio_source(items)
     return AsyncResults(RunFeed(packed, function_name(function), options, source, stream))
 

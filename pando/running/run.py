@@ -63,14 +63,19 @@ class RunStatistics:
 
 
 class ValueCodec:
-    """The root's codec: its items and results are Python values."""
+    """The root's codec: its items and results are Python values.
 
-    encode = staticmethod(values.encode)
-    find_unsupported = staticmethod(values.find_unsupported)
+    Args:
+        registry: the classes that they may be instances of.
+    """
 
-    @staticmethod
-    def decode(encoded: msgspec.Raw) -> list[Any]:
-        results = values.decode(memoryview(encoded))
+    def __init__(self, registry: values.Registry = values.REGISTERED) -> None:
+        self._codec = values.Codec(registry)
+        self.encode = self._codec.encode
+        self.find_unsupported = self._codec.find_unsupported
+
+    def decode(self, encoded: msgspec.Raw) -> list[Any]:
+        results = self._codec.decode(memoryview(encoded))
         return results if isinstance(results, list) else []
 
 
@@ -204,9 +209,12 @@ def pack(
     *,
     initializer: Callable[[], object] | None = None,
     random_seed: int | None = None,
+    items: Any = None,
 ) -> SerializedFunction:
     """A function as workers are sent it; FunctionError where it cannot be sent."""
-    return serialize(function, requires, initializer=initializer, random_seed=random_seed)
+    return serialize(
+        function, requires, initializer=initializer, random_seed=random_seed, items=items
+    )
 
 
 class RunArguments(TypedDict, total=False):
@@ -326,7 +334,8 @@ async def open_packed_run(
     packed: SerializedFunction, name: str, options: RunOptions, say: Say = lambda text: None
 ) -> AsyncIterator[Run[Any, Any]]:
     """`open_run` for a function that has been packed already; `say` is told of what happens."""
-    node = Node(ValueCodec(), batch_limit=options.batch_limit, names_workers=True)
+    codec = ValueCodec(packed.classes.registry)
+    node = Node(codec, batch_limit=options.batch_limit, names_workers=True)
     count = count_cores() if options.workers is None else options.workers
     pool = WorkerPool(packed, count, node.serve, timeout=options.timeout, say=say)
     body_error: BaseException | None = None

@@ -1,82 +1,30 @@
-"""The codec of items and results: Python values as MessagePack, types kept exactly.
-
-MessagePack's own types stand for None, bool, int (64 bits), float, str, bytes, list and dict.
-Everything else is an extension type; its codes are in `Extension`, and both ends of a channel
-must agree on them. Nothing is ever unpickled or evaluated: decoding bytes of an unknown origin
-gives a value or raises `MalformedValueError`. Only bytearrays and memoryviews change: they arrive
-as bytes.
-"""
+"""Encoding and decoding: the two calls, and the values that hold others."""
 
 from __future__ import annotations
 
-import datetime
-import sys
 import threading
 from collections.abc import Callable, Sequence
 
 import msgpack
 
-from ..errors import MalformedValueError, UnsupportedValueError, UsageError, shorten
+from ..errors import MalformedValueError, UnsupportedValueError, shorten
+from . import bytearrays, kinds, plain
+from .extensions import EXTENSION_NAMES, Extension
+from .registry import REGISTERED, Registration, Registry
+from .shapes import Shape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Encoder = tuple[int, Callable[[Any], bytes]]
-    """An extension's code, and what makes its bytes."""
+    from .extensions import Coder, Decoder
 
-ZONE_SEPARATOR = "|"
 MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
-
-
-class Extension:
-    """The codes of MessagePack's application-specific extension types."""
-
-    BIG_INT = 1
-    TUPLE = 2
-    SET = 3
-    FROZENSET = 4
-    COMPLEX = 5
-    DATETIME = 6
-    DATE = 7
-    TIME = 8
-    TIMEDELTA = 9
-    DECIMAL = 10
-    UUID = 11
-    NUMPY_ARRAY = 12
-    NUMPY_SCALAR = 13
-    REGISTERED = 14
-    RANGE = 16
-    FRACTION = 17
-    PATH = 18
-    ORDERED_DICT = 19
-    COUNTER = 20
-    DEFAULT_DICT = 21
-    DEQUE = 22
-
-
-class Registration:
-    """A user's type that may travel: see `register_type`."""
-
-    def __init__(
-        self, name: str, type: type, encode: Callable[[Any], Any], decode: Callable[[Any], Any]
-    ) -> None:
-        self.name = name
-        self.type = type
-        self.encode = encode
-        self.decode = decode
-
-
-class _Nesting(threading.local):
-    """How many calls of `encode` and `decode` are under way, one inside the other."""
-
-    levels = 0
-
-
-_nesting = _Nesting()
-_by_type: dict[type, Registration] = {}
-_by_name: dict[str, Registration] = {}
+KEPT_BYTES = 1 << 18
+"""The most that a packer which is used again may hold on to."""
+TEXT_ERRORS = "surrogatepass"
+TOO_DEEP = "the value is nested too deeply to be serialized"
 
 
 class Unreadable:
@@ -93,326 +41,308 @@ class Unreadable:
         return shorten(self.text)
 
 
-def register_type(
-    type: type,
-    encode: Callable[[Any], Any],
-    decode: Callable[[Any], Any],
-    *,
-    name: str | None = None,
-) -> None:
-    """Let values of a type of your own travel as items and results.
+class _Held:
+    """Something that must not be hashed while it is decoded: its class has a hash of its own."""
 
-    Call it before the run starts; the workers learn of it together with the function.
+    __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class _State:
+    """A thread's calls of `encode` and `decode` that are under way, one inside the other.
+
+    Attributes:
+        levels: how many there are.
+        packers: a packer for each level, to be used again.
+        strangers: how many instances of classes with a hash of their own there have been.
+    """
+
+    __slots__ = ("levels", "packers", "strangers")
+
+    def __init__(self) -> None:
+        self.levels = 0
+        self.packers: list[msgpack.Packer | None] = [None] * MAX_NESTING
+        self.strangers = 0
+
+
+class _Threads(threading.local):
+    """Each thread's state, in an object of its own: this one's attributes are slow to get."""
+
+    def __init__(self) -> None:
+        self.state = _State()
+
+
+class Codec:
+    """Encodes and decodes values, among them instances of the classes of a registry.
 
     Args:
-        type: the class. Its subclasses are not included.
-        encode: turns an instance into a value that can travel, such as a tuple of its fields.
-        decode: turns that value into an equal instance again.
-        name: what stands for the type in messages; its qualified name by default. A type that is
-            registered again, or another one under the same name, takes the earlier one's place.
-
-    Raises:
-        UsageError: values of that type travel already.
+        registry: the classes, which may be added to later.
+        thorough: whether bytearrays inside of lists and dicts are looked for, which takes time.
     """
-    if type in _PLAIN_TYPES or _encoder_of(type):
-        raise UsageError(f"values of type {type.__name__} travel already")
-    registration = Registration(name or type.__qualname__, type, encode, decode)
-    for earlier in (_by_type.get(type), _by_name.get(registration.name)):
-        if earlier is not None:
-            _by_type.pop(earlier.type, None)
-            _by_name.pop(earlier.name, None)
-    _by_type[type] = registration
-    _by_name[registration.name] = registration
 
+    def __init__(self, registry: Registry, *, thorough: bool = False) -> None:
+        self.registry = registry
+        self._thorough = thorough
+        self._threads = _Threads()
+        self._has_strangers = False
 
-def registered_types() -> list[Registration]:
-    """All that has been given to `register_type`, in that order."""
-    return list(_by_name.values())
+    def encode(self, value: Any) -> bytes:
+        """Encode one value as MessagePack.
 
-
-def encode(value: Any) -> bytes:
-    """One value as MessagePack.
-
-    Raises:
-        UnsupportedValueError: the value, or one inside it, is of a type that cannot travel.
-    """
-    if _nesting.levels == MAX_NESTING:
-        raise UnsupportedValueError("the value is nested too deeply to travel")
-    _nesting.levels += 1
-    try:
-        packed: bytes = msgpack.packb(
-            value, default=_encode_extension, strict_types=True, unicode_errors="surrogatepass"
-        )
-    except UnsupportedValueError:
-        raise
-    except (RecursionError, ValueError, OverflowError) as error:
-        if isinstance(error, ValueError) and "recursion" not in str(error):
-            raise UnsupportedValueError(f"the value is too large to travel: {error}") from None
-        raise UnsupportedValueError("the value is nested too deeply to travel") from None
-    finally:
-        _nesting.levels -= 1
-    return packed
-
-
-def decode(data: bytes | memoryview) -> Any:
-    """The value that `encode` was given.
-
-    Raises:
-        MalformedValueError: the bytes are not one encoded value.
-    """
-    if _nesting.levels == MAX_NESTING:
-        raise MalformedValueError("not an encoded value: it is nested too deeply")
-    _nesting.levels += 1
-    try:
-        return msgpack.unpackb(
-            data, ext_hook=_decode_extension, strict_map_key=False, unicode_errors="surrogatepass"
-        )
-    except MalformedValueError:
-        raise
-    except Exception as error:
-        # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
-        raise MalformedValueError(f"not an encoded value: {error}") from None
-    finally:
-        _nesting.levels -= 1
-
-
-def find_unsupported(values: Sequence[Any]) -> dict[int, UnsupportedValueError]:
-    """Which of the values cannot travel, by position, each with its reason."""
-    unsupported = {}
-    for position, value in enumerate(values):
+        Raises:
+            UnsupportedValueError: the value, or one inside it, is of a type that cannot be
+                serialized.
+        """
+        state = self._threads.state
+        level = state.levels
+        if level == MAX_NESTING:
+            raise UnsupportedValueError(TOO_DEEP)
+        strangers = state.strangers
+        state.levels = level + 1
         try:
-            encode(value)
-        except UnsupportedValueError as error:
-            unsupported[position] = error
-    return unsupported
+            if self._thorough:
+                value = _mark_deeply(value)
+            packed = self._pack(value, state, level)
+            if type(value) is list:
+                if bytearrays.is_member(value, packed):
+                    packed = self._pack(list(map(bytearrays.mark, value)), state, level)
+            elif type(value) is bytearray:
+                packed = self._pack(bytearrays.mark(value), state, level)
+        finally:
+            state.levels = level
+        if level == 0 and state.strangers != strangers:
+            self._check(packed)
+        return packed
 
+    def decode(self, data: bytes | memoryview) -> Any:
+        """Decode the value that `encode` was given.
 
-def _encode_extension(value: Any) -> msgpack.ExtType:
-    kind = type(value)
-    encoder = _encoder_of(kind)
-    if encoder is not None:
-        code, to_bytes = encoder
-        return msgpack.ExtType(code, to_bytes(value))
-    if kind is Unreadable:
-        raise UnsupportedValueError(value.reason)
-    registration = _by_type.get(kind)
-    if registration is not None:
+        Raises:
+            MalformedValueError: the bytes are not one encoded value.
+        """
+        state = self._threads.state
+        if state.levels == MAX_NESTING:
+            raise MalformedValueError("not an encoded value: it is nested too deeply")
+        strangers = state.strangers
+        state.levels += 1
+        try:
+            value = msgpack.unpackb(
+                data,
+                ext_hook=self._decode_extension,
+                strict_map_key=False,
+                unicode_errors=TEXT_ERRORS,
+            )
+            return value if state.strangers == strangers else _release(value)
+        except MalformedValueError:
+            raise
+        except Exception as error:
+            # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
+            raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
+        finally:
+            state.levels -= 1
+
+    def decode_hashable(self, data: bytes | memoryview) -> Any:
+        """Decode a list whose members will be hashed.
+
+        Raises:
+            MalformedValueError: they, or what is in them, have a hash of their own.
+        """
+        strangers = self._threads.state.strangers
+        members = self.decode(data)
+        if self._threads.state.strangers != strangers:
+            raise MalformedValueError("a key of a class that has its own __hash__ or __eq__")
+        return members
+
+    def find_unsupported(self, values: Sequence[Any]) -> dict[int, UnsupportedValueError]:
+        """Find which of the values cannot be serialized, by position, each with its reason."""
+        unsupported = {}
+        for position, value in enumerate(values):
+            try:
+                self.encode(value)
+            except UnsupportedValueError as error:
+                unsupported[position] = error
+        return unsupported
+
+    # ---- encoding ----
+
+    def _pack(self, value: Any, state: _State, level: int) -> bytes:
+        packer = state.packers[level]
+        if packer is None:
+            packer = state.packers[level] = msgpack.Packer(
+                default=self._encode_extension, strict_types=True
+            )
+        try:
+            try:
+                packed: bytes = packer.pack(value)
+            except UnicodeEncodeError:
+                packed = msgpack.packb(
+                    value,
+                    default=self._encode_extension,
+                    strict_types=True,
+                    unicode_errors=TEXT_ERRORS,
+                )
+        except UnsupportedValueError:
+            raise
+        except (RecursionError, ValueError, OverflowError) as error:
+            if isinstance(error, ValueError) and "recursion" not in str(error):
+                raise UnsupportedValueError(
+                    f"the value is too large to be serialized: {error}"
+                ) from None
+            raise UnsupportedValueError(TOO_DEEP) from None
+        except BufferError:
+            raise UnsupportedValueError(
+                "a memoryview of bytes with gaps between them cannot be serialized: "
+                "convert it with bytes(…)"
+            ) from None
+        if len(packed) > KEPT_BYTES:
+            state.packers[level] = None
+        return packed
+
+    def _check(self, packed: bytes) -> None:
+        """Refuse now what would be refused where it is decoded."""
+        try:
+            self.decode(packed)
+        except MalformedValueError:
+            raise UnsupportedValueError(
+                "a set or dict cannot be serialized while its keys are of a class that has its own "
+                "__hash__ or __eq__: convert it with list(…), or see pando.register_type"
+            ) from None
+
+    def _encode_extension(self, value: Any) -> msgpack.ExtType:
+        kind = type(value)
+        encoder = plain.ENCODERS.get(kind) or kinds.encoder_of(kind)
+        if encoder is not None:
+            code, to_bytes = encoder
+            return msgpack.ExtType(code, to_bytes(self, value))
+        if kind is Unreadable:
+            raise UnsupportedValueError(value.reason)
+        registration = self.registry.of_type(kind)
+        if registration is not None:
+            return self._encode_registered(registration, value)
+        from .refusals import why_unsupported
+
+        raise UnsupportedValueError(why_unsupported(kind))
+
+    def _encode_registered(self, registration: Registration, value: Any) -> msgpack.ExtType:
+        kind = plain.full_name(registration.type)
+        if registration.encode is None:
+            try:
+                shape = registration.shape
+                parts = shape.take_apart(value)
+            except UnsupportedValueError as error:
+                raise UnsupportedValueError(
+                    f"a value of type {kind} cannot be serialized: {error}; see pando.register_type"
+                ) from None
+            self._note_stranger(shape)
+            return msgpack.ExtType(shape.code, self.encode([registration.name, *parts]))
         try:
             fields = registration.encode(value)
         except Exception as error:
             raise UnsupportedValueError(
-                f"a value of type {_full_name(kind)} cannot travel: its encoder failed with "
+                f"a value of type {kind} cannot be serialized: its encoder failed with "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return msgpack.ExtType(Extension.REGISTERED, encode([registration.name, fields]))
-    if kind.__module__ in ("numpy", "numpy.rec"):
-        return _encode_numpy(value)
-    raise UnsupportedValueError(_why_unsupported(kind))
+        return msgpack.ExtType(Extension.REGISTERED, self.encode([registration.name, fields]))
+
+    # ---- decoding ----
+
+    def _decode_extension(self, code: int, data: bytes) -> Any:
+        strangers = self._threads.state.strangers if self._has_strangers else 0
+        try:
+            value = _DECODERS[code](self, data)
+        except MalformedValueError:
+            raise
+        except Exception as error:
+            name = EXTENSION_NAMES.get(code, f"unknown extension {code}")
+            raise MalformedValueError(f"not an encoded {name}: {_line(error)}") from None
+        if self._has_strangers and self._threads.state.strangers != strangers:
+            return _Held(value)
+        return value
+
+    def _decode_instance(self, code: int, data: bytes) -> Any:
+        name, *parts = self.decode(data)
+        registration = self._named(name)
+        if registration.encode is not None or registration.shape.code != code:
+            raise MalformedValueError(f"a value of the type {name!r}, which is another one here")
+        self._note_stranger(registration.shape)
+        return registration.shape.make(parts)
+
+    def _note_stranger(self, shape: Shape) -> None:
+        if shape.hashes_itself:
+            self._has_strangers = True
+            self._threads.state.strangers += 1
+
+    def _decode_registered(self, data: bytes) -> Any:
+        name, fields = self.decode(data)
+        registration = self._named(name)
+        if registration.decode is None:
+            raise MalformedValueError(f"a value of the type {name!r}, which is another one here")
+        return registration.decode(fields)
+
+    def _named(self, name: object) -> Registration:
+        registration = self.registry.named(name) if type(name) is str else None
+        if registration is None:
+            shown = shorten(name) if type(name) is str else "of no name"
+            raise MalformedValueError(
+                f"a value of the type {shown}, which is not registered here: "
+                "call pando.register_type before the run starts"
+            )
+        return registration
 
 
-def _why_unsupported(kind: type) -> str:
-    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
-    instead = _RETURN_INSTEAD.get(name)
-    if instead is not None:
-        return f"a value of type {name} cannot travel: return {instead} instead"
-    base = next((b for b in kind.__mro__[1:] if b in _PLAIN_TYPES or _encoder_of(b)), None)
-    hint = f"convert it with {base.__name__}(…) or " if base else ""
-    return f"a value of type {name} cannot travel: {hint}see pando.register_type"
-
-
-def _encoder_of(kind: type) -> Encoder | None:
-    encoder = _ENCODERS.get(kind)
-    if encoder is not None:
-        return encoder
-    late = _LATE_ENCODERS.get(_full_name(kind))
-    if late is None or getattr(sys.modules.get(kind.__module__), kind.__name__, None) is not kind:
-        return None
-    _ENCODERS[kind] = late
-    return late
-
-
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _decode_extension(code: int, data: bytes) -> Any:
+def _mark_deeply(value: Any) -> Any:
     try:
-        return _DECODERS[code](data)
-    except MalformedValueError:
-        raise
-    except Exception as error:
-        name = _EXTENSION_NAMES.get(code, f"unknown extension {code}")
-        raise MalformedValueError(f"not an encoded {name}: {error}") from None
+        return bytearrays.mark_deeply(value)
+    except RecursionError:
+        raise UnsupportedValueError(TOO_DEEP) from None
 
 
-def _encode_big_int(value: int) -> bytes:
-    return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+def _release(value: Any) -> Any:
+    """Put what was held back into its place: in lists and dicts, but nowhere as a key."""
+    kind = type(value)
+    if kind is _Held:
+        return value.value
+    if kind is list or kind is dict:
+        for place, member in enumerate(value) if kind is list else list(value.items()):
+            if type(member) in (_Held, list, dict):
+                value[place] = _release(member)
+    return value
 
 
-def _decode_big_int(data: bytes) -> int:
-    return int.from_bytes(data, "big", signed=True)
+def _line(error: Exception) -> str:
+    """What an error says, in one line; only its type where that could call code of an argument."""
+    if all(type(argument) in (str, int) for argument in error.args):
+        return str(error).partition("\n")[0]
+    return type(error).__name__
 
 
-def _encode_sequence(value: Any) -> bytes:
-    return encode(list(value))
+def _late_decoder(code: int, module: str) -> Decoder:
+    """What decodes the values of a library, and has imported it: it is itself replaced then."""
+
+    def decode_late(codec: Coder, data: bytes) -> Any:
+        decoder: Decoder = kinds.module_of(module).DECODERS[code]
+        _DECODERS[code] = decoder
+        return decoder(codec, data)
+
+    return decode_late
 
 
-def _encode_moment(value: datetime.datetime | datetime.time) -> bytes:
-    """ISO format, then the fold, then the name of the time zone where it has one."""
-    kind = type(value.tzinfo)
-    key = getattr(value.tzinfo, "key", None) if kind.__module__.startswith("zoneinfo") else None
-    if value.tzinfo is not None and key is None and kind is not datetime.timezone:
-        raise UnsupportedValueError(
-            f"a time zone of type {_full_name(kind)} cannot travel: "
-            "use datetime.timezone or zoneinfo.ZoneInfo"
-        )
-    if key is not None:
-        value = value.replace(tzinfo=None)
-    return ZONE_SEPARATOR.join([value.isoformat(), str(value.fold), key or ""]).encode()
-
-
-def _decode_moment(kind: Any, data: bytes) -> Any:
-    text, fold, key = data.decode().split(ZONE_SEPARATOR)
-    moment = kind.fromisoformat(text).replace(fold=int(fold))
-    if key:
-        import zoneinfo
-
-        moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(key))
-    return moment
-
-
-def _encode_timedelta(value: datetime.timedelta) -> bytes:
-    return encode([value.days, value.seconds, value.microseconds])
-
-
-def _encode_numpy(value: Any) -> msgpack.ExtType:
-    from . import arrays
-
-    if arrays.is_array(value):
-        return msgpack.ExtType(Extension.NUMPY_ARRAY, encode(arrays.array_parts(value)))
-    if not arrays.is_scalar(value):
-        raise UnsupportedValueError(_why_unsupported(type(value)))
-    return msgpack.ExtType(Extension.NUMPY_SCALAR, encode(arrays.scalar_parts(value)))
-
-
-def _decode_numpy(name: str) -> Callable[[bytes], Any]:
-    def decode_numpy(data: bytes) -> Any:
-        from . import arrays
-
-        return getattr(arrays, name)(decode(data))
-
-    return decode_numpy
-
-
-def _encode_standard(name: str) -> Callable[[Any], bytes]:
-    """The encoder for values whose parts a function of `standard` gives."""
-
-    def encode_standard(value: Any) -> bytes:
-        from . import standard
-
-        return encode(getattr(standard, name)(value))
-
-    return encode_standard
-
-
-def _decode_standard(name: str) -> Callable[[bytes], Any]:
-    def decode_standard(data: bytes) -> Any:
-        from . import standard
-
-        return getattr(standard, name)(decode(data))
-
-    return decode_standard
-
-
-def _decode_decimal(data: bytes) -> Any:
-    import decimal
-
-    return decimal.Decimal(data.decode())
-
-
-def _decode_uuid(data: bytes) -> Any:
-    import uuid
-
-    return uuid.UUID(bytes=bytes(data))
-
-
-def _decode_registered(data: bytes) -> Any:
-    name, fields = decode(data)
-    registration = _by_name.get(name)
-    if registration is None:
-        raise MalformedValueError(f"a value of the type {name!r}, which is not registered here")
-    return registration.decode(fields)
-
-
-_PLAIN_TYPES = (bool, int, float, str, bytes, list, dict)
-
-_EXTENSION_NAMES = {code: name for name, code in vars(Extension).items() if name.isupper()}
-
-_ENCODERS: dict[type, Encoder] = {
-    int: (Extension.BIG_INT, _encode_big_int),
-    tuple: (Extension.TUPLE, _encode_sequence),
-    set: (Extension.SET, _encode_sequence),
-    frozenset: (Extension.FROZENSET, _encode_sequence),
-    complex: (Extension.COMPLEX, lambda value: encode([value.real, value.imag])),
-    datetime.datetime: (Extension.DATETIME, _encode_moment),
-    datetime.date: (Extension.DATE, lambda value: value.isoformat().encode()),
-    datetime.time: (Extension.TIME, _encode_moment),
-    datetime.timedelta: (Extension.TIMEDELTA, _encode_timedelta),
-    range: (Extension.RANGE, _encode_standard("range_parts")),
+_DECODERS: dict[int, Callable[[Any, bytes], Any]] = {
+    **plain.DECODERS,
+    Extension.NUMPY_ARRAY: _late_decoder(Extension.NUMPY_ARRAY, "arrays"),
+    Extension.NUMPY_SCALAR: _late_decoder(Extension.NUMPY_SCALAR, "arrays"),
+    Extension.REGISTERED: Codec._decode_registered,
+    Extension.NAMED_TUPLE: lambda codec, data: codec._decode_instance(Extension.NAMED_TUPLE, data),
+    Extension.DATACLASS: lambda codec, data: codec._decode_instance(Extension.DATACLASS, data),
+    Extension.ENUM: lambda codec, data: codec._decode_instance(Extension.ENUM, data),
+    Extension.PANDAS: _late_decoder(Extension.PANDAS, "pandas_frames"),
+    Extension.POLARS: _late_decoder(Extension.POLARS, "polars_frames"),
 }
 
-# Modules that take long to import: whoever has such a value has imported them.
-_LATE_ENCODERS: dict[str, Encoder] = {
-    "decimal.Decimal": (Extension.DECIMAL, lambda value: str(value).encode()),
-    "uuid.UUID": (Extension.UUID, lambda value: value.bytes),
-    "fractions.Fraction": (Extension.FRACTION, _encode_standard("fraction_parts")),
-    "collections.OrderedDict": (Extension.ORDERED_DICT, _encode_standard("mapping_parts")),
-    "collections.Counter": (Extension.COUNTER, _encode_standard("mapping_parts")),
-    "collections.defaultdict": (Extension.DEFAULT_DICT, _encode_standard("default_dict_parts")),
-    "collections.deque": (Extension.DEQUE, _encode_standard("deque_parts")),
-    **{
-        f"{module}.{name}": (Extension.PATH, _encode_standard("path_parts"))
-        for module in ("pathlib", "pathlib._local")
-        for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
-    },
-}
-
-_DECODERS: dict[int, Callable[[bytes], Any]] = {
-    Extension.BIG_INT: _decode_big_int,
-    Extension.TUPLE: lambda data: tuple(decode(data)),
-    Extension.SET: lambda data: set(decode(data)),
-    Extension.FROZENSET: lambda data: frozenset(decode(data)),
-    Extension.COMPLEX: lambda data: complex(*decode(data)),
-    Extension.DATETIME: lambda data: _decode_moment(datetime.datetime, data),
-    Extension.DATE: lambda data: datetime.date.fromisoformat(data.decode()),
-    Extension.TIME: lambda data: _decode_moment(datetime.time, data),
-    Extension.TIMEDELTA: lambda data: datetime.timedelta(*decode(data)),
-    Extension.DECIMAL: _decode_decimal,
-    Extension.UUID: _decode_uuid,
-    Extension.NUMPY_ARRAY: _decode_numpy("make_array"),
-    Extension.NUMPY_SCALAR: _decode_numpy("make_scalar"),
-    Extension.REGISTERED: _decode_registered,
-    Extension.RANGE: _decode_standard("make_range"),
-    Extension.FRACTION: _decode_standard("make_fraction"),
-    Extension.PATH: _decode_standard("make_path"),
-    Extension.ORDERED_DICT: _decode_standard("make_ordered_dict"),
-    Extension.COUNTER: _decode_standard("make_counter"),
-    Extension.DEFAULT_DICT: _decode_standard("make_default_dict"),
-    Extension.DEQUE: _decode_standard("make_deque"),
-}
-
-_RETURN_INSTEAD = {
-    "generator": "list(…)",
-    "map": "list(…)",
-    "filter": "list(…)",
-    "zip": "list(…)",
-    "reversed": "list(…)",
-    "dict_keys": "list(…)",
-    "dict_values": "list(…)",
-    "dict_items": "list(…)",
-    "pandas.core.frame.DataFrame": 'df.to_dict("records")',
-    "pandas.core.series.Series": "series.to_list()",
-    "polars.dataframe.frame.DataFrame": "df.to_dicts()",
-    "polars.series.series.Series": "series.to_list()",
-}
-"""What to return instead of a value of some types."""
+_default = Codec(REGISTERED)
+encode = _default.encode
+decode = _default.decode
+find_unsupported = _default.find_unsupported

@@ -50,7 +50,7 @@ REASONS = {
     11: "WorkerLost: the item was given up after 3 workers were lost while they ran it; "
     "the last time, Uncaught RangeError: Maximum call stack size exceeded",
     13: "SystemExit: the function called sys.exit(3) (on my phone)",
-    15: "UnsupportedValueError: result: a value of type object cannot travel: see "
+    15: "UnsupportedValueError: result: a value of type object cannot be serialized: see "
     "pando.register_type (on my phone)",
     17: "KeyboardInterrupt (on my phone)",
     19: "EOFError: EOF when reading a line (on my phone)",

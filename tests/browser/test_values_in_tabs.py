@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from pando import values
 
 from ..processes import environment, wait_until
 from ..roots import Party, free_port
-from ..test_values import NAMES, VECTORS
+from ..test_values import CLASSES, NAMES
+from ..test_values import VECTORS as ALL_VECTORS
 from .chromium import Chromium, Tab
 
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
@@ -33,6 +35,18 @@ came = []
 for result in pando.map(with_name, items, workers=0, serve=serve, return_exceptions=True):
     came.append(str(result) if isinstance(result, Exception) else values.encode(result).hex())
 json.dump(came, sys.stdout)
+"""
+OF_CLASSES = re.compile(rf"\b({'|'.join(cls.__name__ for cls in CLASSES)})\b")
+VECTORS = [
+    vector
+    for vector in ALL_VECTORS
+    if not vector.get("needs")
+    and not OF_CLASSES.search(vector["python"])
+    and not re.match(r"\[.*bytearray", vector["python"])
+]
+"""Those of values that need no class of a script, and nothing that may not be installed here.
+
+Bytearrays inside of lists become bytes, and `with_name` puts each value into a tuple.
 """
 NOT_IN_BROWSERS = ("numpy",)
 """What the function would have to name as its dependency, to find it in browsers."""

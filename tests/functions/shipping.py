@@ -93,7 +93,7 @@ def receive_in_turn(text: str) -> str:
     import pando.functions.exact_load
     import pando.functions.restore
     import pando.functions.seeding  # noqa: F401
-    from pando.values import codec
+    from pando import values
 
     received = {}
     for name, case in json.loads(text).items():
@@ -109,8 +109,8 @@ def receive_in_turn(text: str) -> str:
         sys.meta_path[:], sys.path_hooks[:] = finders, hooks
         sys.path_importer_cache.clear()
         sys.path_importer_cache.update(importers)
-        codec._by_type.clear()
-        codec._by_name.clear()
+        values.REGISTERED._by_type.clear()
+        values.REGISTERED._by_name.clear()
     return json.dumps(received)
 
 

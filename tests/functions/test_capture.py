@@ -12,7 +12,7 @@ from running import receive, run_python
 
 from pando.errors import FunctionError
 from pando.functions.capture import capture
-from pando.values import codec
+from pando.values import REGISTERED
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def load(tmp_path, monkeypatch):
     """Makes a module of some source whose functions a worker can get by their source only."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     for registry in ("_by_type", "_by_name"):  # other tests have registered types
-        monkeypatch.setattr(codec, registry, {})
+        monkeypatch.setattr(REGISTERED, registry, {})
 
     def make(text: str, name: str = "script.py"):
         path = tmp_path / name

@@ -237,14 +237,14 @@ def test_values_that_cannot_travel_are_named_and_fail_alone():
     results = list(map_here(lambda x: x, items, workers=1, return_exceptions=True))
     assert [results[place] for place in (0, 2, 4)] == [1, 3, 5]
     assert results[1].type == results[3].type == "UnsupportedValueError"
-    assert "_thread.lock cannot travel" in results[1].reason
-    assert "object cannot travel" in results[3].reason
+    assert "_thread.lock cannot be serialized" in results[1].reason
+    assert "object cannot be serialized" in results[3].reason
     assert results[3].item is items[3]
 
     make = {1: lambda: 1, 2: threading.Lock, 3: lambda: (n for n in [1]), 4: lambda: "four"}
     results = list(map_here(lambda x: make[x](), make, workers=1, return_exceptions=True))
     assert (results[0], results[3]) == (1, "four")
-    assert "result: a value of type _thread.lock cannot travel" in results[1].reason
+    assert "result: a value of type _thread.lock cannot be serialized" in results[1].reason
     assert "generator" in results[2].reason
 
 

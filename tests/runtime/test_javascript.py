@@ -141,7 +141,7 @@ def test_a_result_that_cannot_travel_fails_alone(load):
     source = "module.exports = x => x === 1 ? function () {} : x"
     function = load(source)
     assert results_of(function, [0, 1, 2]) == [
-        0, ("UnsupportedValueError", "a function cannot travel"), 2,
+        0, ("UnsupportedValueError", "a function cannot be serialized"), 2,
     ]  # fmt: skip
     source = "module.exports = x => x === 1 ? Object.create(null) : x"
     assert results_of(load(source, as_text=True), [0, 1, 2])[1][0] == "TypeError"

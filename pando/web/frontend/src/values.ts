@@ -1,14 +1,14 @@
 /**
  * Items and results as JavaScript functions have them, in the MessagePack of `pando/values`.
  *
- * Numbers are numbers as far as they are exact, that is up to 2^53, and BigInts beyond. Python's
- * tuples and deques become arrays, its sets `Set`s, and all its kinds of dictionaries objects. What JavaScript has no type for becomes what is
- * nearest: dates `Date`s, Decimals, UUIDs and paths strings, fractions numbers, complex numbers arrays
- * of two numbers, and ranges objects with `start`, `stop` and `step`.
+ * Numbers are numbers as far as they are exact, that is up to 2^53, and BigInts beyond. What
+ * JavaScript has no type for becomes what is nearest: `docs/values.md` has the table.
  */
 
 import { Decoder, Encoder, ExtensionCodec } from "@msgpack/msgpack";
 
+import { arrayFrom, narrow, scalarFrom } from "./arrays";
+import { fromPandas, fromPolars } from "./frames";
 import { wellFormed } from "./text";
 
 /** The codes of MessagePack's extension types, as in `pando.values.Extension`. */
@@ -24,6 +24,10 @@ export const Extension = {
   TIMEDELTA: 9,
   DECIMAL: 10,
   UUID: 11,
+  NUMPY_ARRAY: 12,
+  NUMPY_SCALAR: 13,
+  REGISTERED: 14,
+  BYTEARRAY: 15,
   RANGE: 16,
   FRACTION: 17,
   PATH: 18,
@@ -31,6 +35,11 @@ export const Extension = {
   COUNTER: 20,
   DEFAULT_DICT: 21,
   DEQUE: 22,
+  NAMED_TUPLE: 23,
+  DATACLASS: 24,
+  ENUM: 25,
+  PANDAS: 26,
+  POLARS: 27,
 } as const;
 
 export class UnsupportedValueError extends TypeError {
@@ -44,7 +53,7 @@ class Moment {
   readonly bytes: Uint8Array;
 
   constructor(date: Date) {
-    if (Number.isNaN(date.getTime())) throw new UnsupportedValueError("an invalid Date cannot travel");
+    if (Number.isNaN(date.getTime())) throw new UnsupportedValueError("an invalid Date cannot be serialized");
     // As Python's ISO format in UTC, its fold, and no name of a time zone.
     this.bytes = new TextEncoder().encode(`${date.toISOString().replace("Z", "+00:00")}|0|`);
   }
@@ -98,15 +107,22 @@ register(Extension.FRACTION, never, (bytes) => {
   return Number(numerator) / Number(denominator);
 });
 register(Extension.PATH, never, (bytes) => (decode(bytes) as unknown[])[2]);
-register(Extension.ORDERED_DICT, never, (bytes) => fromPairs(decode(bytes)));
-register(Extension.COUNTER, never, (bytes) => fromPairs(decode(bytes)));
-register(Extension.DEFAULT_DICT, never, (bytes) => fromPairs((decode(bytes) as unknown[])[1]));
+register(Extension.ORDERED_DICT, never, decode);
+register(Extension.COUNTER, never, decode);
+register(Extension.DEFAULT_DICT, never, (bytes) => (decode(bytes) as unknown[])[1]);
 register(Extension.DEQUE, never, (bytes) => (decode(bytes) as unknown[])[1]);
-
-/** A dictionary that came as pairs, since its keys may be of any kind. */
-function fromPairs(pairs: unknown): Record<string, unknown> {
-  return Object.fromEntries((pairs as [unknown, unknown][]).map(([key, value]) => [keyOf(key), value]));
-}
+register(Extension.BYTEARRAY, never, (bytes) => bytes.slice());
+register(Extension.REGISTERED, never, (bytes) => (decode(bytes) as unknown[])[1]);
+register(Extension.NAMED_TUPLE, never, (bytes) => (decode(bytes) as unknown[]).slice(1));
+register(Extension.DATACLASS, never, (bytes) => (decode(bytes) as unknown[])[1]);
+register(Extension.ENUM, never, (bytes) => {
+  const [, name, value] = decode(bytes) as unknown[];
+  return value ?? name;
+});
+register(Extension.NUMPY_ARRAY, never, (bytes) => arrayFrom(decode(bytes)));
+register(Extension.NUMPY_SCALAR, never, (bytes) => scalarFrom(decode(bytes)));
+register(Extension.PANDAS, never, (bytes) => fromPandas(decode(bytes)));
+register(Extension.POLARS, never, (bytes) => fromPolars(decode(bytes)));
 
 /** The value that some bytes stand for. */
 export function decode(bytes: Uint8Array): unknown {
@@ -117,7 +133,7 @@ export function decode(bytes: Uint8Array): unknown {
 /**
  * A value as MessagePack.
  *
- * @throws UnsupportedValueError it, or one inside it, cannot travel.
+ * @throws UnsupportedValueError it, or one inside it, cannot be serialized.
  */
 export function encode(value: unknown): Uint8Array<ArrayBuffer> {
   try {
@@ -135,7 +151,7 @@ function portable(value: unknown, depth: number): unknown {
   switch (typeof value) {
     case "function":
     case "symbol":
-      throw new UnsupportedValueError(`a ${typeof value} cannot travel`);
+      throw new UnsupportedValueError(`a ${typeof value} cannot be serialized`);
     case "undefined":
       return null;
     case "string":
@@ -147,7 +163,7 @@ function portable(value: unknown, depth: number): unknown {
   }
   if (value === null || ArrayBuffer.isView(value)) return value;
   if (value instanceof Date) return new Moment(value);
-  if (depth >= MAX_DEPTH) throw new UnsupportedValueError("nested too deeply to travel");
+  if (depth >= MAX_DEPTH) throw new UnsupportedValueError("nested too deeply to be serialized");
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   if (value instanceof Set) return new Set([...value].map((each) => portable(each, depth + 1)));
   if (value instanceof Number || value instanceof String || value instanceof Boolean) return value.valueOf();
@@ -164,12 +180,6 @@ function portable(value: unknown, depth: number): unknown {
 
 function keyOf(key: unknown): string | number {
   return typeof key === "number" || typeof key === "string" ? key : String(key);
-}
-
-/** A number where it is exact; a BigInt else. */
-function narrow(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
 }
 
 /** The same for all that came in 64 bits, wherever in the value. */

@@ -82,7 +82,7 @@ describe("results", () => {
     expect(values).toEqual(["1", null, "1"]);
     expect(failures.get(1)?.type).toBe("TypeError");
   });
-  test("values that cannot travel fail alone", async () => {
+  test("values that cannot be serialized fail alone", async () => {
     const { values, failures } = await apply(exported("(x) => (x === 2 ? () => 1 : x)"), [1, 2, 3]);
     expect(values).toEqual([1, null, 3]);
     expect([...failures.keys()]).toEqual([1]);
