@@ -16,9 +16,13 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 NOT_OURS_TO_INSTALL = {
     "js": "it is there where Python runs in a browser",
+    "pandas": "values of it are known where the user's function has it",
+    "polars": "values of it are known where the user's function has it",
     "numpy": "values of it are known where the user's function has it",
     "pyodide": "it is there where Python runs in a browser",
 }
+WITH_THEIR_VALUES = {"arrays.py", "pandas_frames.py", "polars_frames.py"}
+"""Modules that are themselves imported only with the first such value."""
 PROGRAMS = {
     "coverage",
     "hatchling",
@@ -96,7 +100,7 @@ def test_what_is_imported_is_declared(folder: str) -> None:
 
 def test_what_is_not_ours_to_install_is_imported_only_when_it_is_needed() -> None:
     for path, tree in sources("pando"):
-        if path.name != "arrays.py":  # itself imported with the first such value
+        if path.name not in WITH_THEIR_VALUES:
             assert not set(modules_of(tree.body)) & NOT_OURS_TO_INSTALL.keys(), path
 
 
