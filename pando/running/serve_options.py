@@ -147,10 +147,11 @@ def _choice_of_user() -> object:
                 f"not {text!r}"
             )
         return ENVIRONMENT_VALUES[text]
-    path, config = read_config_file()
-    if config.get("no-serve") is True:
-        return False
-    serve = config.get("serve")
-    if serve not in (None, True, False, "local", "lan"):
+    path, content = read_config_file()
+    config = {key.replace("_", "-"): value for key, value in content.items()}
+    refuses, serve = config.get("no-serve"), config.get("serve")
+    if not isinstance(refuses, bool | None):
+        raise UsageError(f'{path}: "no-serve" should be true or false, not {refuses!r}')
+    if not isinstance(serve, bool | None) and serve not in ("local", "lan"):
         raise UsageError(f'{path}: "serve" should be true, false, "local" or "lan", not {serve!r}')
-    return serve
+    return False if refuses else serve

@@ -58,6 +58,8 @@ def test_the_environment_comes_before_the_configuration(variable, expected, home
         ({"serve": True}, ServeOptions()),
         ({"serve": False}, None),
         ({"no-serve": True}, None),
+        ({"no_serve": True}, None),
+        ({"no-serve": False}, LOCAL),
         ({"workers": 2}, LOCAL),
     ],
 )
@@ -108,9 +110,10 @@ def test_what_is_wrong_is_refused_at_the_call(wrong):
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_user_has_written_is_refused_with_its_place(home, monkeypatch):
-    write_config(home, serve="yes")
-    with pytest.raises(UsageError, match=r'config\.json: "serve" should be true, false'):
+@pytest.mark.parametrize("content", [{"serve": "yes"}, {"serve": 1}, {"no-serve": "yes"}])
+def test_what_the_user_has_written_is_refused_with_its_place(content, home, monkeypatch):
+    write_config(home, **content)
+    with pytest.raises(UsageError, match=r'config\.json: "(no-)?serve" should be true'):
         choose_serve_options(None)
     monkeypatch.setenv("PANDO_SERVE", "1")
     with pytest.raises(UsageError, match="PANDO_SERVE must be 0, local or lan, not '1'"):
