@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 
 import trio
@@ -17,7 +16,6 @@ class ResultWriter:
     """Writes to a file descriptor without ever holding up the run behind a slow reader."""
 
     def __init__(self, file: int) -> None:
-        self.is_terminal = os.isatty(file)
         self._file = file
         self._poll = select.poll()
         self._poll.register(file, select.POLLOUT)

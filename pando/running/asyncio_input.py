@@ -38,18 +38,24 @@ class AsyncioSource(BufferedSource):
 
     async def run(self, wake: Callable[[], None]) -> None:
         token = trio.lowlevel.current_trio_token()
-        ended = trio.Event()
+        news = trio.Event()
+
+        def announce() -> None:
+            news.set()
 
         def notify() -> None:
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(wake)
-                if self._end is not None:
-                    token.run_sync_soon(ended.set)
+                token.run_sync_soon(announce)
 
         self._notify = notify
         self._in_loop(self._start)
         try:
-            await ended.wait()
+            ended = False
+            while not ended:
+                await news.wait()
+                news = trio.Event()
+                ended = self._end is not None
+                wake()  # here, and not in a callback, whose errors would end the whole loop
         finally:
             self.close()
 

@@ -54,18 +54,27 @@ class BackgroundTask:
         return self._ended.is_set()
 
     def call(self, do: Callable[[], object]) -> None:
-        """Have something done in the loop, soon; nothing where it has ended."""
+        """Have something done in the loop, soon; nothing where it has ended. It must not raise."""
         self._loop.call(do)
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """What a function returns in the loop.
+        """What a function returns in the loop, or raises there.
 
         Raises:
             RunClosedError: the task has ended.
         """
         answer: Future[Answer] = Future()
+
+        def reply() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return  # the task has ended meanwhile
+            try:
+                answer.set_result(question())
+            except Exception as error:  # what escaped here would end the loop, for all its runs
+                answer.set_exception(error)
+
         self._answers.add(answer)
-        self.call(lambda: answer.set_result(question()))
+        self.call(reply)
         if self._ended.is_set():
             answer.cancel()
         try:

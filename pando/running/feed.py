@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import trio
@@ -129,6 +130,26 @@ class Feed(Generic[Result]):
         finally:
             self._stream.close()
 
+    @contextmanager
+    def _ending(self, cancelled: Exception | None = None) -> Iterator[None]:
+        """End the handover with the block; an error of the block is handed over, and no further.
+
+        Args:
+            cancelled: the error to hand over where the block is cancelled.
+        """
+        error: BaseException | None = cancelled
+        try:
+            yield
+            error = None
+        except trio.Cancelled:
+            raise
+        except BaseException as problem:
+            # Where this package was when it heard of an item's error helps nobody.
+            is_items = isinstance(problem, ItemError)
+            error = problem.with_traceback(None) if is_items else problem
+        finally:
+            self.handover.end(error)
+
     # ---- what the kinds of feeds do differently ----
 
     def _start(self) -> None:
@@ -164,16 +185,9 @@ class RunFeed(Feed[Result]):
         self._task: BackgroundTask | None = None
 
     async def _main(self) -> None:
-        error: BaseException | None = None
-        try:
+        with self._ending():
             async with open_packed_run(self._packed, self._name, self._run_options, say) as run:
                 await self.hand_over(run)
-        except trio.Cancelled:
-            raise
-        except BaseException as problem:
-            error = _without_own_frames(problem)
-        finally:
-            self.handover.end(error)
 
     def _start(self) -> None:
         self._task = BackgroundTask(self._main)
@@ -196,13 +210,13 @@ class StreamFeed(Feed[Result]):
 
     Args:
         task: the run's.
-        begin: starts a task beside the run, in its event loop.
+        begin: starts `main` beside the run, in its event loop, or ends the handover.
     """
 
     def __init__(
         self,
         task: BackgroundTask,
-        begin: Callable[[Feed[Any]], None],
+        begin: Callable[[StreamFeed[Any]], None],
         source: Source,
         options: StreamOptions,
     ) -> None:
@@ -213,21 +227,10 @@ class StreamFeed(Feed[Result]):
 
     async def main(self, run: Run[Any, Any]) -> None:
         """Hand the results over; the error of a stream is no other's."""
-        error: BaseException | None = RunClosedError("this run is closed")
-        try:
-            with self._scope:
-                await self.hand_over(run)
-            error = None
-        except trio.Cancelled:
-            raise
-        except BaseException as problem:
-            error = _without_own_frames(problem)
-        finally:
-            self.handover.end(error)
+        with self._ending(RunClosedError("this run is closed")), self._scope:
+            await self.hand_over(run)
 
     def _start(self) -> None:
-        if self._task.has_ended:
-            self.handover.end(RunClosedError("this run is closed"))
         self._begin(self)
 
     def _end(self) -> None:
@@ -238,8 +241,3 @@ class StreamFeed(Feed[Result]):
 
     def call(self, do: Callable[[], object]) -> None:
         self._task.call(do)
-
-
-def _without_own_frames(error: BaseException) -> BaseException:
-    """Where this package was when it heard of an item's error helps nobody."""
-    return error.with_traceback(None) if isinstance(error, ItemError) else error

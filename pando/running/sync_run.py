@@ -13,7 +13,7 @@ from ..errors import ItemError, RunClosedError
 from ..functions.capture import function_name
 from ..functions.serialized import SerializedFunction
 from .background import BackgroundTask
-from .feed import Feed, StreamFeed
+from .feed import StreamFeed
 from .inputs import open_source
 from .notices import say
 from .options import RunOptions, StreamOptions
@@ -126,9 +126,12 @@ class SyncRun(Generic[Item, Result]):
             raise RunClosedError("this run is closed")
         return self._task
 
-    def _begin(self, feed: Feed[Any]) -> None:
-        assert isinstance(feed, StreamFeed)
-        self._open_task().call(lambda: self._nursery.start_soon(feed.main, self._opened.result()))
+    def _begin(self, feed: StreamFeed[Any]) -> None:
+        run = self._opened.result()
+        try:
+            self._open_task().ask(lambda: self._nursery.start_soon(feed.main, run))
+        except (RunClosedError, RuntimeError):  # so Trio says that the nursery is closed
+            feed.handover.end(RunClosedError("this run is closed"))
 
     async def _main(self) -> None:
         try:

@@ -39,7 +39,6 @@ class Borrower:
         self.heard = 0.0
         self.results = 0
         self.seconds = 0.0
-        self.violation = ""
         self.since = 0.0
         self.charged = 0.0
         self._notify = notify

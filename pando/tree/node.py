@@ -109,7 +109,6 @@ class Node(Lending):
         except ChannelClosedError:
             return
         except PandoError as error:
-            borrower.violation = str(error)
             self.violations[type(error).__name__] += 1
 
     def pump(self) -> None:

@@ -105,7 +105,6 @@ class Volunteer:
         self._pause = FIRST_PAUSE_SECONDS
         self._last_in_tree = 0.0
         self._said = ""
-        self._leaving = False
 
     def statistics(self) -> VolunteerStatistics:
         """A snapshot of the figures."""
@@ -137,7 +136,6 @@ class Volunteer:
 
     async def leave(self) -> None:
         """Leave in order: deliver what is finished, give back the rest."""
-        self._leaving = True
         if self._work is not None:
             with trio.move_on_after(LEAVE_SECONDS):
                 await self._work.leave()

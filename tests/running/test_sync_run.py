@@ -12,7 +12,7 @@ import pytest
 
 import pando
 
-from ..processes import all_gone, wait_until
+from ..processes import GENEROUS_SECONDS, all_gone, wait_until
 
 pytestmark = pytest.mark.process
 
@@ -93,6 +93,60 @@ def test_closing_wakes_those_who_wait():
         threading.Timer(0.2, run.close).start()
         with pytest.raises(pando.RunClosedError):
             list(run.map([600]))
+
+
+def test_maps_that_begin_while_the_run_is_closed_end_and_disturb_no_other_run():
+    problems = []
+
+    def use(run):
+        try:
+            while True:
+                assert list(run.map([2])) == [4]
+                run.statistics()
+        except pando.RunClosedError:
+            pass
+        except BaseException as error:
+            problems.append(error)
+
+    with pando.run(square, workers=1, serve=False) as bystander:
+        for number in range(6):
+            with pando.run(square, workers=1, serve=False) as run:
+                threads = [threading.Thread(target=use, args=(run,)) for _ in range(4)]
+                for thread in threads:
+                    thread.start()
+                time.sleep(0.01 * (number % 5))
+            for thread in threads:
+                thread.join(GENEROUS_SECONDS)
+                assert not thread.is_alive()
+            assert list(bystander.map([3])) == [9]
+    assert problems == []
+
+
+def test_a_map_whose_run_takes_no_more_tasks_ends():
+    class ClosedNursery:
+        def start_soon(self, *arguments):
+            raise RuntimeError("Nursery is closed to new arrivals")
+
+    with (
+        pando.run(square, workers=1, serve=False) as bystander,
+        pando.run(square, workers=1, serve=False) as run,
+    ):
+        run._nursery = ClosedNursery()
+        results = run.map([2])
+        with pytest.raises(pando.RunClosedError):
+            next(results)
+        assert list(results) == []
+        assert list(bystander.map([3])) == [9]
+
+
+def test_an_error_in_the_background_is_told_to_whoever_asked():
+    def fail():
+        raise LookupError("asked for nothing")
+
+    with pando.run(square, workers=1, serve=False) as run:
+        with pytest.raises(LookupError):
+            run._task.ask(fail)
+        assert list(run.map([3])) == [9]
 
 
 def test_what_cannot_be_opened_is_told_at_once():
