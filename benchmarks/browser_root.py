@@ -22,9 +22,9 @@ from workloads import count_up
 
 import pando
 from pando.functions.package import JavaScriptPackage
-from pando.functions.serialized import SerializedFunction, serialize_javascript
+from pando.functions.serialized import SerializedFunction, serialize, serialize_javascript
+from pando.running.opening import open_serialized_run
 from pando.running.options import RunOptions
-from pando.running.run import open_packed_run, pack
 from pando.running.serve_options import ServeOptions
 
 WARM_UP_SECONDS = 3.0
@@ -45,7 +45,7 @@ def read_items(item: str) -> Iterable[Any]:
 def pack_function(language: str, name: str) -> SerializedFunction:
     """One of the functions, in either language."""
     if language == "python":
-        return pack(getattr(functions, name))
+        return serialize(getattr(functions, name))
     source = Path(functions.__file__).with_suffix(".js").read_text("utf-8")
     exports = f"{source}\nmodule.exports = functions.{name}\n"
     return serialize_javascript(JavaScriptPackage(name, exports, f"{name}.js", False, []))
@@ -82,7 +82,7 @@ async def serve(language: str, name: str, item: str, port: str) -> None:
     options = RunOptions(
         workers=0, serve=ServeOptions(port=int(port), any_port=False, listen="127.0.0.1")
     )
-    async with open_packed_run(pack_function(language, name), name, options) as run:
+    async with open_serialized_run(pack_function(language, name), name, options) as run:
         root = Root(run, name, item)
         say({"link": run.links[0]})
         await root.take_batch()

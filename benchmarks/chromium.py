@@ -83,6 +83,18 @@ class Chromium:
         renderers = [child for child in children if "--type=renderer" in child.cmdline()]
         return sum(renderer.memory_full_info().pss for renderer in renderers)
 
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time so far: of the processes that show pages, and of all of the browser."""
+        own = psutil.Process(self._process.pid)
+        seconds = {"page": 0.0, "browser": 0.0}
+        for process in (own, *own.children(recursive=True)):
+            times = process.cpu_times()
+            spent = times.user + times.system
+            seconds["browser"] += spent
+            if "--type=renderer" in process.cmdline():
+                seconds["page"] += spent
+        return seconds
+
     def close(self) -> None:
         """Close it in order, so that the profile keeps what it should."""
         self._process.terminate()

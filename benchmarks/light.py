@@ -1,4 +1,4 @@
-"""Light volunteers, many in one process: ``python light.py LINK COUNT``.
+"""Light volunteers, many in one process: ``python light.py LINK[,LINK …] COUNT``.
 
 A light volunteer joins, holds its place in the tree, relays and delegates with the very code that
 `pando-volunteer` runs, over real sockets. Only its worker is not a process: it answers each item
@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from pando import messages
-from pando.channel import Channel
+from pando.channel import MessageChannel
 from pando.errors import UsageError
 from pando.volunteering import Volunteer, VolunteerOptions
 
@@ -58,7 +58,7 @@ class LightWorker:
         self._waiting: deque[_Item] = deque()
         self._running: _Item | None = None
         self._free = 0.0
-        self._returned: deque[messages.Returned] = deque()
+        self._returned: deque[messages.ReturnItems] = deque()
         self._news = trio.Event()
 
     async def send(self, message: messages.Message) -> None:
@@ -100,7 +100,7 @@ class LightWorker:
         if recalled:
             self._waiting = deque(item for item in self._waiting if item.lease != lease)
             first = recalled[0].offset
-            self._returned.append(messages.Returned(lease, first, len(recalled)))
+            self._returned.append(messages.ReturnItems(lease, first, len(recalled)))
             self._news.set()
 
 
@@ -108,12 +108,12 @@ class Crowd:
     """Many light volunteers under one Trio loop.
 
     Args:
-        link: of the root.
+        links: of the root; several are joined in turn.
         count: how many.
     """
 
-    def __init__(self, link: str, count: int) -> None:
-        self._link = link
+    def __init__(self, links: list[str], count: int) -> None:
+        self._links = links
         self._count = count
         self._computing = 0
         self._last_begun = 0.0
@@ -125,16 +125,17 @@ class Crowd:
             nursery.start_soon(self._report)
             async with trio.open_nursery() as volunteers:
                 for number in range(self._count):
-                    volunteers.start_soon(self._take_part, f"light {number}")
+                    link = self._links[number % len(self._links)]
+                    volunteers.start_soon(self._take_part, link, f"light {number}")
             nursery.cancel_scope.cancel()
 
-    async def _take_part(self, name: str) -> None:
+    async def _take_part(self, link: str, name: str) -> None:
         options = VolunteerOptions(workers=1, name=name, stay=False)
 
         def ignore(text: str) -> None:
             """Nobody reads what a thousand have to say."""
 
-        volunteer = Volunteer(self._link, options, ignore, make_pool=self._make_pool)
+        volunteer = Volunteer(link, options, ignore, make_pool=self._make_pool)
         try:
             await volunteer.run()
         except UsageError:
@@ -163,7 +164,7 @@ class Crowd:
             )
 
 
-Serve = Callable[[Channel, str], Awaitable[object]]
+Serve = Callable[[MessageChannel, str], Awaitable[object]]
 
 
 class LightPool:
@@ -213,11 +214,11 @@ def raise_file_limit() -> None:
 
 def main() -> None:
     """Wait for the word, then join."""
-    link, count = sys.argv[1], int(sys.argv[2])
+    links, count = sys.argv[1].split(","), int(sys.argv[2])
     raise_file_limit()
     say("ready")
     sys.stdin.readline()
-    trio.run(Crowd(link, count).run)
+    trio.run(Crowd(links, count).run)
 
 
 if __name__ == "__main__":

@@ -78,9 +78,11 @@ def worker_of_pando() -> Figures:
     import trio
 
     import pando
-    from pando.running.run import pack
+    from pando.functions.serialized import serialize
     from pando.worker.environment import Environment
-    from pando.worker.process import WorkerProcess, run_worker
+    from pando.worker.function_file import FunctionFile
+    from pando.worker.process import WorkerProcess
+    from pando.worker.starting import run_worker
 
     async def measure_start() -> float:
         seconds = 0.0
@@ -89,7 +91,7 @@ def worker_of_pando() -> Figures:
             nonlocal seconds
             seconds = time.perf_counter() - started
 
-        packed = pack(square).exact() or b""
+        packed = FunctionFile(serialize(square).exact() or b"")
         started = time.perf_counter()
         await run_worker(packed, serve, environment=Environment())
         return seconds

@@ -138,7 +138,7 @@ async def _measure_crowd(
         figures["memory"] = (_memory() - memory) / computing
         figures["children"] = run.statistics().volunteers
         figures["turned_away"] = sum(process.report["turned_away"] for process in crowd)
-        figures["refused"] = run.statistics().counters.get("too many newcomers at once", 0)
+        figures["refused"] = run.statistics().counters.get("joins_over_limit", 0)
         if computing == volunteers:
             last = max(process.report["last_begun"] for process in crowd)
             figures["seconds"] = last - begun
@@ -181,7 +181,7 @@ async def _measure_steady_state(
 
 def _count_results(run: pando.Run[int, int]) -> int:
     """Results that have come, those whose turn has not come among them."""
-    return sum(stream.finished + stream.handed_out for stream in run.statistics().streams)
+    return sum(stream.finished + stream.delivered for stream in run.statistics().streams)
 
 
 async def _drain(stream: pando.ResultStream[int]) -> None:

@@ -91,6 +91,7 @@ def _volunteering(
     """A root for which a tab with so many workers computes."""
     with RootProcess(language, function, item) as root:
         with chromium.driving(root.link) as page:
+            page.locator("#settings").evaluate("settings => { settings.open = true; }")
             page.locator("#workers").fill(str(workers))
             page.locator("#start").click()
             root.first_result()

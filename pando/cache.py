@@ -1,4 +1,4 @@
-"""Where what has been fetched or made once is kept for the next time."""
+"""The user's cache directory, and the atomic creation of folders in it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Pando's own folder in the user's cache; it may not exist yet."""
+    """Return Pando's folder in the user's cache; it may not exist yet."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "pando"
 
 
 @contextmanager
-def make_whole(folder: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes its place when it is done: there whole, or not at all.
+def atomic_directory(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, and rename it to `folder` when the block ends.
+
+    So `folder` is either complete or missing. Where another process has created it in the
+    meantime, that one is kept.
 
     Raises:
-        OSError: it cannot be made, or not put there.
+        OSError: the folder cannot be created or renamed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir()
-        yield made
+        content = Path(temporary) / "content"
+        content.mkdir()
+        yield content
         try:
-            made.rename(folder)
+            content.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process has been faster
+            if not folder.is_dir():  # else another process has created it
                 raise

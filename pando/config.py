@@ -1,8 +1,7 @@
-"""The user's configuration file, ``~/.pando/config.json``: found and read, not yet understood."""
+"""The user's configuration file, ``~/.pando/config.json``: find, read and parse it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,24 @@ CONFIG_FILE = Path(".pando") / "config.json"
 
 
 def read_config_file(home: Path | None = None) -> tuple[Path, dict[str, Any]]:
-    """The file's path and its content; empty where there is no such file, or no home.
+    """Return the file's path and its content, which is empty if there is no file or no home.
 
-    A home that cannot be looked into is as good as none: a computation does not need it.
+    A home that cannot be accessed counts as missing, since a computation does not need it.
 
     Raises:
-        UsageError: the file is there and cannot be read, or is not a JSON object.
+        UsageError: the file exists, but cannot be read or is not a JSON object.
     """
     try:
         path = (home or Path.home()) / CONFIG_FILE
         text = path.read_text("utf-8") if path.exists() else ""
-    except (RuntimeError, PermissionError, NotADirectoryError):  # no home, or not one to look into
+    except (RuntimeError, PermissionError, NotADirectoryError):  # no home, or no access to it
         return CONFIG_FILE, {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if not text:
         return path, {}
+    import json  # only here: most have no such file, and wait for the start of a run
+
     try:
         content = json.loads(text)
     except ValueError as error:

@@ -1,10 +1,10 @@
-"""`pando.report`: figures of a function's own, added up until they are sent."""
+"""`pando.report`: metrics that the function reports, accumulated until they are sent."""
 
 from __future__ import annotations
 
 import threading
 
-from .errors import portable
+from .errors import sanitize_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,31 +12,37 @@ if TYPE_CHECKING:
     from typing import Any
 
     Figures = tuple[float, str, float, float]
-    """Items, what they are called, seconds of computing and seconds of transferring."""
+    """Items, their unit, seconds of computing and seconds of transferring."""
 
 DEFAULT_UNITS = "items"
 MAX_UNITS = 32
-"""Characters of the units' name; more is cut."""
+"""Maximum characters of a unit's name; longer names are truncated."""
 MAX_FIGURE = 1e15
-"""No single figure may be larger."""
+"""The maximum of each number in a report."""
 OLD_NAMES = {
     "nbItems": "items",
     "units": "units",
     "cpuTime": "cpu_time",
     "dataTransferTime": "transfer_time",
 }
-"""What the original tool calls them; its times are in milliseconds."""
+"""Names of the original tool, whose times are in milliseconds."""
+
+
+_NUMBERS = (int, float)
+_clean_units: dict[str, str] = {}
+MAX_CLEAN_UNITS = 64
+"""Units whose clean form is remembered."""
 
 
 class Tally:
-    """Figures added up. It may be used by several threads."""
+    """Metrics accumulated by any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._figures: Figures | None = None
 
     def add(self, figures: Figures) -> None:
-        """Add to what is there; the newest name of the units holds."""
+        """Add to the totals; the newest unit replaces the previous one."""
         items, units, cpu_seconds, transfer_seconds = figures
         with self._lock:
             before = self._figures or (0.0, units, 0.0, 0.0)
@@ -48,18 +54,18 @@ class Tally:
             )
 
     def take(self) -> Figures | None:
-        """What has been added since the last time, if anything has."""
+        """Return the totals since the last call and reset them; None if nothing was added."""
         with self._lock:
             figures, self._figures = self._figures, None
         return figures
 
     def read(self) -> Figures | None:
-        """What has been added so far, if anything has."""
+        """Return the totals without resetting them; None if nothing was added."""
         return self._figures
 
 
 tally = Tally()
-"""What this process has reported and not sent."""
+"""What this process has reported but not sent yet."""
 
 
 def report(
@@ -71,40 +77,64 @@ def report(
     cpu_time: float = 0.0,
     transfer_time: float = 0.0,
 ) -> None:
-    """Tell, from inside the function, what it has done: the monitoring page shows it.
+    """Report custom progress metrics from inside the function, for the monitoring page.
 
-    Figures reported within the same interval are added up. Call it as often as you like.
+    Reports within the same interval are added up. Call it as often as you like.
 
     Args:
-        info: the figures under the original tool's names instead: ``nbItems``, ``units``,
-            ``cpuTime`` and ``dataTransferTime``, times in milliseconds.
-        items: how many things of your own have been processed.
-        units: what they are called, such as ``"BigNums"``.
+        info: the metrics under the original tool's names instead: ``nbItems``, ``units``,
+            ``cpuTime`` and ``dataTransferTime``, with times in milliseconds.
+        items: number of units processed.
+        units: name of the units, such as ``"BigNums"``.
         cpu_time: seconds spent computing.
         transfer_time: seconds spent transferring data.
 
     Raises:
-        TypeError: a figure is not a number, or `info` has a name that is not known.
-        ValueError: a figure is negative, infinite, or not a number at all.
+        TypeError: a value is not a number, or `info` has an unknown name.
+        ValueError: a value is negative, infinite or NaN.
+
+    Example:
+        >>> def test_numbers(start):
+        ...     found = [n for n in range(start, start + 100) if n % 97 == 0]
+        ...     pando.report(items=100, units="numbers")
+        ...     return found
+        >>> list(pando.map(test_numbers, [0, 100]))
+        [[0, 97], [194]]
     """
     if info is not None:
         items, units, cpu_time, transfer_time = _from_old_names(info)
-    tally.add(
-        (
-            _checked("items", items),
-            portable(str(units))[:MAX_UNITS],
-            _checked("cpu_time", cpu_time),
-            _checked("transfer_time", transfer_time),
-        )
-    )
+    # Functions may report each of very many items: what is as usual is not looked at twice.
+    if type(items) not in _NUMBERS or not 0 <= items <= MAX_FIGURE:
+        items = _checked("items", items)
+    if type(cpu_time) not in _NUMBERS or not 0 <= cpu_time <= MAX_FIGURE:
+        cpu_time = _checked("cpu_time", cpu_time)
+    if type(transfer_time) not in _NUMBERS or not 0 <= transfer_time <= MAX_FIGURE:
+        transfer_time = _checked("transfer_time", transfer_time)
+    if type(units) is not str or (clean := _clean_units.get(units)) is None:
+        clean = _clean(str(units))
+    tally.add((items, clean, cpu_time, transfer_time))
+
+
+def _clean(units: str) -> str:
+    if len(_clean_units) >= MAX_CLEAN_UNITS:
+        _clean_units.clear()
+    clean = sanitize_text(units)[:MAX_UNITS]
+    if len(units) <= MAX_UNITS:
+        _clean_units[units] = clean
+    return clean
 
 
 def _from_old_names(info: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
     for name in info:
         if name not in OLD_NAMES:
-            raise TypeError(f"{name!r} is not a figure to report: {', '.join(OLD_NAMES)} are")
-    times = (_checked(name, info.get(name, 0)) / 1000 for name in ("cpuTime", "dataTransferTime"))
-    return info.get("nbItems", 1), info.get("units", DEFAULT_UNITS), *times
+            raise TypeError(f"unknown metric {name!r}; known ones are {', '.join(OLD_NAMES)}")
+    get = info.get
+    cpu_time, transfer_time = get("cpuTime", 0), get("dataTransferTime", 0)
+    if type(cpu_time) not in _NUMBERS or not 0 <= cpu_time <= MAX_FIGURE:
+        cpu_time = _checked("cpuTime", cpu_time)
+    if type(transfer_time) not in _NUMBERS or not 0 <= transfer_time <= MAX_FIGURE:
+        transfer_time = _checked("dataTransferTime", transfer_time)
+    return get("nbItems", 1), get("units", DEFAULT_UNITS), cpu_time / 1000, transfer_time / 1000
 
 
 def _checked(name: str, value: Any) -> float:

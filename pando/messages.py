@@ -11,38 +11,57 @@ from typing import Annotated
 
 import msgspec
 
-from .errors import MAX_ARGUMENTS_BYTES, MAX_TEXT, PandoError
+from .errors import MAX_ARGUMENTS_BYTES, MAX_TEXT, ProtocolError, one_line
 from .figures import MAX_UNITS
+from .limits import LEAST_SECONDS, MAX_BATCH_LIMIT, MAX_DEGREE, MAX_REQUIREMENTS, MOST_SECONDS
+from .reports import records
 
-VERSION = 1
+VERSION = 2
 """The protocol's version, in the first message each way."""
-ID_BYTES = 8
-"""Length of a node's identifier."""
+ID_BYTES = records.ID_BYTES
+MAX_NAME = records.MAX_NAME
+Update = records.Update
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """The largest message that is taken; whoever sends a larger one is cut off."""
 MAX_BUNDLED = 1024
 """Messages in a bundle; senders put fewer in. They are handled with nothing else in between."""
-MAX_NAME = 64
-"""Characters of a device's name."""
 MAX_FINGERPRINT = 200
 """Characters of what tells which functions a node could unpickle."""
 MAX_FUNCTION_BYTES = 256 * 1024 * 1024
-"""The largest function that is sent to a newcomer."""
-PART_BYTES = 8 * 1024 * 1024
-"""What of a function goes into one message."""
+"""The largest function that is sent to a joining node."""
+PART_BYTES = 64 * 1024
+"""What of a function goes into one message; so much of it is copied for each joining node."""
 MAX_ADDRESSES = 16
 """Addresses at which a node may be found."""
+MAX_DESCRIPTION = 8192
+"""Characters of a session description of WebRTC."""
+
+MAX_COUNT = 2**53
+"""The largest whole number in a message, which is exact in JavaScript, too."""
+MAX_WORD = 1000
+"""Characters of a name, a ticket or a requirement."""
+MAX_LOADED = 1 << 24
+"""Bytes of a path or an argument of this machine's own workers, and how many there are of them."""
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 NodeId = Annotated[bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
 Address = Annotated[str, msgspec.Meta(max_length=300)]
 Addresses = Annotated[list[Address], msgspec.Meta(max_length=MAX_ADDRESSES)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Word = Annotated[str, msgspec.Meta(max_length=MAX_WORD)]
+Description = Annotated[str, msgspec.Meta(max_length=MAX_DESCRIPTION)]
+Protocol = Annotated[str, msgspec.Meta(max_length=16)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e18)]
 """A time, and so neither infinite nor NaN."""
+Setting = Annotated[float, msgspec.Meta(ge=LEAST_SECONDS, le=MOST_SECONDS)]
+"""A time that the run's program has chosen, in seconds."""
+Data = Annotated[bytes, msgspec.Meta(max_length=MAX_MESSAGE_BYTES)]
+LoadedBytes = Annotated[bytes, msgspec.Meta(max_length=MAX_LOADED)]
+LoadedList = Annotated[list[LoadedBytes], msgspec.Meta(max_length=MAX_LOADED)]
 
 
-class MalformedMessageError(PandoError):
+class MalformedMessageError(ProtocolError):
     """Bytes that are not a message."""
 
 
@@ -61,16 +80,25 @@ class Failure(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Lend(msgspec.Struct, array_like=True, tag="lend"):
-    """To a borrower: compute these items, in their order, under this lease."""
+    """To a borrower: compute these items, in their order, under this lease.
 
-    lease: int
+    Where it is a copy, another borrower has been lent the items, too: it is not copied again.
+    """
+
+    lease: Count
     items: msgspec.Raw
+    is_copy: bool = False
 
 
 class Recall(msgspec.Struct, array_like=True, tag="recall"):
-    """To a borrower: give back what of this lease has not been started."""
+    """To a borrower: give back what of this lease has not been started.
 
-    lease: int
+    Where it is superseded, its results are not wanted any more: a worker that runs one of its
+    items is ended as soon as it is needed.
+    """
+
+    lease: Count
+    is_superseded: bool = False
 
 
 class Results(msgspec.Struct, array_like=True, tag="results"):
@@ -80,30 +108,30 @@ class Results(msgspec.Struct, array_like=True, tag="results"):
     Where an item failed, its value is nil and its place among the values is a key of `failures`.
     """
 
-    lease: int
-    offset: int
+    lease: Count
+    offset: Count
     seconds: Seconds
     values: msgspec.Raw
-    failures: dict[int, Failure] = {}
+    failures: Annotated[dict[Count, Failure], msgspec.Meta(max_length=MAX_BATCH_LIMIT)] = {}
 
 
-class Returned(msgspec.Struct, array_like=True, tag="returned"):
+class ReturnItems(msgspec.Struct, array_like=True, tag="returned"):
     """From a borrower: these items of a lease come back undone."""
 
-    lease: int
-    offset: int
-    count: int
+    lease: Count
+    offset: Count
+    count: Count
 
 
-class Struck(msgspec.Struct, array_like=True, tag="struck"):
+class ItemCrashed(msgspec.Struct, array_like=True, tag="struck"):
     """From a borrower: what ran this item of a lease was lost while it ran."""
 
-    lease: int
-    offset: int
+    lease: Count
+    offset: Count
     reason: Text
 
 
-class Reported(msgspec.Struct, array_like=True, tag="reported", frozen=True):
+class FunctionReport(msgspec.Struct, array_like=True, tag="reported", frozen=True):
     """From a worker: what the function has reported of its work. Times are in seconds."""
 
     items: Seconds
@@ -112,24 +140,32 @@ class Reported(msgspec.Struct, array_like=True, tag="reported", frozen=True):
     transfer_seconds: Seconds
 
 
-class Want(msgspec.Struct, array_like=True, tag="want"):
-    """From a child: how many workers compute below this channel, its own among them."""
+class Capacity(msgspec.Struct, array_like=True, tag="want"):
+    """From a child: how many workers compute below this channel, its own among them.
 
-    workers: int
+    Where there are none, as on a device that its person has paused, it is lent nothing.
+    `max_value` is the largest item that it takes, in bytes; where it is 0, what fits into a message
+    that is not cut into parts.
+    """
+
+    workers: Count
+    max_value: Count = 0
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
     """From a borrower: the function is loaded; items may come.
 
-    Newcomers of a node's own may connect to `port` at the address it is seen at, or at one of
-    `addresses`; to none where the port is 0.
+    Nodes that join below it may connect to `port` at the address it is seen at, or at one of
+    `addresses`; to none where the port is 0. To the root: `offer` is what a parent below it may
+    answer, to be connected to by WebRTC; empty where a WebSocket will do.
     """
 
-    port: int = 0
+    port: Port = 0
     addresses: Addresses = []
+    offer: Description = ""
 
 
-class Refused(msgspec.Struct, array_like=True, tag="refused"):
+class LoadFailed(msgspec.Struct, array_like=True, tag="refused"):
     """From a borrower: the function cannot be loaded here, and why."""
 
     reason: Text
@@ -137,137 +173,224 @@ class Refused(msgspec.Struct, array_like=True, tag="refused"):
 
 
 class Load(msgspec.Struct, array_like=True, tag="load"):
-    """To a worker, first of all: the packed function to run (see `pando.functions`).
+    """To a worker process, first of all: load the function, which is in the file it shares.
 
     It comes with what a program finds in its process: the import path, the command line, and the
-    current folder.
+    current folder. `places` are the folders of modules whose names are not unique on the path.
     """
 
-    function: bytes
-    path: list[bytes] = []
-    arguments: list[bytes] = []
-    folder: bytes = b""
+    path: LoadedList
+    arguments: LoadedList = []
+    folder: LoadedBytes = b""
+    places: Annotated[dict[Text, LoadedBytes], msgspec.Meta(max_length=MAX_LOADED)] = {}
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello"):
-    """A node's first message to one that it has connected to.
+    """What a node says of itself in the handshake with the root or a parent.
 
-    With a `token` it asks the root to take part, with a `ticket` it takes a place that was kept
-    for it. `node` and `run` say who it has been before, if it has been somebody. Newcomers of its
-    own may connect to `port` at the address it is seen at, or at one of `addresses`. The
-    fingerprint tells which functions its workers could unpickle; it is empty where that is none.
+    `run` is the run that it has been part of, if any. Without workers it does not join, and is told
+    no function. It takes children at `port`; none where that is 0. The fingerprint tells which
+    functions its workers could unpickle; it is empty where that is none. Where it `reports`, it has
+    joined already, and this connection is its report link to the root: nothing but its own updates
+    comes on it.
     """
 
-    version: int
-    name: str = ""
-    workers: int = 1
-    node: bytes = b""
-    run: str = ""
-    token: str = ""
-    ticket: str = ""
-    port: int = 0
-    addresses: Addresses = []
+    name: Word = ""
+    workers: Count = 1
+    run: Word = ""
+    port: Port = 0
     fingerprint: Annotated[str, msgspec.Meta(max_length=MAX_FINGERPRINT)] = ""
+    reports: bool = False
+
+    @property
+    def is_page(self) -> bool:
+        """Whether this is a browser's page: every native node has a fingerprint."""
+        return not self.fingerprint
 
 
-class Denied(msgspec.Struct, array_like=True, tag="denied"):
-    """To a newcomer: no, and why, in words for people."""
+class JoinRejected(msgspec.Struct, array_like=True, tag="denied"):
+    """To a joining node: no, and why, in words for people."""
 
-    reason: str
-    version: int = 0
+    reason: Text
+    version: Count = 0
 
 
-class Assigned(msgspec.Struct, array_like=True, tag="assigned"):
-    """From the root to a newcomer: who you are, and what this run computes and how.
+class TurnServer(msgspec.Struct, array_like=True, frozen=True):
+    """A TURN server, with a user and a password that are good for a limited time."""
 
-    The function is empty where the newcomer has it already, and where it follows in `parts`
+    url: Address
+    username: Word
+    credential: Word
+
+
+TurnServers = Annotated[list[TurnServer], msgspec.Meta(max_length=MAX_ADDRESSES)]
+
+
+class RunInfo(msgspec.Struct, array_like=True, tag="assigned"):
+    """From the root to a joining node: who you are, and what this run computes and how.
+
+    The function is empty where the joining node has it already, and where it follows in `parts`
     messages. In its exact form it is good only where the modules in `versions` are of these
-    versions; else the newcomer asks for the portable one.
+    versions; else the joining node asks for the portable one. `protocol` is how its nodes connect:
+    ``auto`` or ``webrtc``; empty where by WebSocket alone. The ICE servers are URLs of STUN
+    servers. With `global_monitoring` each node reports to the root over a link of its own, too.
+    The TURN servers come last, since they differ from node to node.
     """
 
-    version: int
+    version: Count
     node: NodeId
-    run: str
-    name: str
-    function: bytes
-    requirements: list[str] = []
-    timeout: float | None = None
-    batch_limit: int | None = None
-    degree: int = 10
-    bootstrap_timeout: float = 60.0
-    silence: float = 10.0
-    reporting_interval: float = 3.0
+    run: Word
+    name: Text
+    function: Annotated[bytes, msgspec.Meta(max_length=MAX_FUNCTION_BYTES)]
+    requirements: Annotated[list[Word], msgspec.Meta(max_length=MAX_REQUIREMENTS)] = []
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=MOST_SECONDS)] | None = None
+    batch_limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH_LIMIT)] | None = None
+    degree: Annotated[int, msgspec.Meta(ge=1, le=MAX_DEGREE)] = 10
+    bootstrap_timeout: Setting = 60.0
+    silence: Setting = 10.0
+    reporting_interval: Setting = 3.0
     delegates: bool = True
-    versions: dict[str, str] = {}
+    versions: Annotated[dict[Word, Word], msgspec.Meta(max_length=MAX_REQUIREMENTS)] = {}
     parts: Count = 0
+    speculate: bool = True
+    protocol: Protocol = ""
+    ice_servers: Addresses = []
+    global_monitoring: bool = False
+    turn_servers: TurnServers = []
 
 
 class AskPortable(msgspec.Struct, array_like=True, tag="ask portable"):
-    """From a newcomer to the root: it cannot load the exact form of the function, and why."""
+    """From a joining node to the root: it cannot load the exact form of the function, and why."""
 
     reason: Text = ""
 
 
 class Portable(msgspec.Struct, array_like=True, tag="portable"):
-    """From the root to a newcomer: the portable form of the function follows in these parts."""
+    """From the root to a joining node: the portable form of the function follows in these parts."""
 
     parts: Count
 
 
 class FunctionPart(msgspec.Struct, array_like=True, tag="function part"):
-    """From the root to a newcomer: the next stretch of the function."""
+    """From the root to a joining node: the next stretch of the function."""
 
-    data: bytes
+    data: Data
 
 
 class Welcome(msgspec.Struct, array_like=True, tag="welcome"):
-    """To a newcomer: this channel's other end is your parent."""
+    """To a joining node: this channel's other end is your parent.
+
+    On a report link it says that updates may come.
+    """
 
     parent: NodeId
 
 
-class Delegated(msgspec.Struct, array_like=True, tag="delegated"):
-    """To a newcomer: your parent is at one of these addresses, and keeps a place for a ticket."""
+class Redirect(msgspec.Struct, array_like=True, tag="delegated"):
+    """To a joining node: this node is your parent, and keeps a place for a ticket.
 
+    It is at one of the addresses; wherever it is, it proves that the root has certified it. The
+    answer is to the joining node's offer; empty where it has not answered.
+    """
+
+    parent: NodeId
     addresses: Addresses
-    ticket: str
+    ticket: Word
+    answer: Description = ""
 
 
 class Joined(msgspec.Struct, array_like=True, tag="joined"):
-    """From a newcomer to the root: it has a parent."""
+    """From a joining node to the root: it has a parent."""
 
 
 class Unreachable(msgspec.Struct, array_like=True, tag="unreachable"):
-    """From a newcomer to the root: it cannot connect to the parent it was given."""
+    """From a joining node to the root: it cannot connect to the parent it was given.
+
+    It makes another offer, where it makes any: each is answered once.
+    """
 
     reason: Text
+    offer: Description = ""
 
 
 class Join(msgspec.Struct, array_like=True, tag="join"):
-    """To a child: find a place for this newcomer, at yourself or below."""
+    """To a child: find a place for this joining node, here or below, and answer its offer."""
 
     origin: NodeId
+    offer: Description = ""
 
 
 class Offer(msgspec.Struct, array_like=True, tag="offer"):
-    """From a child: `parent` keeps a place for this newcomer. No addresses: there is none."""
+    """From a child: `parent` keeps a place for this joining node. No ticket: there is none.
+
+    The root knows itself where `parent` is: it is not for those who pass this on to say.
+    """
 
     origin: NodeId
     parent: NodeId
-    addresses: Addresses
-    ticket: str = ""
+    ticket: Word = ""
+    answer: Description = ""
 
 
-class Leaving(msgspec.Struct, array_like=True, tag="leaving"):
+class Disconnect(msgspec.Struct, array_like=True, tag="disconnect"):
+    """To a child: end the connection of this node, if it is a child of yours; tell your children.
+
+    The node is told why by the root alone, when it asks for another place.
+    """
+
+    node: NodeId
+
+
+class Signal(msgspec.Struct, array_like=True, tag="signal"):
+    """Between a child and the root, its parent: an offer to connect by WebRTC, and the answer.
+
+    A node that has not joined may try an offer, too.
+
+    The answer is empty where there is none. The second link is a join of the same node, with a
+    handshake of its own; this one is left when that one is let in.
+    """
+
+    description: Description = ""
+
+
+class Leave(msgspec.Struct, array_like=True, tag="leaving"):
     """From a child: it leaves in order; it has given back what it will not finish."""
 
 
-class Ended(msgspec.Struct, array_like=True, tag="ended"):
-    """To a child: the run is over; tell your children."""
+class RunEnded(msgspec.Struct, array_like=True, tag="ended"):
+    """To a child: the run is over; tell your children.
+
+    Attributes:
+        results: how many results the run has had, of all devices; 0 where that is not known.
+    """
+
+    results: Count = 0
 
 
 class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
-    """Either way: still here."""
+    """Either way: still here.
+
+    A `ping` that is not 0 is to be answered by another one, whose `pong` is the same number.
+    """
+
+    ping: Count = 0
+    pong: Count = 0
+
+
+class Large(msgspec.Struct, array_like=True, tag="large"):
+    """Either way: a message of so many bytes follows in parts, if they are granted."""
+
+    size: Count
+
+
+class Grant(msgspec.Struct, array_like=True, tag="grant"):
+    """Either way: there is room for the large message; its parts may come."""
+
+
+class Part(msgspec.Struct, array_like=True, tag="part"):
+    """Either way: the next bytes of a large message."""
+
+    data: Data
 
 
 class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
@@ -276,43 +399,34 @@ class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BUNDLED)]
 
 
-class NodeStatus(msgspec.Struct, array_like=True, frozen=True):
-    """A node's figures, since it joined. Times are in seconds.
-
-    `reported` is what the function has reported there, if it has.
-    """
-
-    node: NodeId
-    parent: Annotated[bytes, msgspec.Meta(max_length=ID_BYTES)]
-    name: Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
-    workers: Count
-    children: Count
-    results: Count
-    seconds: Seconds
-    reported: Reported | None = None
-
-
-class Status(msgspec.Struct, array_like=True, tag="status"):
-    """From a child: its own figures and those of all below it."""
-
-    nodes: list[NodeStatus]
-
-
 ToBorrower = Load | Lend | Recall
-FromBorrower = Ready | Refused | Results | Returned | Struck | Reported | Want
+FromBorrower = Ready | LoadFailed | Results | ReturnItems | ItemCrashed | FunctionReport | Capacity
 Joining = (
     Hello
-    | Denied
-    | Assigned
+    | JoinRejected
+    | RunInfo
     | AskPortable
     | Portable
     | FunctionPart
     | Welcome
-    | Delegated
+    | Redirect
     | Joined
     | Unreachable
 )
-Membership = Join | Offer | Leaving | Ended | Heartbeat | Bundle | Status
+Membership = (
+    Join
+    | Offer
+    | Disconnect
+    | Signal
+    | Leave
+    | RunEnded
+    | Heartbeat
+    | Large
+    | Grant
+    | Part
+    | Bundle
+    | Update
+)
 Message = ToBorrower | FromBorrower | Joining | Membership
 
 _encoder = msgspec.msgpack.Encoder()
@@ -324,6 +438,13 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+def encode_after(head: int, message: Message) -> bytearray:
+    """One message as bytes, after `head` bytes that are left to be filled in."""
+    encoded = bytearray(head)
+    _encoder.encode_into(message, encoded, head)
+    return encoded
+
+
 def decode(data: bytes | bytearray | memoryview) -> Message:
     """The message that `encode` was given.
 
@@ -333,4 +454,4 @@ def decode(data: bytes | bytearray | memoryview) -> Message:
     try:
         return _decoder.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise MalformedMessageError(f"not a message: {error}") from None
+        raise MalformedMessageError(f"not a message: {one_line(str(error))}") from None

@@ -1,4 +1,4 @@
-"""What a function needs installed: read from its module, and looked for."""
+"""Requirements of a function: read them from its module, check and find missing ones."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import tomllib
 from collections.abc import Iterable
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
-from .errors import FunctionError
+from .errors import FunctionError, one_line
 
 PYTHON = "python"
-"""What stands for the interpreter among requirements."""
+"""The name of the interpreter in requirements."""
+ITSELF = "pando-computing"
+"""The distribution of Pando, which is installed wherever a function runs."""
 SCRIPT_BLOCK = re.compile(r"(?m)^# /// script\s*$\s(?P<content>(^#(| .*)$\s)+)^# ///\s*$")
 
 
 def read_script_metadata(source: str) -> list[str]:
-    """What a module needs by its inline script metadata (PEP 723).
+    """Return the requirements in a module's inline script metadata (PEP 723), besides Pando.
 
-    Its `requires-python` comes first, as a requirement of `python`.
+    The first one is `requires-python`, if present, as a requirement of `python`.
 
     Raises:
-        FunctionError: there is such a block, but it is not as it should be.
+        FunctionError: the metadata is malformed.
     """
     blocks = [match.group("content") for match in SCRIPT_BLOCK.finditer(source)]
     if not blocks:
@@ -43,22 +46,24 @@ def read_script_metadata(source: str) -> list[str]:
         raise FunctionError("requires-python in the module's script metadata must be a string")
     if not isinstance(dependencies, list) or not all(isinstance(d, str) for d in dependencies):
         raise FunctionError("the dependencies in the module's script metadata must be strings")
-    return check_requirements([f"{PYTHON}{python}", *dependencies] if python else dependencies)
+    checked = check_requirements([f"{PYTHON}{python}", *dependencies] if python else dependencies)
+    return [text for text in checked if canonicalize_name(Requirement(text).name) != ITSELF]
 
 
 def check_requirements(requirements: Iterable[str]) -> list[str]:
-    """The requirements as they are; FunctionError where one is not in the words of PEP 508."""
+    """Return the requirements unchanged; FunctionError if one is not valid under PEP 508."""
     checked = list(requirements)
     for text in checked:
         try:
             Requirement(text)
         except InvalidRequirement as error:
-            raise FunctionError(f"{text!r} is not a requirement: {error}") from None
+            why = one_line(str(error))
+            raise FunctionError(f"{one_line(text)!r} is not a requirement string: {why}") from None
     return checked
 
 
 def find_missing(requirements: Iterable[str]) -> list[str]:
-    """Which of the requirements are not installed here."""
+    """Return the requirements that are not installed here."""
     missing = []
     for text in check_requirements(requirements):
         requirement = Requirement(text)

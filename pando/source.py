@@ -1,4 +1,4 @@
-"""A source: what a node reads its items from, without waiting, and only when it wants some."""
+"""The interface of an input: read items without blocking, and only on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class WouldBlock(Exception):  # noqa: N818 - as Trio names it
-    """No item can be read without waiting."""
+    """No item is available without waiting."""
 
 
 class EndOfInput(Exception):  # noqa: N818
@@ -15,22 +15,22 @@ class EndOfInput(Exception):  # noqa: N818
 
 
 class Source(Protocol):
-    """What a node needs of its input."""
+    """The input of a node."""
 
     def read_nowait(self, limit: int) -> Sequence[Any]:
-        """At least one item and at most `limit`.
+        """Return between 1 and `limit` items.
 
         Raises:
-            WouldBlock: there are none now; `wake` is called when there are.
-            EndOfInput: there are no more.
-            Exception: what the input itself raised. It ends the input.
+            WouldBlock: no item is available; `wake` is called when there may be.
+            EndOfInput: there are no more items.
+            Exception: raised by the input itself, which it ends.
         """
 
-    def count_unread(self) -> int | None:
-        """How many items have not been read, or None where nobody knows."""
+    def remaining(self) -> int | None:
+        """Return the number of items that have not been read, or None if it is unknown."""
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Do the waiting; `wake` is called whenever `read_nowait` is worth another try."""
+        """Wait for items, and call `wake` whenever `read_nowait` may succeed again."""
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""

@@ -75,9 +75,9 @@ def is_alive(pid: int) -> bool:
     return state not in "ZX"
 
 
-def wait_until(condition: Callable[[], bool]) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = GENEROUS_SECONDS) -> bool:
     """Whether a condition comes true within a generous time."""
-    deadline = time.monotonic() + GENEROUS_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -45,8 +45,11 @@ class Root:
         port: int = 0,
         name: str = "module.py",
         hold: bool = False,
+        home: Path | None = None,
     ) -> None:
         self.port = port or free_port()
+        if not any(option.startswith("--reporting-interval") for option in options):
+            options = (*options, "--reporting-interval=0.3")  # so soon is seen what happens
         self.items = list(map(str, range(items))) if isinstance(items, int) else list(items)
         path = folder / name
         path.write_text(module)
@@ -58,7 +61,7 @@ class Root:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=errors,
-                env=environment(),
+                env=environment(home),
                 cwd=folder,
             )
         self._released = threading.Event()
@@ -84,13 +87,19 @@ class Root:
     def link(self) -> str:
         return f"http://localhost:{self.port}/"
 
+    @property
+    def printed_link(self) -> str:
+        """The first link that it has printed, with what follows its ``#``."""
+        return self.errors.read_text().partition("volunteers join at ")[2].split()[0]
+
     def monitoring(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.link}monitoring", timeout=20) as answer:
+        with urllib.request.urlopen(f"{self.link}monitoring.json", timeout=20) as answer:
             return dict(json.load(answer))
 
     def volunteers(self) -> dict[str, Any]:
-        """The volunteers that have reported, by name."""
-        return {v["deviceName"]: v for v in self.monitoring()["volunteers"].values()}
+        """The volunteers that have reported and are there, by name."""
+        volunteers = self.monitoring()["volunteers"].values()
+        return {v["deviceName"]: v for v in volunteers if v["state"] not in ("left", "lost")}
 
     def counter(self, name: str) -> int:
         return int(self.monitoring()["root"]["counters"].get(name, 0))
@@ -146,19 +155,31 @@ class Party:
         port: int = 0,
         name: str = "module.py",
         hold: bool = False,
+        home: Path | None = None,
     ) -> Root:
         module = module or SQUARE.format(seconds=seconds)
-        root = Root(self.folder, module, *options, items=items, port=port, name=name, hold=hold)
+        root = Root(
+            self.folder,
+            module,
+            *options,
+            items=items,
+            port=port,
+            name=name,
+            hold=hold,
+            home=home,
+        )
         self.roots.append(root)
         self.processes.append(root.process)
         return root
 
-    def volunteer(self, root: Root, name: str, *options: str) -> subprocess.Popen[bytes]:
+    def volunteer(
+        self, root: Root, name: str, *options: str, link: str = "", home: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.errors").open("wb") as errors:
             process = subprocess.Popen(
-                [*VOLUNTEER, root.link, "--workers=1", f"--name={name}", *options],
+                [*VOLUNTEER, link or root.link, "--workers=1", f"--name={name}", *options],
                 stderr=errors,
-                env=environment(),
+                env=environment(home),
             )
         self.processes.append(process)
         return process

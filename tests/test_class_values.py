@@ -141,6 +141,29 @@ def test_a_dataclass_keeps_all_its_attributes():
     assert list(vars(decoded)) == list(vars(spot))
 
 
+@dataclasses.dataclass
+class Added:
+    x: int
+
+    def __add__(self, other):
+        raise AssertionError("it has been added")
+
+    __radd__ = __add__
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_looking_for_bytearrays_adds_nothing(count, monkeypatch):
+    """Neither instances nor arrays: that may take long."""
+    added = []
+    monkeypatch.setattr(Added, "__add__", lambda self, other: added.append(other))
+    monkeypatch.setattr(Added, "__radd__", lambda self, other: added.append(other))
+    members = [Added(0xC4)] * count
+    codec = codec_of(Added)
+    for value in (members, [members], {"a": members}, [{"a": member} for member in members]):
+        assert codec.decode(codec.encode(value)) == value
+    assert added == []
+
+
 def codec_of(*classes) -> values.Codec:
     registry = values.Registry()
     for number, cls in enumerate(classes):

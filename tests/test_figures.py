@@ -56,7 +56,7 @@ def test_a_wrong_figure_is_named(
 
 
 def test_a_wrong_name_is_named() -> None:
-    with pytest.raises(TypeError, match="'cpu' is not a figure to report: nbItems, units"):
+    with pytest.raises(TypeError, match="unknown metric 'cpu'; known ones are nbItems, units"):
         pando.report({"cpu": 3})
 
 

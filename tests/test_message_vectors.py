@@ -11,23 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import msgspec.inspect as types
 import pytest
 
 from pando import messages, values
+from pando.reports.counters import Counters
+from pando.reports.records import COMPUTING, STARVED, Device, Interval, Introduction, pack
 
 PATH = Path(__file__).parent / "vectors" / "messages.json"
 NODE, PARENT = bytes(range(8)), bytes(range(248, 256))
 ITEMS = msgspec.Raw(values.encode([1, "é", (2**70, None)]))
 FAILURE = messages.Failure("ValueError", "é < ü", "Traceback …\n", "my phone")
-REPORTED = messages.Reported(2.5, "BigNums", 1.25, 0.5)
+COUNTED = Counters(3000, 2, 20, reported_items=2500, reported_cpu_ms=1250)
 FROM_BROWSERS: list[messages.Message] = [
-    messages.Hello(1, "my phone", 4, b"", "", "a-token"),
-    messages.Hello(1, "", 1, NODE, "a-run", "", "a-ticket"),
+    messages.Hello("my phone", 4),
+    messages.Hello("", 1, "a-run"),
+    messages.Hello("my phone", 4, "a-run", reports=True),
     messages.Ready(),
-    messages.Refused("there is no such module", "Traceback …\n"),
+    messages.Ready(offer="v=0"),
+    messages.LoadFailed("there is no such module", "Traceback …\n"),
     messages.Joined(),
     messages.Unreachable("no welcome"),
-    messages.Want(300),
+    messages.Unreachable("it does not answer", "v=0"),
+    messages.Signal("v=0"),
+    messages.Capacity(300, 2**28),
     messages.Results(1, 0, 0.5, ITEMS),
     messages.Results(2**40, 70_000, 0.0, ITEMS, {0: FAILURE, 2: FAILURE}),
     messages.Results(
@@ -37,27 +44,52 @@ FROM_BROWSERS: list[messages.Message] = [
         msgspec.Raw(values.encode([None] * 20)),
         {place: messages.Failure("E", str(place)) for place in range(20)},
     ),
-    messages.Returned(1, 2, 65_536),
-    messages.Struck(1, 2, "it took too long"),
-    messages.Offer(NODE, PARENT, []),
-    messages.Status([messages.NodeStatus(NODE, PARENT, "my phone", 4, 0, 2**33, 1.5)]),
-    messages.Status([messages.NodeStatus(NODE, PARENT, "", 1, 0, 1, 0.5, REPORTED)]),
-    messages.Leaving(),
+    messages.ReturnItems(1, 2, 65_536),
+    messages.ItemCrashed(1, 2, "it took too long"),
+    messages.Offer(NODE, PARENT),
+    messages.Update(
+        introductions=[
+            Introduction(
+                0, Device(NODE, 2**40, PARENT, "my phone", "tab", "", "websocket", 4), 0, []
+            )
+        ],
+        intervals=[Interval(0, 1, [3000, 2**33, 1500], COMPUTING, 7)],
+    ),
+    messages.Update(
+        introductions=[Introduction(0, Device(NODE, 1, units="BigNums"), 5, [3000, 2])],
+        intervals=[Interval(0, 6, pack(COUNTED), STARVED)],
+    ),
+    messages.Leave(),
+    messages.Large(70_000_000),
+    messages.Part(b"\x93\xa4lend"),
+    messages.Grant(),
     messages.Heartbeat(),
 ]
+TURN = messages.TurnServer("turn:a:1?transport=tcp", "1700000000:0001020304050607", "word")
 TO_BROWSERS: list[messages.Message] = [
-    messages.Denied("the link is not complete", 1),
-    messages.Assigned(1, NODE, "a-run", "square", b"\x91\xa6python", ["numpy>=2"], 1.5, 100),
-    messages.Assigned(1, NODE, "a-run", "square", b"", silence=1.5, reporting_interval=0.25),
-    messages.Assigned(1, NODE, "a-run", "square", b"", versions={"numpy": "2.1"}, parts=3),
+    messages.JoinRejected("the link is not complete", 1),
+    messages.RunInfo(1, NODE, "a-run", "square", b"\x91\xa6python", ["numpy>=2"], 1.5, 100),
+    messages.RunInfo(1, NODE, "a-run", "square", b"", silence=1.5, reporting_interval=0.25),
+    messages.RunInfo(1, NODE, "a-run", "square", b"", versions={"numpy": "2.1"}, parts=3),
+    messages.RunInfo(1, NODE, "a-run", "square", b"", protocol="webrtc", ice_servers=["stun:a:1"]),
+    messages.RunInfo(1, NODE, "a-run", "square", b"", global_monitoring=True),
+    messages.RunInfo(1, NODE, "a-run", "square", b"", turn_servers=[TURN]),
     messages.FunctionPart(b"\x91\xa6python"),
     messages.Welcome(PARENT),
-    messages.Delegated(["192.168.1.7:5000", "[::1]:5000"], "a-ticket"),
+    messages.Redirect(PARENT, ["192.168.1.7:5000", "[::1]:5000"], "a-ticket"),
+    messages.Redirect(PARENT, [], "a-ticket", "v=0"),
+    messages.Signal("v=0"),
+    messages.Signal(),
     messages.Lend(2**40, ITEMS),
     messages.Recall(7),
     messages.Join(NODE),
+    messages.Join(NODE, "v=0"),
+    messages.Disconnect(NODE),
     messages.Bundle([msgspec.Raw(messages.encode(messages.Recall(n))) for n in range(20)]),
-    messages.Ended(),
+    messages.RunEnded(),
+    messages.Large(70_000_000),
+    messages.Part(b"\x93\xa4lend"),
+    messages.Grant(),
     messages.Heartbeat(),
 ]
 Vector = dict[str, Any]
@@ -66,7 +98,7 @@ Vector = dict[str, Any]
 def vector(message: messages.Message) -> Vector:
     """A message's bytes, and its fields as JSON can say them."""
     fields = msgspec.structs.asdict(message)
-    tag = msgspec.inspect.type_info(type(message)).tag  # type: ignore[attr-defined]
+    tag = types.type_info(type(message)).tag  # type: ignore[attr-defined]
     return {"hex": messages.encode(message).hex(), "fields": {"tag": tag} | plain(fields)}
 
 
@@ -86,10 +118,27 @@ def plain(value: Any) -> Any:
     return value
 
 
+def numeric_fields(kind: type) -> list[Vector]:
+    """Which fields of a kind of message are numbers, by their place in the message."""
+    info = types.type_info(kind)
+    assert isinstance(info, types.StructType)
+    return [
+        {"tag": info.tag, "field": field.name, "place": place}
+        for place, field in enumerate(info.fields, 1)
+        if any(isinstance(each, types.IntType | types.FloatType) for each in parts_of(field.type))
+    ]
+
+
+def parts_of(hint: types.Type) -> tuple[types.Type, ...]:
+    return hint.types if isinstance(hint, types.UnionType) else (hint,)
+
+
 def vectors() -> dict[str, list[Vector]]:
+    kinds = dict.fromkeys(map(type, TO_BROWSERS))
     return {
         "fromBrowsers": [vector(message) for message in FROM_BROWSERS],
         "toBrowsers": [vector(message) for message in TO_BROWSERS],
+        "numbersToBrowsers": [field for kind in kinds for field in numeric_fields(kind)],
     }
 
 
@@ -114,10 +163,9 @@ def test_what_browsers_send_is_understood(message: messages.Message) -> None:
 
 def test_a_whole_number_of_seconds_is_a_time_too() -> None:
     # JavaScript does not tell it from other numbers.
-    status = ["status", [[NODE, PARENT, "", 1, 0, 0, 0]]]
-    decoded = messages.decode(msgspec.msgpack.encode(status))
-    assert isinstance(decoded, messages.Status)
-    assert decoded.nodes[0].seconds == 0.0
+    decoded = messages.decode(msgspec.msgpack.encode(["results", 1, 0, 1, [None]]))
+    assert isinstance(decoded, messages.Results)
+    assert decoded.seconds == 1.0
 
 
 if __name__ == "__main__":

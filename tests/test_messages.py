@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pando import messages, values
-from pando.errors import MAX_TEXT, cut
+from pando.errors import MAX_TEXT, truncate
 from pando.messages import MalformedMessageError
 
 KINDS = [
@@ -76,17 +76,17 @@ def test_what_is_decoded_is_what_was_encoded(message):
 
 def test_every_kind_has_a_tag_of_its_own():
     tags = [msgspec.inspect.type_info(kind).tag for kind in KINDS]
-    assert tags == [kind.__name__.lower() for kind in KINDS]
+    assert len(set(tags)) == len(KINDS)
 
 
 @pytest.mark.parametrize(
     ("message", "encoded"),
     [
-        (messages.Lend(1, msgspec.Raw(b"\x92\x01\x02")), "93a46c656e6401920102"),
-        (messages.Recall(300), "92a6726563616c6ccd012c"),
-        (messages.Returned(1, 2, 3), "94a872657475726e6564010203"),
-        (messages.Struck(1, 2, "a"), "94a673747275636b0102a161"),
-        (messages.Load(b"\x01"), "95a46c6f6164c401019090c400"),
+        (messages.Lend(1, msgspec.Raw(b"\x92\x01\x02")), "94a46c656e6401920102c2"),
+        (messages.Recall(300), "93a6726563616c6ccd012cc2"),
+        (messages.ReturnItems(1, 2, 3), "94a872657475726e6564010203"),
+        (messages.ItemCrashed(1, 2, "a"), "94a673747275636b0102a161"),
+        (messages.Load([b"\x01"]), "95a46c6f616491c4010190c40080"),
         (
             messages.Results(
                 1, 0, 0.5, msgspec.Raw(b"\x91\xc0"), {0: messages.Failure("E", "r", "t", "d")}
@@ -107,11 +107,13 @@ def test_values_are_passed_on_untouched():
 
 
 def test_fields_that_a_later_version_adds_are_ignored():
-    assert messages.decode(msgspec.msgpack.encode(["recall", 5, "more"])) == messages.Recall(5)
+    assert messages.decode(msgspec.msgpack.encode(["recall", 5, False, "more"])) == messages.Recall(
+        5
+    )
 
 
 def test_fields_with_a_default_may_be_missing():
-    assert messages.decode(msgspec.msgpack.encode(["refused", "why"])) == messages.Refused("why")
+    assert messages.decode(msgspec.msgpack.encode(["refused", "why"])) == messages.LoadFailed("why")
 
 
 def test_any_buffer_can_be_decoded():
@@ -174,13 +176,13 @@ def test_malformed_messages(data):
 
 @pytest.mark.parametrize("length", [0, 1, MAX_TEXT])
 def test_short_texts_are_not_cut(length):
-    assert cut("x" * length) == "x" * length
+    assert truncate("x" * length) == "x" * length
 
 
 @pytest.mark.parametrize("length", [MAX_TEXT + 1, 3 * MAX_TEXT])
 def test_long_texts_lose_their_middle(length):
     text = "begin" + "x" * (length - 8) + "end"
-    shortened = cut(text)
+    shortened = truncate(text)
     assert len(shortened) <= MAX_TEXT
     assert len(shortened) > MAX_TEXT - 20
     assert shortened.startswith("begin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import inspect
 import re
@@ -12,10 +13,21 @@ from pathlib import Path
 import pytest
 
 import pando
+from pando.scheduler import LenderStatistics
 
 API_PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 SLOW = ["msgspec", "typing", "re", "enum", "dataclasses", "inspect", "socket", "traceback", "uuid"]
-HEAVY = ["trio", "quart", "quart_trio", "hypercorn", "websockets", "numpy", "asyncio"]
+PAGES = ["quart", "quart_trio", "hypercorn"]
+HEAVY = [
+    "trio",
+    "quart",
+    "quart_trio",
+    "hypercorn",
+    "websockets",
+    "numpy",
+    "asyncio",
+    "cryptography",
+]
 
 
 def documented_names() -> list[str]:
@@ -51,7 +63,34 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_the_version_is_the_package_s():
-    assert importlib.metadata.version("pando") == pando.__version__
+    assert importlib.metadata.version("pando-computing") == pando.__version__
+
+
+def test_counters_are_named_by_identifiers():
+    named = re.compile(r'(?:[Cc]ounters|violations)\["([^"]+)"\]|raise Refused\(\s*"([^"]+)"')
+    package = Path(pando.__file__).parent
+    found = {
+        name
+        for path in package.rglob("*.py")
+        for names in named.findall(path.read_text("utf-8"))
+        for name in names
+        if name
+    }
+    assert {"joined", "load_failures", "joins_deferred", "internal_errors"} <= found
+    assert not [name for name in found if not re.fullmatch("[a-z]+(_[a-z]+)*", name)]
+
+
+def test_the_names_of_a_stream_s_metrics():
+    names = [field.name for field in dataclasses.fields(LenderStatistics)]
+    assert names[:7] == [
+        "read",
+        "queued",
+        "in_flight",
+        "finished",
+        "delivered",
+        "borrowers",
+        "reassigned",
+    ]
 
 
 @pytest.mark.process
@@ -59,11 +98,19 @@ def test_the_version_is_the_package_s():
     ("statement", "forbidden"),
     [
         ("import pando", HEAVY),
-        ("import pando.runtime.child, pando.functions.restore", HEAVY + SLOW),
+        ("import pando.runtime.main, pando.functions.restore", HEAVY + SLOW),
         ("import pando.scheduler, pando.tree.overlay", [*HEAVY, "ssl"]),
         ("import pando.tree.uplink", ["websockets", "pando.net.websocket"]),
         ("import pando.cli.main; pando.cli.main.main(['-h'])", HEAVY),
-        ("import pando; pando.map", ["quart", "quart_trio", "hypercorn", "websockets"]),
+        (
+            "import pando; pando.map",
+            ["quart", "quart_trio", "hypercorn", "websockets", "cryptography", "html"],
+        ),
+        (
+            "import pando; r = pando.map(abs, [1, 2], workers=1, serve=False); next(iter(r))",
+            ["pando.reporting.monitor", "pando.tree.reports", "quart", "cryptography"],
+        ),
+        ("import pando; pando.volunteer", [*PAGES, "cryptography"]),
     ],
 )
 def test_importing_loads_no_more_than_it_must(statement, forbidden):
@@ -76,3 +123,20 @@ def test_importing_loads_no_more_than_it_must(statement, forbidden):
     loaded = done.stdout.rpartition("loaded:")[2].split()
     assert "pando" in loaded
     assert not set(forbidden) & set(loaded)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "prepared",
+    ["gc.enable()", "gc.disable()", "gc.freeze()"],
+    ids=["collecting", "not collecting", "frozen"],
+)
+def test_importing_leaves_the_garbage_collector_as_it_was(prepared):
+    code = f"""
+import gc, pando
+{prepared}
+before = gc.isenabled(), gc.get_freeze_count() > 0
+pando.map
+assert (gc.isenabled(), gc.get_freeze_count() > 0) == before
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)

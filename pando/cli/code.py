@@ -1,4 +1,4 @@
-"""A function made of the code of ``-c``: statements of Python, the last one an expression of x."""
+"""Compile the code of ``-c`` to a function: Python statements that end in an expression of x."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ EXAMPLE = "as in: pando -c 'import math; math.sqrt(x)' 1 2 3"
 
 
 def make_function(code: str) -> Callable[[Any], Any]:
-    """The function of x that the code stands for.
+    """Compile code to a function of x.
 
-    Imports at the top level are done once; all else is done for each item. The function is
-    compiled from a text that is kept, so that it can be sent to workers, and shown in tracebacks.
+    Top-level imports run once, everything else runs for each item. The source text is kept, so
+    that the function can be sent to workers and shown in tracebacks.
 
     Raises:
-        UsageError: the code is no Python, does not end in an expression, or its imports fail.
+        UsageError: the code is not valid Python, does not end in an expression, or an import of
+            it fails.
     """
     text = _make_source(code)
-    # An entry without a time is never looked for in the file system.
+    # An entry without a modification time is never looked up in the file system.
     linecache.cache[FILENAME] = (len(text), None, text.splitlines(keepends=True), FILENAME)
     namespace: dict[str, Any] = {"__name__": "pando_c"}
     try:
         exec(compile(text, FILENAME, "exec", dont_inherit=True), namespace)
-    except SyntaxError as error:  # such as a `return` at an odd place
+    except SyntaxError as error:  # such as a `return` in the wrong place
         raise UsageError(_describe(error)) from None
     except Exception as error:
         raise UsageError(f"an import of the code fails: {type(error).__name__}: {error}") from None
@@ -38,7 +39,7 @@ def make_function(code: str) -> Callable[[Any], Any]:
 
 
 def _make_source(code: str) -> str:
-    """The source of a module with one function, `pando`."""
+    """Return the source of a module that defines the function `pando`."""
     try:
         statements = ast.parse(textwrap.dedent(code).strip(), FILENAME).body
     except (SyntaxError, ValueError) as error:  # a null character is a ValueError

@@ -1,4 +1,4 @@
-"""Defaults of a user: what config.json and the environment set, unless an option is given."""
+"""The user's defaults of options, from config.json and the environment."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from ..config import read_config_file
+from ..deprecation import OPTIONS, describe_rename
 from ..errors import UsageError
-from ..running.serve_options import ENVIRONMENT_VALUES, ENVIRONMENT_VARIABLE, LOCALHOST
+from ..running.serve_options import (
+    ENVIRONMENT_VALUES,
+    ENVIRONMENT_VARIABLE,
+    LOCALHOST,
+    SECRET_VARIABLE,
+    check_ice_objects,
+)
+from .output import say
 from .settings import Settings, dashed, implemented_options, value_type
 
 OLD_NAMES = {"iceServers": "ice_servers", "limit": "batch_size"}
-"""What config.json calls some options for the sake of old files."""
+"""Keys of config.json that old files have for some options."""
 TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def read_defaults(home: Path | None = None) -> dict[str, Any]:
-    """What config.json and the environment set, by field; the environment wins.
+    """Return the defaults by field; the environment takes precedence over config.json.
 
     Raises:
-        UsageError: one of them has what cannot be; see `read_config`.
+        UsageError: config.json or the environment variable is invalid.
     """
     defaults = read_config(home)
+    if secret := os.environ.get(SECRET_VARIABLE, ""):
+        defaults["secret"] = secret
     text = os.environ.get(ENVIRONMENT_VARIABLE, "")
     if not text:
         return defaults
@@ -39,11 +49,11 @@ def read_defaults(home: Path | None = None) -> dict[str, Any]:
 
 
 def read_config(home: Path | None = None) -> dict[str, Any]:
-    """The defaults in ``$HOME/.pando/config.json``, by field; empty where there is no such file.
+    """Return the defaults in ``$HOME/.pando/config.json`` by field; empty if there is no file.
 
     Raises:
-        UsageError: the file is not JSON, or a key is unknown or of the wrong type. The message
-            names the file and the key. So it does where a value is out of its range.
+        UsageError: the file is not JSON, a key is unknown, or a value has the wrong type or is out
+            of range. The message names the file and the key.
     """
     path, content = read_config_file(home)
     checked = dict(_checked(content, path))
@@ -58,6 +68,9 @@ def _checked(content: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any]
     names = {f.name for f in fields(Settings)}
     for key, value in content.items():
         name = OLD_NAMES.get(key, key.replace("-", "_"))
+        if name in OPTIONS:
+            say(describe_rename(f"{path}: {key!r}", repr(OPTIONS[name])))
+            name = OPTIONS[name]
         positive = name.removeprefix("no_")
         if name == "serve" and value in ("local", "lan"):
             yield from _serve_defaults(value).items()
@@ -65,7 +78,13 @@ def _checked(content: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any]
         is_negated = name not in names and positive in names and value_type(positive) is bool
         if is_negated:
             name = positive
-        if name not in names:
+        if name == "ice_servers" and isinstance(value, list):
+            try:
+                yield "ice_server_objects", check_ice_objects(value)
+            except UsageError as error:
+                raise UsageError(f"{path}: {key!r}: {error}") from None
+            continue
+        if name not in names or name == "ice_server_objects":
             raise UsageError(f"{path}: {key!r} is not an option{_suggestion(key)}")
         kind = value_type(name)
         fitting = (int, float) if kind is float else kind
@@ -78,7 +97,7 @@ def _checked(content: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any]
 
 
 def _serve_defaults(serve: object) -> dict[str, Any]:
-    """What `serve` of the library means for the command: no, this machine alone, or the network."""
+    """Translate the library's `serve` to options of the command."""
     return {"serve": True, "listen": LOCALHOST} if serve == "local" else {"serve": serve == "lan"}
 
 
@@ -91,13 +110,13 @@ def _suggestion(key: str) -> str:
 
 
 def describe_config() -> str:
-    """The table of config.json's keys, in Markdown."""
+    """Return a Markdown table of the keys of config.json."""
     rows = ["| key | value | default | what it sets |", "|---|---|---|---|"]
     for option in implemented_options():
         kind = value_type(option.name)
         key, meaning = dashed(option.name), option.metadata["meaning"]
         default: Any = option.default
-        if default is True:  # the help page has the option that changes something
+        if default is True:  # the help page has the negated option, too
             key, default = f"no-{key}", False
         shown = "" if default is None else f"`{json.dumps(_whole(default))}`"
         choices = option.metadata["value"] if "|" in option.metadata["value"] else ""

@@ -1,4 +1,4 @@
-"""Items as the command line has them: words, numbers among them."""
+"""Convert words of the command line, and lines, to items."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UsageError
-from ..values import Unreadable
+from ..values import InvalidItem
 
 MAX_DIGITS = 100_000
-"""Digits of a number, read or printed; a longer row of digits stays a string."""
+"""Maximum digits of a number that is read or printed; longer ones stay strings."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 INTEGER = re.compile(r"[-+]?\d+", re.ASCII)
 HEXADECIMAL = re.compile(r"0x[0-9a-f]+", re.ASCII | re.IGNORECASE)
@@ -23,7 +23,7 @@ Parse = Callable[[list[str]], list[Any]]
 
 
 def parse_word(text: str) -> Any:
-    """A number where the text is one, as ``7``, ``-1.5``, ``1e3`` or ``0x10``; else the text."""
+    """Convert a number such as ``7``, ``-1.5``, ``1e3`` or ``0x10``; return other texts as is."""
     if not text or text[0] not in "0123456789+-." or len(text) > MAX_DIGITS:
         return text
     if INTEGER.fullmatch(text):
@@ -36,7 +36,7 @@ def parse_word(text: str) -> Any:
 
 
 def parse_words(lines: list[str]) -> list[Any]:
-    """`parse_word` of each line."""
+    """Apply `parse_word` to each line."""
     digits = "".join(lines)
     all_digits = digits.isascii() and digits.isdecimal() and all(lines)
     if all_digits and max(map(len, lines)) <= MAX_DIGITS:
@@ -45,7 +45,7 @@ def parse_words(lines: list[str]) -> list[Any]:
 
 
 def parse_json(lines: list[str]) -> list[Any]:
-    """The JSON value of each line; a line that holds none fails alone, with the reason."""
+    """Parse each line as JSON; a malformed line becomes an `InvalidItem`."""
     return [_parse_json_line(line) for line in lines]
 
 
@@ -53,16 +53,16 @@ def _parse_json_line(line: str) -> Any:
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Unreadable(line, f"the line is not JSON: {error}")
+        return InvalidItem(line, f"the line is not JSON: {error}")
 
 
 def keep_strings(lines: list[str]) -> list[Any]:
-    """The lines themselves."""
+    """Return the lines unchanged."""
     return lines
 
 
 def choose_parser(*, as_json: bool, strings: bool) -> Parse:
-    """How the options say that lines become items."""
+    """Return the function that converts lines to items."""
     if as_json:
         return parse_json
     return keep_strings if strings else parse_words
@@ -70,12 +70,12 @@ def choose_parser(*, as_json: bool, strings: bool) -> Parse:
 
 @dataclass(frozen=True)
 class ItemWords:
-    """The items that a command line names.
+    """The items of a command line.
 
     Attributes:
-        before: those before standard input's, or all.
-        reads_stdin: whether standard input has items.
-        after: those after standard input's.
+        before: the items before those on standard input, or all items.
+        reads_stdin: whether to read items from standard input.
+        after: the items after those on standard input.
     """
 
     before: list[str] = field(default_factory=list)
@@ -84,30 +84,30 @@ class ItemWords:
 
     @property
     def count(self) -> int | None:
-        """How many items there are, where that is known."""
+        """The number of items, or None if items are read from standard input."""
         return None if self.reads_stdin else len(self.before)
 
 
 def sort_words(words: list[str], literal: list[str]) -> ItemWords:
-    """The items of a command line.
+    """Return the items of a command line.
 
     Args:
-        words: those before ``--``; ``-`` among them stands for what standard input has.
-        literal: those after it, which are taken as they are.
+        words: the words before ``--``, where ``-`` means the items on standard input.
+        literal: the words after ``--``, which are items in any case.
 
     Raises:
-        UsageError: standard input is named twice.
+        UsageError: ``-`` occurs twice.
     """
     if "-" not in words:
         return ItemWords([*words, *literal])
     place = words.index("-")
     if "-" in words[place + 1 :]:
-        raise UsageError("`-`, which stands for standard input, can be an item only once")
+        raise UsageError("`-`, which means standard input, can be an item only once")
     return ItemWords(words[:place], True, [*words[place + 1 :], *literal])
 
 
-def waiting_items() -> str:
-    """What standard input is, where it seems to be meant for items: a pipe or a file."""
+def stdin_kind() -> str:
+    """Return whether standard input is a pipe or a file, which may hold items; empty if neither."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:  # it is closed

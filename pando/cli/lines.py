@@ -1,4 +1,4 @@
-"""Items that come as lines, or separated by NUL, from a file descriptor."""
+"""Read items from a file descriptor, separated by newlines or NUL."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ..source import EndOfInput, WouldBlock
 from .items import Parse
 
 CHUNK_SIZE = 64 * 1024
-"""Bytes to read from standard input at once."""
+"""Maximum bytes per read."""
 NEWLINE, NUL = b"\n", b"\0"
-"""What ends an item, and a result."""
+"""Terminators of items and results."""
 
 
 class LineSplitter:
-    """Takes bytes as they come and gives whole lines. The last line may lack its end.
+    """Split chunks of bytes into lines. The last line may lack its terminator.
 
-    Bytes that are not UTF-8 become lone surrogates, as in the names of files, and so come out
-    again as they went in.
+    Bytes that are not UTF-8 become lone surrogates, as in file names, so that they can be printed
+    unchanged.
 
     Args:
-        end: what ends a line. A carriage return before a newline is part of the end.
+        end: the terminator of a line. A carriage return before a newline belongs to it.
     """
 
     def __init__(self, end: bytes = NEWLINE) -> None:
@@ -35,7 +35,7 @@ class LineSplitter:
         self._is_first = True
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The lines that these bytes complete."""
+        """Return the lines that a chunk completes."""
         head, end, tail = chunk.rpartition(self._end)
         if not end:
             self._parts.append(chunk)
@@ -44,28 +44,28 @@ class LineSplitter:
         self._parts = [tail]
         if self._is_first:
             self._is_first = False
-            text = text.removeprefix("\ufeff")  # the byte order mark that some programs write
+            text = text.removeprefix("\ufeff")  # a byte order mark
         lines = text.split(self._end.decode())
         if self._end == NEWLINE and "\r" in text:
             lines = [line.removesuffix("\r") for line in lines]
         return lines
 
     def finish(self) -> list[str]:
-        """What is left when no more bytes come."""
+        """Return the last line, if it has no terminator."""
         return self.feed(self._end) if any(self._parts) else []
 
 
 def read_some(file: int) -> bytes:
-    """The next bytes, as soon as there are some; none at the end.
+    """Block until bytes are available, and return them; empty at the end.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: reading fails.
     """
     try:
         while True:
             try:
                 return os.read(file, CHUNK_SIZE)
-            except BlockingIOError:  # another program that has the file open wants it so
+            except BlockingIOError:  # another program has made the open file non-blocking
                 poll = select.poll()
                 poll.register(file, select.POLLIN)
                 poll.poll()
@@ -74,7 +74,7 @@ def read_some(file: int) -> bytes:
 
 
 def read_batches(file: int, parse: Parse, end: bytes = NEWLINE) -> Iterator[list[Any]]:
-    """Items from a file descriptor, as they come."""
+    """Yield the items from a file descriptor in batches, as soon as they can be read."""
     splitter = LineSplitter(end)
     while chunk := read_some(file):
         yield parse(splitter.feed(chunk))
@@ -82,16 +82,14 @@ def read_batches(file: int, parse: Parse, end: bytes = NEWLINE) -> Iterator[list
 
 
 class LineSource:
-    """Items from a file descriptor, for a run: a `pando.source.Source`.
-
-    Reading happens in a thread, and only when items are wanted.
+    """A `pando.source.Source` of items from a file descriptor, read in a thread on demand.
 
     Args:
         file: the file descriptor.
-        parse: makes items of lines.
-        end: what ends a line.
-        before: items that come before those of the file.
-        after: items that come after them.
+        parse: converts lines to items.
+        end: the terminator of a line.
+        before: items before those of the file.
+        after: items after those of the file.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class LineSource:
         del self._items[:limit]
         return items
 
-    def count_unread(self) -> int | None:
+    def remaining(self) -> int | None:
         return None if self._end is None else len(self._items)
 
     async def run(self, wake: Callable[[], None]) -> None:

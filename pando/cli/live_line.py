@@ -1,18 +1,21 @@
-"""A line at the bottom of the terminal that stays there, whatever is printed above it.
+"""A status line on the last row of the terminal.
 
-The terminal is told to scroll without its last row, so that whatever else is printed, by this
-process, by the function or by a program that results are piped to, never meets the line.
+The last row is excluded from scrolling, so that no output overwrites the line, be it of this
+process, of the function or of a program that reads the results.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 
+from .error_stream import ErrorStream
+
 SAVE, RESTORE = "\x1b7", "\x1b8"
-"""Remember the cursor, and bring it back."""
+"""Save and restore the position of the cursor."""
 MAKE_ROOM = "\x1bD\x1b[A"
-"""Down and up again: on the last row this scrolls, so that the cursor is not on it."""
+"""Move down and up again: on the last row this scrolls, so that the cursor leaves it."""
 SCROLL_EVERYWHERE = "\x1b[r"
 ERASE = "\x1b[2K"
 WITHOUT_WRAPPING, WITH_WRAPPING = "\x1b[?7l", "\x1b[?7h"
@@ -20,10 +23,10 @@ LEAST_ROWS = 4
 
 
 class LiveLine:
-    """The line, on the terminal behind a file descriptor.
+    """The status line on the terminal of a file descriptor.
 
-    It is drawn only while the terminal is ours: not in the background, and not while a program
-    that fills the screen, such as a pager, reads the keys.
+    It is drawn only while this process has the terminal: not in the background, and not while a
+    full-screen program such as a pager runs.
     """
 
     def __init__(self, file: int = 2) -> None:
@@ -32,27 +35,35 @@ class LiveLine:
 
     @property
     def is_possible(self) -> bool:
-        """Whether there is a terminal that can show it."""
+        """Whether the file is a terminal that can show the line."""
         can_be_moved_in = os.environ.get("TERM", "dumb") != "dumb"
         return can_be_moved_in and os.isatty(self._file) and self._size().lines >= LEAST_ROWS
 
     def draw(self, text: str) -> None:
-        """Show a text, which may have colours, instead of the last one."""
+        """Replace the line by a text, which may have colours."""
         size = self._size()
         if size.lines < LEAST_ROWS or not self._is_ours():
             return
         room = "" if size == self._drawn_at else MAKE_ROOM
-        self._drawn_at = size
         region = f"\x1b[1;{size.lines - 1}r"
         line = f"\x1b[{size.lines};1H{ERASE}{WITHOUT_WRAPPING}{text}{WITH_WRAPPING}"
-        self._write(f"{room}{SAVE}{region}{line}{RESTORE}")
+        text = f"{room}{SAVE}{region}{line}{RESTORE}"
+        if isinstance(sys.stderr, ErrorStream):
+            if not sys.stderr.draw(text):
+                return  # the terminal is slow
+        else:
+            self._write_now(text)
+        self._drawn_at = size
 
     def erase(self) -> None:
-        """Leave the terminal as it was."""
+        """Erase the line, and restore scrolling, before anything else happens.
+
+        Signal handlers call it, so it does not wait for a thread.
+        """
         if self._drawn_at is not None:
             rows = self._drawn_at.lines
             self._drawn_at = None
-            self._write(f"{SAVE}{SCROLL_EVERYWHERE}\x1b[{rows};1H{ERASE}{RESTORE}")
+            self._write_now(f"{SAVE}{SCROLL_EVERYWHERE}\x1b[{rows};1H{ERASE}{RESTORE}")
 
     def _size(self) -> os.terminal_size:
         try:
@@ -65,7 +76,7 @@ class LiveLine:
 
         try:
             in_foreground = os.tcgetpgrp(self._file) == os.getpgrp()
-        except OSError:  # it does not control this process
+        except OSError:  # not the controlling terminal
             in_foreground = True
         try:
             reads_lines = bool(termios.tcgetattr(self._file)[3] & termios.ICANON)
@@ -73,7 +84,7 @@ class LiveLine:
             reads_lines = True
         return in_foreground and reads_lines
 
-    def _write(self, text: str) -> None:
-        """Write it at once, so that nothing comes in between."""
+    def _write_now(self, text: str) -> None:
+        """Write the text in one call, so that no other output comes in between."""
         with suppress(OSError):
             os.write(self._file, text.encode("utf-8", "replace"))

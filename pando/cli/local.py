@@ -1,7 +1,4 @@
-"""``--local``: items one after the other in the command's own process.
-
-A debugger works in a Python function.
-"""
+"""``--local``: compute items one by one in this process, so that a debugger works."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import values
 from ..errors import ItemError
-from ..scheduler import ResultRun
-from ..values import Unreadable
+from ..scheduler import ResultBatch
+from ..values import InvalidItem
 
 if TYPE_CHECKING:
     from ..functions.package import JavaScriptPackage
     from ..runtime.javascript import JavaScriptFunction
-    from ..runtime.progress import Progress
+    from ..runtime.running_item import RunningItem
 
 
 def compute_locally(
@@ -26,17 +23,17 @@ def compute_locally(
     items: Iterable[Any],
     setup: Callable[[], object] | None = None,
     random_seed: int | None = None,
-) -> Iterator[ResultRun]:
-    """A run of one result for each item; a failure holds the item's `ItemError`.
+) -> Iterator[ResultBatch]:
+    """Yield a batch of one result for each item; its failures are `ItemError` objects.
 
     Args:
-        function: what is applied to the items.
+        function: the function.
         items: the items.
         setup: called once, before the first item.
         random_seed: see `pando.map`.
     """
     from ..functions.serialized import LocalGenerators
-    from ..runtime.calling import make_synchronous
+    from ..runtime.invoke import make_synchronous
 
     process = os.getpid()
     generators = LocalGenerators(function, random_seed)
@@ -46,7 +43,7 @@ def compute_locally(
     for index, item in enumerate(items):
         failures: dict[int, Any] = {}
         result = None
-        if isinstance(item, Unreadable):
+        if isinstance(item, InvalidItem):
             failures[0] = ItemError(item, index, "UnsupportedValueError", item.reason)
         else:
             generators.seed(index)
@@ -56,54 +53,54 @@ def compute_locally(
                 raise
             except BaseException as error:
                 failures[0] = _item_error(error, item, index)
-            if os.getpid() != process:  # the function has forked, and this is not the command
+            if os.getpid() != process:  # a child process that the function has forked
                 os._exit(0)
-        yield ResultRun(index, [item], [result], failures)
+        yield ResultBatch(index, [item], [result], failures)
 
 
 def _item_error(error: BaseException, item: Any, index: int) -> ItemError:
-    from ..runtime.calling import describe_failure
+    from ..runtime.invoke import describe_failure
 
     return ItemError(item, index, *describe_failure(error))
 
 
 def compute_javascript_locally(
     package: JavaScriptPackage, batches: Iterable[list[Any]]
-) -> Iterator[ResultRun]:
-    """Runs of results of a JavaScript function, each of some milliseconds or of one item."""
-    from ..runtime import progress
+) -> Iterator[ResultBatch]:
+    """Yield batches of results of a JavaScript function, each of some milliseconds or one item."""
+    from ..runtime import running_item
     from ..runtime.javascript import JavaScriptFunction
 
     index = 0
-    with closing(JavaScriptFunction(package)) as function, closing(progress.create()) as cells:
+    with closing(JavaScriptFunction(package)) as function, closing(running_item.create()) as cells:
         for items in batches:
             yield from _compute_batch(function, items, index, cells)
             index += len(items)
 
 
 def _compute_batch(
-    function: JavaScriptFunction, items: list[Any], index: int, progress: Progress
-) -> Iterator[ResultRun]:
-    """A batch, whose first item has this index: items that cannot travel fail alone."""
+    function: JavaScriptFunction, items: list[Any], index: int, running: RunningItem
+) -> Iterator[ResultBatch]:
+    """Compute items from `index` on; those that cannot be serialized fail individually."""
     unsupported = values.find_unsupported(items)
     start = 0
     for place in [*unsupported, len(items)]:
-        yield from _compute_stretch(function, items[start:place], index + start, progress)
+        yield from _compute_range(function, items[start:place], index + start, running)
         start = place + 1
         if place in unsupported:
             failure = ("UnsupportedValueError", str(unsupported[place]))
             error = ItemError(items[place], index + place, *failure)
-            yield ResultRun(index + place, [items[place]], [None], {0: error})
+            yield ResultBatch(index + place, [items[place]], [None], {0: error})
 
 
-def _compute_stretch(
-    function: JavaScriptFunction, items: list[Any], index: int, progress: Progress
-) -> Iterator[ResultRun]:
+def _compute_range(
+    function: JavaScriptFunction, items: list[Any], index: int, running: RunningItem
+) -> Iterator[ResultBatch]:
     from ..runtime.batch import Batch
 
     batch = Batch(0, function.decode(values.encode(items)))
     start = 0
-    while function.compute_some(batch, progress):
+    while function.compute_some(batch, running):
         end = len(batch.results)
         results = [values.decode(result) for result in batch.results[start:end]]
         failures = {
@@ -111,15 +108,14 @@ def _compute_stretch(
             for place in range(start, end)
             if place in batch.failures
         }
-        yield ResultRun(index + start, items[start:end], results, failures)
+        yield ResultBatch(index + start, items[start:end], results, failures)
         start = end
 
 
-def free_standard_input() -> int:
-    """Keep the items to ourselves: a file descriptor to read them from.
+def reserve_stdin() -> int:
+    """Return a file descriptor of the items, and connect standard input to the terminal.
 
-    What the function, or a debugger in it, reads from standard input comes from the terminal, if
-    there is one.
+    So a debugger in the function can be used, and the function cannot read items.
     """
     items = os.dup(0)
     try:

@@ -1,4 +1,4 @@
-"""A command's manual page, made from its parser, as man(1) reads it."""
+"""Generate the manual page of a command from its parser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 from .. import __version__
 from .parser import Parser
 
-OTHERS = {"pando": "pando-volunteer", "pando-volunteer": "pando"}
+OTHERS = {"pando": "pando-volunteer", "pando-volunteer": "pando", "pando-server": "pando"}
 
 
 def format_manual(parser: Parser) -> str:
-    """The page, in the language of roff."""
+    """Return the page in roff."""
     usage, summary = parser.usage or "", (parser.description or "").partition("\n\n")
     lines = [
         f'.TH {_escape(parser.prog.upper())} 1 "" "pando {__version__}" "User Commands"',
@@ -41,7 +41,7 @@ def format_manual(parser: Parser) -> str:
 
 
 def _name_line(text: str) -> str:
-    """The first sentence, as a list of pages has it: on one line, with no full stop."""
+    """Return the first sentence on one line, without its full stop, for the NAME section."""
     sentence = " ".join(text.split()).partition(". ")[0].rstrip(".")
     return sentence[:1].lower() + sentence[1:]
 
@@ -53,7 +53,7 @@ def _invocation(action: argparse.Action) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Paragraphs; those that have indented lines are kept as they are."""
+    """Format paragraphs; keep the line breaks of those with indented lines."""
     lines: list[str] = []
     for paragraph in text.strip("\n").split("\n\n"):
         as_it_is = re.search(r"^ ", paragraph, re.MULTILINE) is not None
@@ -63,7 +63,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    """A text of which nothing is a request or an escape of roff."""
+    """Escape a text, so that roff finds no requests and no escapes in it."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...")
     text = text.replace("'", "\\(aq").replace("`", "\\(ga")
     return f"\\&{text}" if text.startswith(".") else text

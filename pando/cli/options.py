@@ -1,4 +1,4 @@
-"""The command line of `pando`: from arguments to settings and items, and the help page."""
+"""Parse the command line of `pando` to settings and items, and format the help page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from .. import __version__
+from ..deprecation import OPTIONS, describe_rename
 from ..errors import UsageError
 from .defaults import read_defaults
-from .items import ItemWords, sort_words
+from .items import ItemWords, sort_words, stdin_kind
+from .output import say
 from .parser import Parser
 from .settings import COMPUTING, ITEMS, OTHER, VOLUNTEERS, Settings, dashed, value_type
 
@@ -31,12 +33,11 @@ module.exports['/pando/1.0.0'] = function (x, cb) {…}. CODE is Python that
 ends in an expression of x.
 
 ITEMs that are numbers become numbers, all others stay strings. The item `-`
-stands for the items on standard input. Put items that begin with a dash
-after `--`.
+means the items on standard input. Put items that begin with a dash after `--`.
 
 $HOME/.pando/config.json may hold defaults, such as {"workers": 2}.
-Exit status: 0 all done, 1 an item failed, 2 usage error. A command that a
-signal ends, ends by that signal: shells report 130 after Ctrl-C."""
+Exit status: 0 success, 1 an item failed, 2 usage error; after Ctrl-C the
+command ends by that signal, which shells report as 130."""
 
 USAGE = "pando MODULE [OPTIONS] [ITEM ...]\n       pando -c CODE [OPTIONS] [ITEM ...]"
 TRUE, FALSE = ("true", "1", "yes"), ("false", "0", "no")
@@ -45,14 +46,14 @@ NEGATIVE_NUMBER = re.compile(r"-(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a command line asks for.
+    """A parsed command line.
 
     Attributes:
         settings: the options, with defaults for those that were not given.
-        module: the path of the module; empty where there is code instead.
-        code: the code of ``-c``.
+        module: the path of the module; empty if there is code instead.
+        code: the code of ``-c``, if any.
         items: the items.
-        given: the options on the command line, by field.
+        given: the fields of the options on the command line.
     """
 
     settings: Settings
@@ -63,7 +64,7 @@ class Invocation:
 
 
 def make_parser() -> Parser:
-    """The parser; what is not given on the command line is not in the namespace."""
+    """Return the parser; options that are not given are missing in its namespace."""
     parser = Parser(prog="pando", usage=USAGE, description=INTRODUCTION, epilog=EXAMPLES)
     parser._negative_number_matcher = NEGATIVE_NUMBER
     parser.add_argument("words", metavar="MODULE", nargs="*", help=argparse.SUPPRESS)
@@ -83,7 +84,7 @@ def _add_option(group: argparse._ArgumentGroup, option: Field[Any]) -> None:
     name = dashed(option.name)
     meaning = option.metadata["meaning"].replace("%", "%%")
     if value_type(option.name) is bool:
-        # The help page shows the one that changes something.
+        # The help page shows the option that changes the default.
         on, off = (argparse.SUPPRESS, meaning) if option.default else (meaning, argparse.SUPPRESS)
         if option.metadata["missing"]:
             on = off = argparse.SUPPRESS
@@ -103,9 +104,9 @@ def _add_option(group: argparse._ArgumentGroup, option: Field[Any]) -> None:
 
 
 def documented_parser() -> Parser:
-    """The parser as pages show it, with the short forms, which `parse` knows by itself.
+    """Return the parser with short options, for the help page and the manual.
 
-    A parser of argparse that has an option ``-0`` takes ``-0.5`` for it.
+    `parse` handles short options itself, since argparse would take ``-0.5`` for the option ``-0``.
     """
     parser = make_parser()
     for option in fields(Settings):
@@ -116,15 +117,17 @@ def documented_parser() -> Parser:
 
 
 def parse(arguments: list[str]) -> Invocation | str:
-    """What the arguments ask for, or a text to show instead.
+    """Parse the arguments; return a text instead if they ask for one, such as the help page.
 
     Raises:
-        UsageError: an option is unknown or its value wrong, here or in config.json.
+        UsageError: an option is unknown or its value is invalid, here or in config.json.
     """
     parser = make_parser()
     place = arguments.index("--") if "--" in arguments else len(arguments)
     code, options = _take_code(arguments[:place])
-    known, unknown = parser.parse_known_intermixed_args(_spelled_out(options, parser))
+    if "--host" in options:
+        parser.error("--host needs a value after an equals sign, as in --host=localhost")
+    known, unknown = parser.parse_known_intermixed_args(_normalize(options, parser))
     if unknown:
         parser.refuse(unknown[0], "; put items that begin with a dash after `--`")
     given = vars(known)
@@ -144,14 +147,15 @@ def parse(arguments: list[str]) -> Invocation | str:
     items = sort_words(words, literal)
     if given.get("stdin") and (items.before or items.reads_stdin):
         raise UsageError(
-            "items come from --stdin or from the command line, not from both; the item `-` stands "
-            "for those on standard input"
+            "items come from --stdin or from the command line, not from both; the item `-` means "
+            "those on standard input"
         )
     defaults = read_defaults()
     if items.before or items.reads_stdin:
         defaults.pop("stdin", None)
     settings = Settings(**{**defaults, **given})
-    if settings.stdin:
+    if settings.stdin or ("host" in given and items.count == 0 and stdin_kind()):
+        # The original's commands for a server leave --stdin out.
         items = ItemWords(reads_stdin=True)
     return Invocation(settings, module, code, items, list(given))
 
@@ -174,7 +178,7 @@ def _text_to_show(given: dict[str, Any]) -> str | None:
 
 
 def _take_code(arguments: list[str]) -> tuple[str | None, list[str]]:
-    """The code of ``-c``, which may begin with a dash, and the other arguments."""
+    """Separate the code of ``-c``, which may begin with a dash, from the other arguments."""
     if "-c" not in arguments:
         return None, arguments
     place = arguments.index("-c")
@@ -183,8 +187,11 @@ def _take_code(arguments: list[str]) -> tuple[str | None, list[str]]:
     return arguments[place + 1], [*arguments[:place], *arguments[place + 2 :]]
 
 
-def _spelled_out(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
-    """``-0`` as ``--null``, ``--local=true`` as ``--local``, ``--json=false`` as ``--no-json``."""
+def _normalize(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Rewrite ``-0`` to ``--null``, ``--x=true`` to ``--x``, ``--x=false`` to ``--no-x``.
+
+    Former names become the present ones, with a warning.
+    """
     options = fields(Settings)
     short = {f.metadata["short"]: f"--{dashed(f.name)}" for f in options if f.metadata["short"]}
     boolean = {f"--{dashed(f.name)}" for f in options if value_type(f.name) is bool}
@@ -192,6 +199,10 @@ def _spelled_out(arguments: list[str], parser: argparse.ArgumentParser) -> list[
     for argument in arguments:
         argument = short.get(argument, argument)
         name, equals, value = argument.partition("=")
+        new = OPTIONS.get(name.removeprefix("--"))
+        if new is not None and name.startswith("--"):
+            say(describe_rename(name, f"--{new}"))
+            argument = f"--{new}{equals}{value}"
         if equals and name in boolean:
             if value.lower() not in TRUE + FALSE:
                 parser.error(f"{name} is true or false, not {value!r}")

@@ -1,10 +1,9 @@
-"""Results as the command prints them, and errors as it tells them."""
+"""The output of the command: results on standard output, errors on standard error."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ItemError, PandoError, UsageError
-
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All control characters but tabs and ends of lines."""
+from ..errors import ItemError, PandoError, UsageError, printable, printable_block
 
 Format = Callable[[Any], str]
 
 
 class ClosedOutputError(Exception):
-    """Whoever was reading the results has gone."""
+    """The reader of the results has closed the pipe."""
 
 
 class OutputError(PandoError):
@@ -29,14 +25,14 @@ class OutputError(PandoError):
 
 
 def choose_format(*, as_json: bool) -> Format:
-    """How the options say that a result is printed."""
+    """Return the function that formats a result."""
     if as_json:
         return lambda result: json.dumps(result, ensure_ascii=False, allow_nan=False)
     return str
 
 
 def format_lines(results: Sequence[Any], format_result: Format) -> tuple[list[str], dict[int, str]]:
-    """The line of each result, and why some have none, by position."""
+    """Return the line of each result, and the error of each that cannot be printed, by position."""
     try:
         return [format_result(result) for result in results], {}
     except Exception:
@@ -51,8 +47,14 @@ def format_lines(results: Sequence[Any], format_result: Format) -> tuple[list[st
 
 
 @dataclass(frozen=True)
-class Printout:
-    """What is printed for some results: their lines, then errors; perhaps nothing follows."""
+class Output:
+    """The output for a batch of results: lines, then errors.
+
+    Attributes:
+        data: the encoded lines.
+        errors: the errors of items that failed.
+        is_last: whether to stop after this output.
+    """
 
     data: bytes
     errors: list[ItemError] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Printout:
 
 
 def encode_lines(lines: list[str], end: bytes = b"\n") -> bytes:
-    """Lines as bytes, each with its end; lone surrogates become the bytes they were read from."""
+    """Encode and terminate lines; lone surrogates become the bytes that they were read from."""
     if not lines:
         return b""
     try:
@@ -78,11 +80,10 @@ def _encode_line(line: str) -> bytes:
 
 
 @contextmanager
-def free_standard_output() -> Iterator[int]:
-    """Keep the place of the results to ourselves: a file descriptor to write them to.
+def redirect_stdout() -> Iterator[int]:
+    """Redirect standard output to standard error, and yield a file descriptor for results.
 
-    What the module, its function or a program that they start prints meanwhile goes to standard
-    error.
+    So nothing that the module, its function or their child processes print is mixed with results.
     """
     if sys.stdout is None:
         raise UsageError("standard output is closed")
@@ -100,11 +101,11 @@ def free_standard_output() -> Iterator[int]:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write all of the data, waiting as long as it takes.
+    """Write all data, and block until that is done.
 
     Raises:
-        ClosedOutputError: nobody reads any more.
-        OutputError: it cannot be written.
+        ClosedOutputError: the reader has closed the pipe.
+        OutputError: writing fails.
     """
     view = memoryview(data)
     try:
@@ -119,7 +120,7 @@ def write_all(file: int, data: bytes) -> None:
 def _write_some(file: int, data: memoryview) -> int:
     try:
         return os.write(file, data)
-    except BlockingIOError:  # another program that has the file open wants it so
+    except BlockingIOError:  # another program has made the open file non-blocking
         poll = select.poll()
         poll.register(file, select.POLLOUT)
         poll.poll()
@@ -127,24 +128,19 @@ def _write_some(file: int, data: memoryview) -> int:
 
 
 def report_item_error(error: ItemError) -> None:
-    """Tell on standard error why an item has no result, with the function's own traceback."""
+    """Print the function's traceback and the error of an item that failed."""
     if error.traceback:
-        tell(_harmless(error.traceback.rstrip("\n")))
-    tell(_harmless(f"pando: {error}"))
-
-
-def _harmless(text: str) -> str:
-    """A text without what terminals obey: it may come from anybody's device."""
-    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+        print_error(printable_block(error.traceback))
+    print_error(f"pando: {error}")
 
 
 def say(text: str, command: str = "pando") -> None:
-    """Tell the user one sentence, on standard error."""
-    tell(f"{command}: {text}")
+    """Print one sentence on standard error, after the name of the command."""
+    print_error(f"{command}: {printable(text)}")
 
 
-def tell(text: str) -> None:
-    """Write some lines to standard error; where nobody can be told, nothing."""
-    with suppress(OSError, ValueError):  # the file is full, or closed
+def print_error(text: str) -> None:
+    """Print lines on standard error; do nothing if that is not possible."""
+    with suppress(OSError, ValueError):  # the disk is full, or the file closed
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""What the parsers of the commands have in common: errors are sentences, with a suggestion."""
+"""The base of the commands' parsers: errors are one sentence, with a suggestion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises `UsageError`, and knows what may have been meant."""
+    """A parser that raises `UsageError`, and suggests similar options."""
 
     def __init__(self, *, prog: str, usage: str, description: str, epilog: str = "") -> None:
         width = min(shutil.get_terminal_size().columns, MAX_WIDTH)
@@ -31,10 +31,11 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        """Raise a UsageError instead of exiting."""
         raise UsageError(f"{message}; see {self.prog} -h")
 
     def refuse(self, argument: str, otherwise: str = "") -> NoReturn:
-        """Refuse an unknown option, with the known one that is most like it, or other advice."""
+        """Raise a UsageError for an unknown option, with a similar option or other advice."""
         import difflib
 
         name = argument.partition("=")[0]
@@ -44,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unknown option {name}{otherwise}")
 
     def visible_options(self) -> list[str]:
-        """The options on the help page."""
+        """Return the options on the help page."""
         return [
             option
             for action in self._actions
@@ -53,7 +54,7 @@ class Parser(argparse.ArgumentParser):
         ]
 
     def add_last_options(self, group: argparse._ArgumentGroup) -> None:
-        """The options that show something instead of running the command."""
+        """Add the options that print something instead of running the command."""
         group.add_argument(
             "--print-completion",
             metavar="|".join(SHELLS),

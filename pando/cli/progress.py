@@ -1,4 +1,4 @@
-"""The live line of a run: what is done, how fast, and how long the rest takes."""
+"""The progress display of a run: items done, rate and remaining time."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ import trio
 from .live_line import LiveLine
 
 DRAW_SECONDS = 0.25
+NOTHING_SECONDS = 10.0
+"""After this long without any result, the line says so: the function may never give one."""
 RATE_SECONDS = 5.0
-"""The rate is that of this many last seconds."""
+"""Seconds over which the rate is measured."""
 BOLD, RED, PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[m"
 
 
 class Progress:
-    """Counts results, and draws them where standard error is a terminal.
+    """Count results, and show the progress if standard error is a terminal.
 
     Args:
-        shown: whether to draw at all.
-        total: how many items there are, where that is known.
-        workers: tells how many workers compute now.
-        waits_for_volunteers: whether nothing is computed without volunteers.
+        shown: whether to show it at all.
+        total: the number of items, if known.
+        workers: returns the number of workers that compute now.
+        in_flight: returns the number of items that they have.
+        waits_for_volunteers: whether only volunteers compute.
     """
 
     def __init__(
@@ -32,12 +35,15 @@ class Progress:
         shown: bool,
         total: int | None,
         workers: Callable[[], int],
+        in_flight: Callable[[], int] = lambda: 0,
         waits_for_volunteers: bool = False,
     ) -> None:
         self._line = LiveLine()
         self._shown = shown and self._line.is_possible
         self._total = total
         self._workers = workers
+        self._in_flight = in_flight
+        self._silent_since: float | None = None
         self._waits_for_volunteers = waits_for_volunteers
         self._red = "" if os.environ.get("NO_COLOR") else RED
         self._done = 0
@@ -45,12 +51,12 @@ class Progress:
         self._history: list[tuple[float, int]] = [(time.monotonic(), 0)]
 
     def count(self, done: int, failed: int) -> None:
-        """Add items that have a result, and items that failed."""
+        """Add the numbers of items that have a result, and of items that failed."""
         self._done += done
         self._failed += failed
 
     async def run(self) -> None:
-        """Draw until cancelled, then leave the terminal as it was."""
+        """Draw the line until cancelled, then erase it."""
         try:
             while self._shown:
                 await trio.sleep(DRAW_SECONDS)
@@ -59,11 +65,11 @@ class Progress:
             self.hide()
 
     def hide(self) -> None:
-        """Leave the terminal as it was, until the line is drawn again."""
+        """Erase the line until it is drawn again."""
         self._line.erase()
 
     def text(self) -> str:
-        """What the line says now."""
+        """Return the current text of the line."""
         rate, workers = self._rate(), self._workers()
         done = f"{BOLD}{self._done:,}{PLAIN}"
         parts = [f"{done} of {self._total:,} done" if self._total else f"{done} done"]
@@ -72,11 +78,23 @@ class Progress:
         if self._waits_for_volunteers and not workers:
             parts.append("waiting for volunteers")
             return " · ".join(parts)
-        parts.append(f"{_readable(rate)}/s")
+        if (seconds := self._silence()) > NOTHING_SECONDS:
+            parts.append(f"nothing has come back yet, for {_duration(seconds)}")
+        else:
+            parts.append(f"{_readable(rate)}/s")
         parts.append(f"{workers} worker{'' if workers == 1 else 's'}")
         if self._total and rate > 0:
             parts.append(f"{_duration((self._total - self._done - self._failed) / rate)} left")
         return " · ".join(parts)
+
+    def _silence(self) -> float:
+        """For how many seconds the first items have been computed, if none has come back."""
+        if self._done or self._failed or not self._in_flight():
+            self._silent_since = None
+            return 0.0
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+        return time.monotonic() - self._silent_since
 
     def _rate(self) -> float:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Completion of a command's options for shells, made from its parser by shtab."""
+"""Generate shell completion for a command from its parser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FOLDERS = ("wheels",)
 
 
 def print_completion(parser: Parser, shell: str) -> str:
-    """The script that a shell reads to complete the command's options and files."""
+    """Return the script by which a shell completes options and file names."""
     import shtab
 
     for action in parser._actions:
@@ -18,7 +18,7 @@ def print_completion(parser: Parser, shell: str) -> str:
         elif action.dest in FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
         if not action.option_strings:
-            action.help = "a module, or an item"
+            action.help = "a module or an item"
         elif isinstance(action.metavar, str) and "|" in action.metavar:
             action.choices = action.metavar.split("|")
     script: str = shtab.complete(parser, shell=shell)

@@ -1,7 +1,7 @@
-"""Signals that end a command: in order at the first, at once at the second.
+"""Signals that end a command: in order at the first one, at once at the second.
 
-Only the commands install handlers, and only here. A command that was ended by a signal ends by
-that very signal in the end, so that shells, and whoever else waits for it, see what has happened.
+Signal handlers are installed only here, and only by the commands. A command that a signal has
+ended kills itself by the same signal, so that shells and other parents see the cause.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NoReturn
 
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_SECONDS = 0.1
-"""Signals that come together are one: `timeout`, for one, sends each of its own twice."""
+"""Signals within this time count as one: `timeout`, for example, sends each one twice."""
 
 
 class Step(Enum):
-    """What to do about a signal."""
+    """The reaction to a signal."""
 
     END_IN_ORDER = "end in order"
     END_AT_ONCE = "end at once"
@@ -28,10 +28,10 @@ class Step(Enum):
 
 
 class SignalState:
-    """Decides what a signal means; no I/O.
+    """Decide how to react to signals; no I/O.
 
     Attributes:
-        received: the signal that has begun the end in order, if one has.
+        received: the first signal, if any.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,12 @@ class SignalState:
         self._first = 0.0
 
     def receive(self, number: int, now: float) -> Step:
-        """Take a signal that has come at a time, in seconds."""
+        """Handle a signal.
+
+        Args:
+            number: the signal.
+            now: the current time, in seconds.
+        """
         if self.received is None:
             self.received, self._first = number, now
             return Step.END_IN_ORDER
@@ -47,16 +52,20 @@ class SignalState:
 
 
 class Signals:
-    """The handlers of a command, while the ``with`` statement lasts.
+    """Install signal handlers for the duration of a ``with`` statement.
 
-    At first each signal ends the process at once, with nothing said: there is nothing to end in
-    order yet. A signal that is ignored when the command starts stays ignored.
+    Outside of `ending_with` each signal ends the process at once and silently, since there is
+    nothing to end in order. A signal that is ignored when the command starts stays ignored.
+
+    Args:
+        leaves_at_sigterm: whether SIGTERM ends the command successfully, with status 0.
 
     Attributes:
-        on_suspend: called before Ctrl-Z stops the process, while `ending_with` lasts.
+        on_suspend: called before Ctrl-Z stops the process in a block of `ending_with`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, leaves_at_sigterm: bool = False) -> None:
+        self._leaves_at_sigterm = leaves_at_sigterm
         self._state = SignalState()
         self._before: dict[int, object] = {}
         self._end: Callable[[], object] = lambda: None
@@ -65,15 +74,15 @@ class Signals:
 
     @property
     def received(self) -> int | None:
-        """The signal that has ended what `ending_with` surrounds, if one has."""
+        """The signal that has ended the block of `ending_with`, if any."""
         return self._state.received
 
     def __enter__(self) -> Signals:
-        with suppress(ValueError):  # not in the main thread: somebody else's program
+        with suppress(ValueError):  # not in the main thread: called by another program
             for number in HANDLED:
                 before = signal.getsignal(number)
                 if before != signal.SIG_IGN:
-                    _set(number)
+                    self._set(number)
                     self._before[number] = before
         return self
 
@@ -85,11 +94,11 @@ class Signals:
     def ending_with(
         self, end: Callable[[], object], kill: Callable[[], object] = lambda: None
     ) -> Iterator[None]:
-        """In this block the first signal calls `end`; the second one ends the process at once.
+        """Call `end` at the first signal in the block, and end the process at the second one.
 
         Args:
-            end: begins an end in order; called in the main thread, between any two steps of it.
-            kill: ends, at once, what would outlive this process.
+            end: starts an end in order; called in the main thread, between any two instructions.
+            kill: kills the child processes, which would outlive this one.
         """
         self._end, self._kill = end, kill
         for number in self._before:
@@ -101,20 +110,20 @@ class Signals:
             yield
         finally:
             for number in self._before:
-                _set(number)
+                self._set(number)
             if can_be_suspended:
                 signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     @contextmanager
     def raising_interrupt(self) -> Iterator[None]:
-        """In this block SIGINT raises KeyboardInterrupt, as functions and debuggers expect it."""
+        """Raise KeyboardInterrupt at SIGINT in the block, as functions and debuggers expect."""
         if signal.SIGINT in self._before:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             yield
         finally:
             if signal.SIGINT in self._before:
-                _set(signal.SIGINT)
+                self._set(signal.SIGINT)
 
     def _handle(self, number: int, frame: object) -> None:
         step = self._state.receive(number, time.monotonic())
@@ -124,22 +133,26 @@ class Signals:
             self._kill()
             end_by(number)
 
+    def _set(self, number: int) -> None:
+        """Let a signal end this process at once."""
+        # The default action of a signal does not end the first process of a container.
+        needs_handler = os.getpid() == 1 or (self._leaves_at_sigterm and number == signal.SIGTERM)
+        signal.signal(number, self._end_at_once if needs_handler else signal.SIG_DFL)
+
+    def _end_at_once(self, number: int, frame: object = None) -> NoReturn:
+        if self._leaves_at_sigterm and number == signal.SIGTERM:
+            os._exit(0)
+        end_by(number)
+
     def _suspend(self, number: int, frame: object) -> None:
         self.on_suspend()
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)  # and here it goes on, when it does
+        os.kill(os.getpid(), number)  # returns when the process is continued
         signal.signal(number, self._suspend)
 
 
-def _set(number: int) -> None:
-    """Let a signal end this process at once."""
-    # What would end another process does nothing to the first one of a container.
-    is_first = os.getpid() == 1
-    signal.signal(number, (lambda number, frame: end_by(number)) if is_first else signal.SIG_DFL)
-
-
 def end_by(number: int) -> NoReturn:
-    """End this process by a signal; where that cannot be, with the status that stands for it."""
+    """End this process by a signal, or else with the exit status that shells give for it."""
     signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     os.kill(os.getpid(), number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import starting
+from . import startup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    return starting.run(_run, arguments)
+    return startup.run(_run, arguments, leaves_at_sigterm=True)
 
 
 def _run(arguments: list[str], signals: Signals) -> int:

@@ -1,4 +1,4 @@
-"""Writing results while a run goes on."""
+"""Write results without blocking the run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import trio
 from .output import write_all
 
 ATOMIC_SIZE = select.PIPE_BUF
-"""Bytes that a pipe which is ready for writing takes without waiting."""
+"""Bytes that can be written to a ready pipe without blocking."""
 
 
 class ResultWriter:
-    """Writes to a file descriptor without ever holding up the run behind a slow reader."""
+    """Write to a file descriptor; a slow reader does not block the run."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -21,11 +21,11 @@ class ResultWriter:
         self._poll.register(file, select.POLLOUT)
 
     async def write(self, data: bytes) -> None:
-        """Write all of it.
+        """Write all data.
 
         Raises:
-            ClosedOutputError: nobody reads any more.
-            OutputError: it cannot be written.
+            ClosedOutputError: the reader has closed the pipe.
+            OutputError: writing fails.
         """
         if len(data) <= ATOMIC_SIZE and self._ready():
             write_all(self._file, data)

@@ -1,7 +1,7 @@
 """Bundling: a JavaScript module and what it requires become one script, by esbuild.
 
 A CommonJS module's own text stays as it is, on its own lines, so that stacks are true; what it
-requires is bundled behind it. An ES module is bundled whole.
+requires is bundled after it. An ES module is bundled whole.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..errors import FunctionError
-from .needs import PROVIDED
-from .toolbox import BUILT_INS, GLOBALS, Say, find_built_ins, find_esbuild
+from ..notifier import Notifier
+from .npm_packages import BUILT_INS, GLOBALS, find_built_ins, find_esbuild
+from .requires import PROVIDED
 
 # fmt: off
 ONLY_IN_NODE = {
@@ -43,7 +44,7 @@ UNRESOLVED = re.compile(r'Could not resolve "(.*)"')
 STDIN = "<stdin>"
 REQUIRE = "require-call"
 USED_GLOBAL = "pando_uses_"
-"""What stands before each of Node's global variables that is used, in a first attempt."""
+"""What precedes each of Node's global variables that is used, in a first attempt."""
 
 ATTACHED = """\
 (function (%(parameters)s) {return (function () {%(source)s
@@ -62,8 +63,8 @@ return [%(arguments)s];
 ARGUMENTS = {"require": "find", "Buffer": 'find("buffer").Buffer', "process": 'find("process")'}
 
 
-def bundle(source: str, path: Path, lines: dict[str, int], say: Say) -> str:
-    """A module's text as a CommonJS script that has all that it requires.
+def bundle(source: str, path: Path, lines: dict[str, int], say: Notifier) -> str:
+    """Bundle a module's text and all that it requires into one CommonJS script.
 
     Args:
         source: the text.
@@ -106,7 +107,7 @@ class _Needs:
 class _Bundler:
     """esbuild, for one module."""
 
-    def __init__(self, path: Path, lines: dict[str, int], say: Say) -> None:
+    def __init__(self, path: Path, lines: dict[str, int], say: Notifier) -> None:
         self._path = path
         self._folder = path.resolve().parent
         self._lines = lines
@@ -114,7 +115,7 @@ class _Bundler:
         self._esbuild = find_esbuild(self._folder, say)
 
     def examine(self) -> _Needs:
-        """What the module itself needs."""
+        """Return what the module itself needs."""
         with tempfile.TemporaryDirectory() as temporary:
             output, told = Path(temporary, "output.js"), Path(temporary, "told.json")
             entry = self._path.resolve().name
@@ -132,7 +133,7 @@ class _Bundler:
         )
 
     def bundle(self, entry: str | None, text: str = "") -> str:
-        """A file and what it requires as one script; Node's own modules where it needs any."""
+        """Bundle a file and what it requires, and Node's own modules where it needs any."""
         arguments = [] if entry is None else [entry]
         done = self._run(arguments, text)
         missing = {name.removeprefix("node:") for name in UNRESOLVED.findall(done.stderr)}

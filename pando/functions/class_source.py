@@ -1,4 +1,4 @@
-"""Where the statement of a class stands, proven by the code of its methods."""
+"""The statement that made a class, proven by the code of its methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeGuard
 
 from ..errors import FunctionError
-from . import source
+from . import segments, source
 from .package import Segment
 
 
@@ -22,7 +22,7 @@ class _Found(NamedTuple):
 
 
 def segment_of_class(cls: type) -> Segment:
-    """The segment that a class was made by, with its decorators.
+    """Return the segment that a class was made by, with its decorators.
 
     Raises:
         FunctionError: its source cannot be read or found, or it is not clear which it is.
@@ -47,13 +47,13 @@ def segment_of_class(cls: type) -> Segment:
         raise failure
     filename, text, tree, node = _choose(cls, found)
     free = _free_names_of_class(source.compile_tree(tree, filename, 0), node)
-    segment = source.make_segment(node, tree, text, filename, source.future_flags(tree), free)
+    segment = segments.make_segment(node, tree, text, filename, source.future_flags(tree), free)
     segment.line += _shift(methods, text, filename)
     return segment
 
 
 def _codes_of(cls: type) -> list[types.CodeType]:
-    """The code of a class's own methods, those inside of decorators too."""
+    """Return the code of a class's own methods, those inside of decorators too."""
     codes = []
     for member in vars(cls).values():
         parts = [member, *(getattr(member, name, None) for name in ("fget", "__func__", "func"))]
@@ -67,7 +67,7 @@ def _codes_of(cls: type) -> list[types.CodeType]:
 
 
 def _texts_for_class(cls: type, methods: list[types.CodeType]) -> Iterator[tuple[str, str]]:
-    """Where the statement of a class may be: the files of its methods, or else of its module."""
+    """Return the texts that may have the statement of a class: of its methods, or its module."""
     filenames = list(dict.fromkeys(code.co_filename for code in methods))
     if not filenames:
         module = sys.modules.get(cls.__module__)
@@ -88,16 +88,16 @@ def _texts_for_class(cls: type, methods: list[types.CodeType]) -> Iterator[tuple
 def _fits(
     cls: type, node: ast.ClassDef, methods: list[types.CodeType], text: str, filename: str
 ) -> bool:
-    """Whether a statement may be the one that has made a class."""
+    """Tell whether a statement may be the one that has made a class."""
     annotated = [n.target.id for n in node.body if _is_annotated(n)]
     known = vars(cls).get("__annotations__")
     if known is not None and set(annotated) != set(known):
         return False
-    lines = range(source.first_line(node), (node.end_lineno or 0) + 1)
+    lines = range(segments.first_line(node), (node.end_lineno or 0) + 1)
     for compilation in source.compilations(text, filename):
         inside = [code for code in compilation if code.co_firstlineno in lines]
         if all(
-            any(c.co_name == code.co_name and source.same_code(c, code) for c in inside)
+            any(c.co_name == code.co_name and segments.same_code(c, code) for c in inside)
             for code in methods
         ):
             return True
@@ -109,13 +109,13 @@ def _is_annotated(node: ast.stmt) -> TypeGuard[Any]:
 
 
 def _choose(cls: type, found: list[_Found]) -> _Found:
-    """The statement that has made a class, of several that may have."""
+    """Return the statement that has made a class, of several that may have."""
     line = vars(cls).get("__firstlineno__")  # since Python 3.13
     lines = {code.co_firstlineno for code in _codes_of(cls)}
     exact = [
         each
         for each in found
-        if line == source.first_line(each.node)
+        if line == segments.first_line(each.node)
         or lines & set(range(each.node.lineno, (each.node.end_lineno or 0) + 1))
     ]
     best = exact or found
@@ -129,16 +129,16 @@ def _choose(cls: type, found: list[_Found]) -> _Found:
 
 
 def _shift(methods: list[types.CodeType], text: str, filename: str) -> int:
-    """How many lines have been added before a class since it was made."""
+    """Tell how many lines have been added before a class since it was made."""
     for code in methods:
         if code.co_filename == filename:
             with suppress(FunctionError):
-                return code.co_firstlineno - source.compiled_again(code, text).co_firstlineno
+                return code.co_firstlineno - segments.compiled_again(code, text).co_firstlineno
     return 0
 
 
 def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
-    """All classes that a qualified name may stand for, in the order of the file."""
+    """Return all classes that a qualified name may mean, in the order of the file."""
     found = []
     for child in ast.iter_child_nodes(tree):
         named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -153,10 +153,10 @@ def _classes_named(tree: ast.AST, path: list[str]) -> list[ast.ClassDef]:
 
 
 def _free_names_of_class(code_of_file: types.CodeType, node: ast.ClassDef) -> list[str]:
-    """The names that a class takes from the functions around it, in its header too."""
+    """Return the names that a class takes from the functions around it, in its header too."""
     for outer in source.nested_codes(code_of_file):
         for code in source.codes_in(outer):
-            if code.co_name == node.name and code.co_firstlineno == source.first_line(node):
+            if code.co_name == node.name and code.co_firstlineno == segments.first_line(node):
                 variables = {*outer.co_varnames, *outer.co_cellvars, *outer.co_freevars}
                 header = [*node.bases, *(k.value for k in node.keywords), *node.decorator_list]
                 names = [n.id for h in header for n in ast.walk(h) if isinstance(n, ast.Name)]

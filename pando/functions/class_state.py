@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import references, source
+from . import references, segments, source
 from .package import Segment
 
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -42,8 +42,8 @@ class ClassState:
 
 
 def state_of(cls: type, segment: Segment) -> ClassState:
-    """The state of a class that was made by a statement."""
-    node = source.parse_segment(segment)
+    """Return the state of a class that was made by a statement."""
+    node = segments.parse_segment(segment)
     assert isinstance(node, ast.ClassDef)
     state = ClassState()
     _add_state(state, cls, node, segment, "")
@@ -86,14 +86,14 @@ def _add_state(
     if isinstance(cls.__doc__, str) and cls.__doc__ != doc and not issubclass(cls, tuple):
         state.attributes[f"{prefix}__doc__"] = cls.__doc__
     if not issubclass(cls, enum.Enum | tuple):
-        mangled = {source.mangle(name, cls.__name__) for name in bound}
+        mangled = {segments.mangle(name, cls.__name__) for name in bound}
         state.removed += [prefix + name for name in sorted(mangled - vars(cls).keys())]
 
 
 def _is_by_statement(
     cls: type, name: str, value: Any, segment: Segment, decorated: set[str]
 ) -> bool:
-    """Whether running the statement gives a class this attribute as it is, or none may set it."""
+    """Tell whether the statement gives a class this attribute as it is, or none may set it."""
     if isinstance(value, DESCRIPTORS) or name.startswith("_abc_"):
         return True
     if issubclass(cls, enum.Enum) and (name in cls.__members__ or name[:1] == name[-1:] == "_"):
@@ -110,7 +110,7 @@ def _is_by_statement(
 
 
 def _functions_in(value: Any) -> Iterator[types.FunctionType]:
-    """The functions that a method, or what wraps some, was made of."""
+    """Return the functions that a method, or what wraps some, was made of."""
     if isinstance(value, types.FunctionType):
         yield value
         if (wrapped := getattr(value, "__wrapped__", None)) is not None:
@@ -134,7 +134,7 @@ def _is_dunder(name: str) -> bool:
 
 
 def _bound_names(node: ast.ClassDef) -> set[str]:
-    """The names that the body of a class binds, whichever way it takes."""
+    """Return the names that the body of a class binds, whichever way it takes."""
     names: set[str] = set()
     queue: list[ast.AST] = list(node.body)
     while queue:
@@ -170,7 +170,7 @@ def _bound_names(node: ast.ClassDef) -> set[str]:
 
 
 def variables_around(cls: type, segment: Segment) -> dict[str, types.CellType]:
-    """What a class took from the functions around it, as far as it can be told.
+    """Return what a class took from the functions around it, as far as it can be told.
 
     Its methods have it; its bases and metaclass are known, and so is what its body binds to a
     name alone.
@@ -179,7 +179,7 @@ def variables_around(cls: type, segment: Segment) -> dict[str, types.CellType]:
     missing = [name for name in segment.free if name not in found]
     if not missing:
         return found
-    node = source.parse_segment(segment)
+    node = segments.parse_segment(segment)
     assert isinstance(node, ast.ClassDef)
     bases = getattr(cls, "__orig_bases__", cls.__bases__)
     told: dict[str, Any] = {}

@@ -16,7 +16,7 @@ MAX_VISITED = 100_000
 
 
 def describe_path(function: object, name: str, culprit: object) -> str | None:
-    """The shortest way from a function to an object that it refers to, as text."""
+    """Describe the shortest way from a function to an object that it refers to, as text."""
     seen = {id(function)}
     queue: deque[tuple[Any, str]] = deque([(function, name)])
     kept: list[object] = []
@@ -33,7 +33,7 @@ def describe_path(function: object, name: str, culprit: object) -> str | None:
 
 
 def _referred(value: Any, where: str) -> Iterator[tuple[Any, str]]:
-    """What an object refers to, as far as it may be sent, with words for each."""
+    """Return what an object refers to, as far as it may be sent, with words for each."""
     if isinstance(value, types.FunctionType):
         yield from _of_function(value, where)
     elif isinstance(value, type):

@@ -9,14 +9,15 @@ import types
 from collections.abc import Iterator
 
 from ..errors import FunctionError
-from .source import nested_codes, same_code
+from .segments import same_code
+from .source import nested_codes
 
 Stamp = tuple[int, int]
 """When a file was changed, in nanoseconds, and its size."""
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What tells whether a file has been changed."""
+    """Return what tells whether a file has been changed."""
     return status.st_mtime_ns, status.st_size
 
 
@@ -33,7 +34,7 @@ def check(filename: str, data: bytes, stamp: Stamp, module: types.ModuleType) ->
 
 
 def _was_compiled_from(filename: str, stamp: Stamp) -> bool:
-    """Whether the compiled file that Python keeps is of this very source."""
+    """Tell whether the compiled file that Python keeps is of this very source."""
     try:
         with open(importlib.util.cache_from_source(filename), "rb") as file:
             header = file.read(16)

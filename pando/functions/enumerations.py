@@ -17,14 +17,14 @@ PLAIN: dict[type, Callable[[Any], Any]] = {
 
 
 def all_members(cls: type[enum.Enum]) -> list[enum.Enum]:
-    """All members of an enumeration, those that flags make when they are combined too."""
+    """Return all members of an enumeration, those that flags make when they are combined too."""
     found = {id(member): member for member in cls.__members__.values()}
     found.update((id(member), member) for member in cls._value2member_map_.values())
     return list(found.values())
 
 
 def raw_member(member: enum.Enum) -> tuple[str, type, tuple[Any, ...]]:
-    """A key, the data type, and the arguments of its `__new__` that make an equal object."""
+    """Return a key, the data type, and the arguments of its `__new__` that make an equal object."""
     cls = type(member)
     data_type: type = cls._member_type_  # type: ignore[attr-defined]
     key = str(member._name_) if member._name_ is not None else f"value {member._value_!r}"

@@ -9,7 +9,7 @@ from _pickle import Unpickler
 from .. import values
 from ..errors import FunctionError
 from .package import ExactPackage, ModuleSource
-from .rebuild import Homes, bind, check_code, fill
+from .rebuild import Homes, bind, check_code, files, fill
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FILLED_LAST = ("dict", "set")
 
 
 def load(package: ExactPackage) -> Callable[[Any], Any]:
-    """The function of a package, with its modules in the state that they had.
+    """Load the function of a package, with its modules in the state that they had.
 
     Raises:
         FunctionError: a module is missing here, or what it has cannot be what it was.
@@ -29,8 +29,10 @@ def load(package: ExactPackage) -> Callable[[Any], Any]:
     """
     if package.modules:
         _add_modules(package.modules)
-    if package.lines:
-        _remember_lines(package.lines)
+    files.update({short: name for short, name in package.files.items() if name})
+    # Those of another machine are never looked for here, where another file may have the name.
+    _remember_lines(dict.fromkeys(package.files.keys() - files, ""))
+    _remember_lines({files.get(name, name): text for name, text in package.lines.items()})
     try:
         return _load(package)
     except ModuleNotFoundError as error:
@@ -74,7 +76,7 @@ class _Reader(Unpickler):
         self._homes = Homes()
 
     def persistent_load(self, key: Any) -> Any:
-        """The object of a key."""
+        """Return the object of a key."""
         return self._homes.find(*key)
 
 
@@ -82,7 +84,7 @@ def _add_modules(found: dict[str, ModuleSource]) -> None:
     """Import modules from their kept text first of all, and by their file where nothing else is."""
     from importlib.util import decode_source
 
-    from .restore import OwnModules
+    from .sent_modules import SentModules
 
     kept, by_file = {}, {}
     for name, module in found.items():
@@ -92,8 +94,8 @@ def _add_modules(found: dict[str, ModuleSource]) -> None:
             with open(module.filename, "rb") as file:
                 text = decode_source(file.read())
             by_file[name] = ModuleSource(text, module.filename, module.is_package)
-    sys.meta_path.insert(0, OwnModules(kept, have_folders=True))
-    sys.meta_path.append(OwnModules(by_file, have_folders=True))
+    sys.meta_path.insert(0, SentModules(kept, have_folders=True))
+    sys.meta_path.append(SentModules(by_file, have_folders=True))
 
 
 def _remember_lines(texts: dict[str, str]) -> None:

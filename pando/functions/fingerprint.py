@@ -34,7 +34,7 @@ def own_fingerprint() -> str:
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:
-    """The versions of the packages that installed modules belong to, by the module's name."""
+    """Return the versions of the packages of installed modules, by the module's name."""
     found = {}
     for name in modules:
         top = name.partition(".")[0]

@@ -36,7 +36,7 @@ class Generators:
         return bool(self.found) or self.random_seed is not None
 
     def reduce(self, obj: Any) -> Reduced | None:
-        """How to make a generator again; None for anything else."""
+        """Tell how to make a generator again; None for anything else."""
         cls = type(obj)
         if isinstance(obj, random.Random):
             if isinstance(obj, random.SystemRandom):
@@ -59,7 +59,7 @@ class Generators:
         return known
 
     def draw_key(self) -> bytes:
-        """The key of a map: 128 bits of each generator, which it advances. Empty without any."""
+        """Draw the key of a map from 128 bits of each generator; empty without generators."""
         if not self.any:
             return b""
         digest = hashlib.blake2b(digest_size=seeding.KEY_BYTES)
@@ -70,7 +70,7 @@ class Generators:
 
 
 def keys_for(key: bytes) -> Callable[[Sequence[Any], int], list[Any]] | None:
-    """What puts a key to each item of a map, given the index of the first; None without a key."""
+    """Return what adds a key to each item, given the index of the first; None without a key."""
     if not key:
         return None
 

@@ -146,13 +146,19 @@ class _Finder:
         self._seen: set[int] = set()
         self._own: dict[str, bool] = {SCRIPT: True}
 
+    def _is_new(self, value: Any) -> bool:
+        """Tell whether a value is looked at for the first time, and may be."""
+        if id(value) in self._seen or len(self._seen) >= MAX_VISITED:
+            return False
+        self._seen.add(id(value))
+        return True
+
     # ---- code ----
 
     def visit(self, value: Any) -> None:
         """Look at anything that code refers to."""
-        if id(value) in self._seen or len(self._seen) >= MAX_VISITED:
+        if not self._is_new(value):
             return
-        self._seen.add(id(value))
         if isinstance(value, type):
             self._visit_class(value)
         elif isinstance(value, types.FunctionType):
@@ -254,7 +260,7 @@ class _Finder:
                 self.visit(member)
 
     def visit_module_of(self, function: Callable[..., Any]) -> None:
-        """Look at all classes that are made in the module that a function stands in."""
+        """Look at all classes that are made in the module of a function."""
         while isinstance(function, functools.partial):
             function = function.func
         variables = getattr(getattr(function, "__func__", function), "__globals__", None)
@@ -282,9 +288,8 @@ class _Finder:
                 self._visit_inside(member)
 
     def _visit_inside(self, value: Any) -> None:
-        if id(value) in self._seen or len(self._seen) >= MAX_VISITED:
+        if not self._is_new(value):
             return
-        self._seen.add(id(value))
         if isinstance(value, PROMPT_TYPES):
             self.visit_items(value)
         elif hasattr(value, "__dict__"):
@@ -305,7 +310,7 @@ class _Finder:
 
 
 def _is_made_up(module: str) -> bool:
-    """Whether a module without a file is no part of Python: notebooks and tests make such."""
+    """Tell whether a module without a file is no part of Python: notebooks and tests make such."""
     top = module.partition(".")[0]
     return top not in sys.stdlib_module_names and top not in sys.builtin_module_names
 
@@ -320,7 +325,7 @@ def _is_sendable(cls: type) -> bool:
 
 
 def _is_generated(function: types.FunctionType) -> bool:
-    """Whether `dataclasses` has made a method, which may hold a class that was replaced."""
+    """Tell whether `dataclasses` has made a method, which may hold a class that was replaced."""
     return function.__code__.co_filename == "<string>"
 
 

@@ -10,23 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import FunctionError
+from ..notifier import Notifier
 from .bundling import bundle
-from .needs import find_needs
 from .package import JavaScriptPackage
-from .toolbox import Say
+from .requires import scan_requires
 
 SUFFIXES = (".js", ".cjs", ".mjs")
 ENGINE = "mini-racer>=0.14,<0.15"
-"""What has to be installed where no browser runs JavaScript, in the words of PEP 508."""
+"""What has to be installed where no browser runs JavaScript, as PEP 508 requirement strings."""
 
 
-def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPackage:
-    """A JavaScript file, with all that it requires, as a package.
+def read_module(path: str | Path, *, as_text: bool, say: Notifier) -> JavaScriptPackage:
+    """Read a JavaScript file, with all that it requires, as a package.
 
     Args:
         path: the file.
         as_text: whether results are wanted as `String(result)`.
-        say: told, in a sentence, of what takes long.
+        say: told, in a sentence, of what takes long, and of what will not work.
 
     Raises:
         FunctionError: there is no such file, or something that it requires cannot be found; the
@@ -34,7 +34,9 @@ def read_module(path: str | Path, *, as_text: bool, say: Say) -> JavaScriptPacka
     """
     path = Path(path)
     source = _read(path)
-    needs = find_needs(source)
+    needs = scan_requires(source)
+    for name, line in needs.page.items():
+        say(f"{path}, line {line}: there is no `{name}` where functions run, in browsers neither")
     if needs.required or needs.built_in or needs.is_es_module or path.suffix == ".mjs":
         source = bundle(source, path, needs.required, say)
     return JavaScriptPackage(path.stem, source, str(path), as_text, [ENGINE])

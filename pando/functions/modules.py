@@ -7,7 +7,6 @@ import functools
 import importlib.machinery
 import importlib.util
 import os
-import pkgutil
 import sys
 import sysconfig
 import types
@@ -16,12 +15,14 @@ from pathlib import Path
 from ..errors import FunctionError
 from . import edited
 from .package import ModuleSource
+from .placing import LIBRARY_FOLDERS
 
 NO_DATA = (".py", ".pyc", ".pyi", ".so", ".pyd")
 MAX_DATA_BYTES = 1024 * 1024
 """The files beside modules that are sent with a function."""
 MAX_DATA_FILES = 1000
-LIBRARY_FOLDERS = ("site-packages", "dist-packages")
+STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
+LIBRARY_PARTS = tuple(f"{os.sep}{folder}{os.sep}" for folder in LIBRARY_FOLDERS)
 
 
 @functools.lru_cache(maxsize=1)
@@ -29,10 +30,21 @@ def _standard_library() -> Path:
     return Path(sysconfig.get_paths()["stdlib"]).resolve()
 
 
+def is_standard(top: str) -> bool:
+    """Tell whether a top-level name means a module of Python's own here, and not a user's file."""
+    if top not in sys.stdlib_module_names:
+        return False
+    spec = getattr(sys.modules[top], "__spec__", None) if top in sys.modules else _find_spec(top)
+    origin = getattr(spec, "origin", None)
+    if not isinstance(origin, str) or not getattr(spec, "has_location", False):
+        return True
+    return origin.startswith(STANDARD_LIBRARY) or _is_installed(Path(origin))
+
+
 def source_file(name: str) -> Path | None:
-    """The file of a module of the user's own; None for one that workers have to have installed."""
+    """Return the file of a user's module; None where workers need it installed."""
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in {"pando", "__main__"}:
+    if top in {"pando", "__main__"} or is_standard(top):
         return None
     filename = getattr(sys.modules.get(name), "__file__", None)
     if filename is None:
@@ -45,7 +57,7 @@ def source_file(name: str) -> Path | None:
 
 
 def source_folder(name: str) -> Path | None:
-    """The folder of a package of the user's own that has no file, so no ``__init__.py``."""
+    """Return the folder of a user's package that has no ``__init__.py``."""
     spec = _find_spec(name)
     if spec is None or spec.origin is not None or spec.submodule_search_locations is None:
         return None
@@ -56,10 +68,16 @@ def source_folder(name: str) -> Path | None:
 
 
 def _find_spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(name)
-    except Exception:  # finding a submodule imports its package, which may fail in any way
-        return None
+    """Find a module without importing the packages that it is in."""
+    parent = name.rpartition(".")[0]
+    if not parent or name in sys.modules:
+        try:
+            return importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            return None
+    package = sys.modules.get(parent) or _find_spec(parent)
+    folders = getattr(package, "__path__", getattr(package, "submodule_search_locations", None))
+    return folders and importlib.machinery.PathFinder.find_spec(name, list(folders))
 
 
 def _is_installed(path: Path) -> bool:
@@ -69,18 +87,14 @@ def _is_installed(path: Path) -> bool:
 
 
 def is_own_module(name: str) -> bool:
-    """Whether a module is the user's own, to be shipped as source."""
+    """Tell whether a module is the user's own, to be shipped as source."""
     return source_file(name) is not None or source_folder(name) is not None
 
 
 def is_own_module_object(module: types.ModuleType | None, name: str) -> bool:
-    """Whether an imported module, of whatever kind, is the user's own."""
+    """Tell whether an imported module, of whatever kind, is the user's own."""
     top = name.partition(".")[0]
-    if (
-        module is None
-        or top in sys.stdlib_module_names
-        or top in {"pando", "__main__", "__mp_main__"}
-    ):
+    if module is None or top in {"pando", "__main__", "__mp_main__"} or is_standard(top):
         return False
     filename = getattr(module, "__file__", None)
     if isinstance(filename, str):
@@ -90,6 +104,8 @@ def is_own_module_object(module: types.ModuleType | None, name: str) -> bool:
 
 
 def _is_installed_file(filename: str, name: str) -> bool:
+    if filename.startswith(STANDARD_LIBRARY) or any(part in filename for part in LIBRARY_PARTS):
+        return True  # as most are, of hundreds
     path = Path(filename)
     depth = name.count(".") + (path.stem == "__init__")
     folder = path.parents[min(depth, len(path.parents) - 1)]
@@ -98,12 +114,12 @@ def _is_installed_file(filename: str, name: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _is_installed_folder(folder: Path) -> bool:
-    """Whether packages were installed into a folder, as by ``pip install --target``."""
+    """Tell whether packages were installed into a folder, as by ``pip install --target``."""
     return next(folder.glob("*.dist-info"), None) is not None
 
 
 def is_own_file(filename: str) -> bool:
-    """Whether code from a file of this name is the user's own."""
+    """Tell whether code from a file of this name is the user's own."""
     return not filename.startswith("<") and not _is_installed(Path(filename))
 
 
@@ -144,12 +160,12 @@ def add_module(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
 
 
 def any_reads_arguments(found: dict[str, ModuleSource]) -> bool:
-    """Whether a module seems to read the command line, which others should not see needlessly."""
+    """Tell whether a module seems to read the command line, which may hold secrets."""
     return any("argv" in module.source for module in found.values())
 
 
 def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, bytes]:
-    """The files beside a package's modules, as many as may be sent, the smallest first."""
+    """Return the files beside a package's modules, as many as may be sent, the smallest first."""
     found = []
     for path in folder.rglob("*"):
         inside = path.relative_to(folder)
@@ -168,7 +184,9 @@ def _data_files(folder: Path, modules: dict[str, ModuleSource]) -> dict[str, byt
 
 
 def _parts_of(package: str) -> list[str]:
-    """The modules that lie in a package's folder."""
+    """Return the modules that lie in a package's folder."""
+    import pkgutil
+
     folders = getattr(sys.modules.get(package), "__path__", ())
     return [module.name for module in pkgutil.iter_modules(folders)]
 
@@ -181,12 +199,12 @@ def add_import(name: str, modules: dict[str, ModuleSource], imports: set[str]) -
     top, _, rest = name.partition(".")
     if rest and is_own_module(top):
         return  # an attribute of a package of theirs, not a module
-    if top not in sys.stdlib_module_names and top not in {"pando", "__main__"}:
+    if top not in {"pando", "__main__"} and not is_standard(top):
         imports.add(top)
 
 
 def imported_names(tree: ast.AST, package: str) -> list[str]:
-    """All modules that a source imports, anywhere in it, with what may be submodules."""
+    """Return all modules that a source imports, anywhere in it, with what may be submodules."""
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -203,7 +221,7 @@ def imported_names(tree: ast.AST, package: str) -> list[str]:
 
 
 def imported_submodules(module: types.ModuleType, attributes: set[str]) -> list[str]:
-    """The loaded submodules of a package that code with these attribute names may use."""
+    """Return the loaded submodules of a package that code with these attribute names may use."""
     prefix = module.__name__ + "."
     return [
         name

@@ -35,12 +35,12 @@ class Npm(NamedTuple):
 
 
 def find_npm(oldest: tuple[int, int] = ANY) -> Npm | None:
-    """The npm on PATH, if it works and its Node.js is new enough, or else the package's."""
+    """Find the npm on PATH, if it works and its Node.js is new enough, or else the package's."""
     return npm_on_path(oldest) or _npm_of_package()
 
 
 def npm_on_path(oldest: tuple[int, int] = ANY) -> Npm | None:
-    """The npm on PATH, if it works and its Node.js is new enough."""
+    """Return the npm on PATH, if it works and its Node.js is new enough."""
     return _look_on(os.environ.get("PATH", os.defpath), oldest)
 
 
@@ -56,7 +56,7 @@ def _look_on(path: str, oldest: tuple[int, int]) -> Npm | None:
 
 
 def _npm_of_package() -> Npm | None:
-    """The npm of the package, run by its Node.js.
+    """Return the npm of the package, run by its Node.js.
 
     The package's own `bin/npm` is a copy of a link, so it does not find the rest of npm.
     """
@@ -71,7 +71,7 @@ def _npm_of_package() -> Npm | None:
 
 
 def _output_of(*command: str) -> str:
-    """What a program prints; nothing if it fails or is not there."""
+    """Return what a program prints; nothing if it fails or is not there."""
     try:
         with _environment() as environment:
             done = subprocess.run(
@@ -113,7 +113,7 @@ def run_npm(
 
 @contextmanager
 def _environment() -> Iterator[dict[str, str]]:
-    """The environment for npm, which fails where it has no home to write its cache into."""
+    """Return the environment for npm, which fails where it has no home to write its cache into."""
     environment = dict(os.environ)
     # As pip does, trust whom the system trusts; older versions of Node.js do not know it.
     environment.setdefault("NODE_USE_SYSTEM_CA", "1")

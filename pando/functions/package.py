@@ -1,4 +1,4 @@
-"""What travels of a function: source text, plain data, and the names of what to import.
+"""What is sent of a function: source text, plain data, and the names of what to import.
 
 A package is a table of nodes that refer to each other by number. It is plain MessagePack; only
 the receiver of a function (a worker, which runs the root's code anyway) makes objects of it.
@@ -6,22 +6,28 @@ the receiver of a function (a worker, which runs the root's code anyway) makes o
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 
 import msgpack
 
-from .record import Record
+from .. import values
+from .light_struct import LightStruct
+from .short_names import ShortNames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 MAX_TAG_BYTES = 32
+BYTES_CODE = 0xC6
+BYTES_HEADER = struct.Struct(">BI")
+"""What MessagePack has before bytes of any number: a code, and the number."""
 TEXT_ERRORS = "surrogatepass"
 """A file's name may be no proper Unicode."""
 
 
-class ModuleSource(Record):
+class ModuleSource(LightStruct):
     """A module of the user's own, whole; a package has the files beside it by their paths."""
 
     source: str
@@ -30,7 +36,7 @@ class ModuleSource(Record):
     data: dict[str, bytes] = {}  # noqa: RUF012 - a default, as of a dataclass
 
 
-class Namespace(Record):
+class Namespace(LightStruct):
     """The globals of functions: those of an importable module, or names given one by one."""
 
     module: str
@@ -40,12 +46,12 @@ class Namespace(Record):
     names: dict[str, int]
 
 
-class Segment(Record):
+class Segment(LightStruct):
     """A stretch of a source file that holds one function, lambda or class.
 
     `flags` are the compiler's flags for the file's `from __future__` imports. `free` are the
-    names that the segment takes from the functions around it. `owner` is the class that it stands
-    in, empty where there is none: private names depend on it.
+    names that the segment takes from the functions around it. `owner` is the class that
+    contains it, empty where there is none: private names depend on it.
     """
 
     source: str
@@ -57,21 +63,21 @@ class Segment(Record):
     owner: str
 
 
-class Data(Record, tag="data"):
+class Data(LightStruct, tag="data"):
     """A value, as `pando.values` encodes it."""
 
     encoded: bytes
 
 
-class Import(Record, tag="import"):
-    """A module, or what stands in one under a dotted path; submodules are imported too."""
+class Import(LightStruct, tag="import"):
+    """A module, or what one has under a dotted path; submodules are imported too."""
 
     module: str
     path: str
     submodules: list[str]
 
 
-class Function(Record, tag="function"):
+class Function(LightStruct, tag="function"):
     """A function or lambda made from its source; cells are shared where they were.
 
     `uses` are the globals that it uses.
@@ -88,13 +94,13 @@ class Function(Record, tag="function"):
     uses: list[str]
 
 
-class Cell(Record, tag="cell"):
+class Cell(LightStruct, tag="cell"):
     """A variable of an enclosing function; None where it is not set."""
 
     content: int | None
 
 
-class Class(Record, tag="class"):
+class Class(LightStruct, tag="class"):
     """A class made by running its source, decorators and all, and then given its state.
 
     `attributes` are those whose value the statement does not tell, or not surely; `removed` are
@@ -117,20 +123,20 @@ class Class(Record, tag="class"):
     members: dict[str, int]
 
 
-class Collection(Record, tag="collection"):
+class Collection(LightStruct, tag="collection"):
     """A list, tuple, set or frozenset whose members are nodes."""
 
     kind: str
     members: list[int]
 
 
-class Mapping(Record, tag="mapping"):
+class Mapping(LightStruct, tag="mapping"):
     """A dict whose keys and values are nodes."""
 
     pairs: list[tuple[int, int]]
 
 
-class Construct(Record, tag="construct"):
+class Construct(LightStruct, tag="construct"):
     """An object made as `copy` makes one: a call, then state, members and entries.
 
     The state is given to `setter`, where there is one.
@@ -144,7 +150,7 @@ class Construct(Record, tag="construct"):
     setter: int | None = None
 
 
-class Home(Record, tag="home"):
+class Home(LightStruct, tag="home"):
     """An object that is at home in a module of the user's own; see `pando.functions.rebuild`.
 
     `type` is the node of its type, or None where it cannot be sent; then it is that of the import,
@@ -159,7 +165,7 @@ class Home(Record, tag="home"):
 Node = Data | Import | Function | Cell | Class | Collection | Mapping | Construct | Home
 
 
-class RegisteredType(Record):
+class RegisteredType(LightStruct):
     """A type given to `pando.register_type`, as nodes."""
 
     name: str
@@ -168,8 +174,8 @@ class RegisteredType(Record):
     decode: int
 
 
-class FunctionPackage(Record, tag="python"):
-    """A Python function that can travel.
+class FunctionPackage(LightStruct, tag="python"):
+    """A Python function in its portable form.
 
     Attributes:
         name: what people call the function.
@@ -180,7 +186,7 @@ class FunctionPackage(Record, tag="python"):
         modules: the user's own modules, by name.
         imports: top-level names of all modules imported from elsewhere.
         types: the registered types.
-        requirements: what has to be installed, in the words of PEP 508.
+        requirements: what has to be installed, as PEP 508 requirement strings.
         binds: what names in the user's own modules are bound to, at last.
         fills: what objects that are at home in these modules hold.
         same: decorated functions of these modules, and where the decorators made them.
@@ -208,13 +214,13 @@ class FunctionPackage(Record, tag="python"):
     arguments: list[str] = []  # noqa: RUF012 - a default, as of a dataclass
 
     def to_bytes(self) -> bytes:
-        """The package as MessagePack."""
-        packed: bytes = msgpack.packb(self, default=Record.to_list, unicode_errors=TEXT_ERRORS)
+        """Return the package as MessagePack."""
+        packed: bytes = msgpack.packb(self, default=LightStruct.to_list, unicode_errors=TEXT_ERRORS)
         return packed
 
     @staticmethod
-    def from_bytes(data: bytes) -> FunctionPackage:
-        """The package that `to_bytes` was called on; some exception if it is none."""
+    def from_bytes(data: bytes | memoryview) -> FunctionPackage:
+        """Return the package that `to_bytes` was called on; some exception if it is none."""
         tag, name, python, entry, nodes, namespaces, modules, imports, types, *others = (
             msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
         )
@@ -232,43 +238,76 @@ class FunctionPackage(Record, tag="python"):
         )
 
 
-class ExactPackage(Record, tag="exact"):
+class ExactPackage(LightStruct, tag="exact"):
     """A Python function pickled: for workers that equal the root, and loaded nowhere else.
 
     Attributes:
         name: what people call the function.
-        pickle: several pickles one after the other, for `pando.functions.exact_load`.
         modules: modules of the user's own that are imported by their file, or from a kept text.
         lines: the text of code that is in no file, by the name it has instead of a file's.
         installed: top-level names of the installed modules that the pickle refers to.
         keyed: whether each item comes with a key, for random generators.
         seeded: whether Python's and NumPy's own generators are seeded by it.
         needs_own_modules: whether modules of the user's own are imported, which are only here.
+        files: the files of this machine, by the short names that the pickle has of them; those of
+            another machine are empty.
+        pickle: several pickles one after the other, for `pando.functions.exact_load`; the last
+            field, since it may be large.
     """
 
     name: str
-    pickle: bytes
     modules: dict[str, ModuleSource]
     lines: dict[str, str]
     installed: list[str]
-    keyed: bool = False
-    seeded: bool = False
-    needs_own_modules: bool = False
+    keyed: bool
+    seeded: bool
+    needs_own_modules: bool
+    files: dict[str, str]
+    pickle: bytes
 
     def to_bytes(self) -> bytes:
-        """The package as MessagePack."""
-        packed: bytes = msgpack.packb(self, default=Record.to_list, unicode_errors=TEXT_ERRORS)
-        return packed
+        """Return the package as MessagePack."""
+        *fields, pickle = self.to_list()
+        head = msgpack.packb(
+            [*fields, None], default=LightStruct.to_list, unicode_errors=TEXT_ERRORS
+        )
+        # The packer itself would copy the pickle several times.
+        return b"".join([head[:-1], BYTES_HEADER.pack(BYTES_CODE, len(pickle)), pickle])
 
     @staticmethod
-    def from_bytes(data: bytes) -> ExactPackage:
-        """The package that `to_bytes` was called on; some exception if it is none."""
-        tag, name, pickle, modules, *others = msgpack.unpackb(
+    def from_bytes(data: bytes | memoryview) -> ExactPackage:
+        """Return the package that `to_bytes` was called on; some exception if it is none."""
+        tag, name, modules, *others = msgpack.unpackb(
             data, unicode_errors=TEXT_ERRORS, max_bin_len=len(data)
         )
         assert tag == ExactPackage.tag
         modules = {name: ModuleSource(*fields) for name, fields in modules.items()}
-        return ExactPackage(name, pickle, modules, *others)
+        return ExactPackage(name, modules, *others)
+
+
+def shorten_names(package: FunctionPackage | JavaScriptPackage) -> None:
+    """Name files without the folders of this machine."""
+    names = ShortNames()
+    if isinstance(package, JavaScriptPackage):
+        package.filename = names.of(package.filename)
+        return
+    for name, module in package.modules.items():
+        end = "/__init__.py" if module.is_package else ".py"
+        names.give(module.filename, name.replace(".", "/") + end)
+    segments = [each.segment for each in package.nodes if isinstance(each, Function | Class)]
+    for namespace in package.namespaces:
+        place = namespace.names.get("__file__")
+        node = None if place is None else package.nodes[place]
+        if place is not None and isinstance(node, Data):
+            name = values.decode(node.encoded)
+            if isinstance(name, str):
+                package.nodes[place] = Data(values.encode(names.of(name)))
+    named: list[Any] = [*package.modules.values(), *package.namespaces, *segments]
+    for each in named:
+        each.filename = names.of(each.filename)
+    for _, origin in package.same:
+        origin[0] = names.of(str(origin[0]))
+    package.arguments = [names.of(each) for each in package.arguments[:1]] + package.arguments[1:]
 
 
 def _read_node(tag: str, *fields: Any) -> Node:
@@ -285,8 +324,8 @@ _NODES: dict[str, Callable[..., Node]] = {
 }
 
 
-def language_of(packed: bytes) -> str:
-    """The tag of a packed function: ``python``, ``exact``, ``javascript``; ``none`` without one."""
+def language_of(packed: bytes | memoryview) -> str:
+    """Return the tag of a packed function: ``python``, ``exact``, ``javascript`` or ``none``."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(packed[:MAX_TAG_BYTES])
     try:
@@ -297,15 +336,15 @@ def language_of(packed: bytes) -> str:
     return language
 
 
-class JavaScriptPackage(Record, tag="javascript"):
-    """A JavaScript function that can travel: a module that requires nothing but Pando.
+class JavaScriptPackage(LightStruct, tag="javascript"):
+    """A JavaScript function: a module that requires nothing but Pando.
 
     Attributes:
         name: what people call the function.
         source: a CommonJS script, the body of a function of `exports`, `require` and `module`.
         filename: where it comes from, for stacks.
         as_text: whether results are wanted as `String(result)`.
-        requirements: what has to be installed where no browser runs it, in the words of PEP 508.
+        requirements: PEP 508 requirement strings, for where no browser runs it.
     """
 
     name: str
@@ -315,20 +354,20 @@ class JavaScriptPackage(Record, tag="javascript"):
     requirements: list[str]
 
     def to_bytes(self) -> bytes:
-        """The package as MessagePack."""
+        """Return the package as MessagePack."""
         packed: bytes = msgpack.packb(self.to_list(), unicode_errors=TEXT_ERRORS)
         return packed
 
     @staticmethod
-    def from_bytes(data: bytes) -> JavaScriptPackage:
-        """The package that `to_bytes` was called on; some exception if it is none."""
+    def from_bytes(data: bytes | memoryview) -> JavaScriptPackage:
+        """Return the package that `to_bytes` was called on; some exception if it is none."""
         tag, *fields = msgpack.unpackb(data, unicode_errors=TEXT_ERRORS)
         assert tag == JavaScriptPackage.tag
         return JavaScriptPackage(*fields)
 
 
-def read_package(data: bytes) -> FunctionPackage | ExactPackage | JavaScriptPackage:
-    """The package that `to_bytes` was called on; some exception if it is none."""
+def read_package(data: bytes | memoryview) -> FunctionPackage | ExactPackage | JavaScriptPackage:
+    """Return the package that `to_bytes` was called on; some exception if it is none."""
     language = language_of(data)
     if language == JavaScriptPackage.tag:
         return JavaScriptPackage.from_bytes(data)

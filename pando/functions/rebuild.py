@@ -7,13 +7,13 @@ named in pickles by `pando.functions.exact`, and so has to keep its names within
 from __future__ import annotations
 
 import builtins
-import importlib
 import marshal
 import sys
 import types
 from collections.abc import Callable
 
 from ..errors import FunctionError
+from .short_names import rename
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Key = tuple[str | int, ...]
     """A module's name and a path inside it: where an object is at home."""
 
-FORMAT = 1
+FORMAT = 2
 """Goes up with each change here that makes earlier pickles wrong."""
 MISSING = object()
 
@@ -37,7 +37,7 @@ HOOK = "__init_subclass__"
 def make_namespace(
     number: str, name: str, attributes: dict[str, Any] | None, is_module: bool
 ) -> dict[str, Any]:
-    """The globals of functions, made once; those of a module where they were a module's.
+    """Make the globals of functions, made once; those of a module where they were a module's.
 
     Without attributes they are those of a module that can be imported.
     """
@@ -49,6 +49,10 @@ def make_namespace(
     module = types.ModuleType(name)
     variables = vars(module)
     variables.update(attributes)
+    if variables.get("__file__"):
+        variables["__file__"] = files.get(variables["__file__"], variables["__file__"])
+    if variables.get("__path__"):
+        variables["__path__"] = [files.get(each, each) for each in variables["__path__"]]
     variables["__builtins__"] = builtins
     if is_module:
         sys.modules[name] = module
@@ -62,24 +66,33 @@ _kept: list[types.ModuleType] = []
 """Modules that have no name here; a module that is collected empties its globals."""
 
 
+files: dict[str, str] = {}
+"""The files of this machine, by the short names that code and globals have; see `short_names`."""
+
+
+def load_code(code: bytes) -> types.CodeType:
+    """Return marshalled code, with the names that its files have on this machine."""
+    found: types.CodeType = marshal.loads(code)
+    return rename(found, lambda name: files.get(name, name)) if files else found
+
+
 def make_function(
     code: bytes, variables: dict[str, Any], name: str, cells: tuple[types.CellType, ...]
 ) -> types.FunctionType:
-    """A function without its state."""
-    return types.FunctionType(marshal.loads(code), variables, name, None, cells or None)
+    """Make a function without its state."""
+    return types.FunctionType(load_code(code), variables, name, None, cells or None)
 
 
 def make_function_of_code(
     code: types.CodeType, variables: dict[str, Any], name: str, cells: tuple[types.CellType, ...]
 ) -> types.FunctionType:
-    """A function whose code has constants that `marshal` does not know."""
+    """Make a function whose code has constants that `marshal` does not know."""
     return types.FunctionType(code, variables, name, None, cells or None)
 
 
 def make_code(code: bytes, constants: tuple[Any, ...]) -> types.CodeType:
-    """Some code with these constants."""
-    found: types.CodeType = marshal.loads(code)
-    return found.replace(co_consts=constants)
+    """Make some code with these constants."""
+    return load_code(code).replace(co_consts=constants)
 
 
 def set_function(
@@ -94,7 +107,7 @@ def set_function(
 
 
 def make_cell() -> types.CellType:
-    """A variable of an enclosing function, not set yet."""
+    """Make a variable of an enclosing function, not set yet."""
     return types.CellType()
 
 
@@ -107,7 +120,7 @@ CO_VARARGS, CO_VARKEYWORDS = 0x04, 0x08  # as in `inspect`, which is slow to imp
 
 
 def shape(code: types.CodeType) -> tuple[object, ...]:
-    """What of some code does not depend on where it was compiled."""
+    """Return what of some code does not depend on where it was compiled."""
     constants = [
         shape(constant) if isinstance(constant, types.CodeType) else (type(constant), constant)
         for constant in code.co_consts
@@ -131,7 +144,7 @@ def check_code(key: Key, code: bytes) -> None:
 
 
 def origin_of(code: types.CodeType) -> list[str | int]:
-    """Where some code was written, which is the same in all versions of Python."""
+    """Tell where some code was written, which is the same in all versions of Python."""
     return [code.co_filename, code.co_qualname, code.co_firstlineno]
 
 
@@ -156,7 +169,7 @@ def make_class(
     maker: type, metaclass: type, bases: tuple[type, ...], names: dict[str, Any],
     hooked: tuple[type, ...],
 ) -> type:  # fmt: skip
-    """A class without its attributes.
+    """Make a class without its attributes.
 
     No code of the user's runs: neither their metaclass, nor `__init_subclass__` of `hooked`, the
     bases that have it, which did so when the class was made.
@@ -188,7 +201,7 @@ def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[tuple[Any
 
 
 def make_member(cls: type, name: str, data_type: type, arguments: tuple[Any, ...]) -> Any:
-    """A member of an enumeration, each made once, without its attributes."""
+    """Make a member of an enumeration, each made once, without its attributes."""
     known = _members.get((cls, name))
     if known is None:
         known = _members[cls, name] = data_type.__new__(cls, *arguments)
@@ -210,13 +223,13 @@ def set_member(cls: Any, name: str, held: dict[str, Any]) -> None:
 
 
 def import_module(name: str) -> types.ModuleType:
-    """A module, imported."""
-    importlib.import_module(name)
+    """Import a module, and return it."""
+    __import__(name)
     return sys.modules[name]
 
 
 def find(module: str, path: str) -> Any:
-    """What stands in a module at a dotted path."""
+    """Find what a module has at a dotted path."""
     found: Any = import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
@@ -224,24 +237,24 @@ def find(module: str, path: str) -> Any:
 
 
 def make_with(make: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """A call with named arguments."""
+    """Make a call with named arguments."""
     return make(*arguments, **named)
 
 
 def make_view(content: dict[Any, Any], kind: str) -> Any:
-    """The keys, values or items of a dict."""
+    """Make the keys, values or items of a dict."""
     return getattr(content, kind)()
 
 
 def make_lru_cache(wrapped: Callable[..., Any], maxsize: int | None, typed: bool) -> Any:
-    """A function with an empty cache of its results."""
+    """Make a function with an empty cache of its results."""
     import functools
 
     return functools.lru_cache(maxsize, typed)(wrapped)
 
 
 def make_cached_property(function: Callable[..., Any], name: str | None, doc: str | None) -> Any:
-    """A `functools.cached_property`, which has a lock in some versions."""
+    """Make a `functools.cached_property`, which has a lock in some versions."""
     import functools
 
     made: Any = functools.cached_property(function)
@@ -251,7 +264,7 @@ def make_cached_property(function: Callable[..., Any], name: str | None, doc: st
 
 
 def make_single_dispatch(function: Callable[..., Any]) -> Any:
-    """A `functools.singledispatch` function, without what is registered with it."""
+    """Make a `functools.singledispatch` function, without what is registered with it."""
     import functools
 
     return functools.singledispatch(function)
@@ -268,7 +281,7 @@ def set_single_dispatch(
 
 
 def make_context_variable(name: str, default: tuple[Any, ...], value: tuple[Any, ...]) -> Any:
-    """A context variable with its default and what it is set to, each if there is one."""
+    """Make a context variable with its default and what it is set to, each if there is one."""
     import contextvars
 
     variable = contextvars.ContextVar(name, default=default[0]) if default else None
@@ -292,7 +305,7 @@ class Homes:
         self._found: dict[Key, Any] = {}
 
     def find(self, key: Key, kind: type | str) -> Any:
-        """The object of a key as a pickle has it, made where there is none of this type."""
+        """Find the object of a key as a pickle has it, made where there is none of this type."""
         if key in self._found:
             return self._found[key]
         found = resolve(key)
@@ -330,7 +343,7 @@ def bind(key: Key, value: Any) -> None:
 
 
 def describe(key: Key) -> str:
-    """An object at home in a module, in words."""
+    """Describe an object that is at home in a module."""
     module, name, *inside = key
     text = f"{name!r} of the module {module}"
     for part in inside:
@@ -339,7 +352,7 @@ def describe(key: Key) -> str:
 
 
 def resolve(key: Key) -> Any:
-    """What is at home under a key here, or `MISSING`."""
+    """Return what is at home under a key here, or `MISSING`."""
     found: Any = import_module(str(key[0]))
     for part in key[1:]:
         found = get_member(found, part)
@@ -347,7 +360,7 @@ def resolve(key: Key) -> Any:
 
 
 def get_member(owner: Any, name: str | int) -> Any:
-    """An attribute, without descriptors being asked; an entry of a dict, a member of a list."""
+    """Return an attribute without asking descriptors, an entry of a dict or a member of a list."""
     if isinstance(owner, dict):
         return owner.get(name, MISSING)
     if isinstance(owner, list | tuple):

@@ -30,7 +30,7 @@ DISPATCH_MECHANISM = ("registry", "dispatch", "register", "_clear_cache", "__wra
 
 
 def reduce_specially(obj: Any) -> Reduced | None:
-    """How to make an object again; None where its own way will do.
+    """Tell how to make an object again; None where its own way will do.
 
     Raises:
         TypeError: it belongs to this process.
@@ -56,7 +56,7 @@ def _reduce_stream(stream: Any) -> Reduced | None:
 
 
 def reduce_lru_cache(wrapper: Any) -> Reduced:
-    """A function with a cache of its results, which is empty again."""
+    """Return a function with a cache of its results, which is empty again."""
     parameters = wrapper.cache_parameters()
     own = {name: value for name, value in vars(wrapper).items() if name != "__wrapped__"}
     arguments = (wrapper.__wrapped__, parameters["maxsize"], parameters["typed"])
@@ -64,7 +64,7 @@ def reduce_lru_cache(wrapper: Any) -> Reduced:
 
 
 def reduce_single_dispatch(function: Any) -> Reduced | None:
-    """A `functools.singledispatch` function, if it is one."""
+    """Return a `functools.singledispatch` function, if it is one."""
     registry = getattr(function, "registry", None)
     if not isinstance(registry, types.MappingProxyType) or not hasattr(function, "_clear_cache"):
         return None

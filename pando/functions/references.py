@@ -18,7 +18,7 @@ GLOBAL_OPERATIONS = frozenset(
 
 
 def global_names(code: types.CodeType, depth: int = sys.maxsize) -> list[str]:
-    """The names of globals that some code uses, and what is nested in it so deep."""
+    """Return the names of globals that some code uses, and what is nested in it up to a depth."""
     names: dict[str, None] = {}
     for inner in nested_codes(code, depth):
         for instruction in dis.get_instructions(inner):
@@ -28,7 +28,7 @@ def global_names(code: types.CodeType, depth: int = sys.maxsize) -> list[str]:
 
 
 def variables_around(cls: type) -> dict[str, types.CellType]:
-    """What the methods of a class took from the functions around it."""
+    """Return what the methods of a class took from the functions around it."""
     found: dict[str, types.CellType] = {}
     for member in vars(cls).values():
         if isinstance(member, property):
@@ -44,7 +44,7 @@ def variables_around(cls: type) -> dict[str, types.CellType]:
 
 
 def attribute_names(code: types.CodeType) -> set[str]:
-    """All names that some code, and what is nested in it, looks up anywhere."""
+    """Return all names that some code, and what is nested in it, looks up anywhere."""
     names: set[str] = set()
     for inner in nested_codes(code):
         names.update(inner.co_names)
@@ -52,12 +52,12 @@ def attribute_names(code: types.CodeType) -> set[str]:
 
 
 def imports_anything(code: types.CodeType) -> bool:
-    """Whether some code, or what is nested in it, has an import statement."""
+    """Tell whether some code, or what is nested in it, has an import statement."""
     return any(_IMPORT_NAME in inner.co_code[::2] for inner in nested_codes(code))
 
 
 def imported_modules(code: types.CodeType, package: str) -> list[str]:
-    """The modules that some code imports by a statement; relative ones belong to a package."""
+    """Return the modules that some code imports by a statement, relative to a package."""
     names = []
     for inner in nested_codes(code):
         for instruction in dis.get_instructions(inner):
@@ -71,7 +71,7 @@ _IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
 def names_in(annotation: str) -> list[str]:
-    """The names in an annotation that is a string."""
+    """Return the names in an annotation that is a string."""
     try:
         tree = ast.parse(annotation, mode="eval")
     except SyntaxError:
@@ -80,7 +80,7 @@ def names_in(annotation: str) -> list[str]:
 
 
 def arguments_of_type_variable(variable: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What makes an equal `TypeVar`, `ParamSpec`, `NewType` and so on."""
+    """Return what makes an equal `TypeVar`, `ParamSpec`, `NewType` and so on."""
     name = variable.__name__
     if isinstance(variable, typing.NewType):
         return (name, variable.__supertype__), {}
@@ -99,7 +99,7 @@ def arguments_of_type_variable(variable: Any) -> tuple[tuple[Any, ...], dict[str
 
 
 def content_of(variable: contextvars.ContextVar[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The default of a context variable and its value in this context, each if there is one."""
+    """Return the default of a context variable and its value here, each if there is one."""
 
     def get() -> tuple[Any, ...]:
         try:

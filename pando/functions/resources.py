@@ -29,46 +29,46 @@ class Resource:
         return self._path.rpartition("/")[2] or self._package
 
     def is_file(self) -> bool:
-        """Whether it is a file that was sent."""
+        """Tell whether it is a file that was sent."""
         return self._path in self._files
 
     def is_dir(self) -> bool:
-        """Whether it is a folder with such files."""
+        """Tell whether it is a folder with such files."""
         return not self._path or any(name.startswith(f"{self._path}/") for name in self._files)
 
     def iterdir(self) -> Iterator[Resource]:
-        """What is in a folder."""
+        """Return what is in a folder."""
         prefix = f"{self._path}/" if self._path else ""
         inside = [name.removeprefix(prefix) for name in self._files if name.startswith(prefix)]
         for name in dict.fromkeys(rest.partition("/")[0] for rest in inside):
             yield Resource(self._files, prefix + name, self._package)
 
     def joinpath(self, *parts: str) -> Resource:
-        """What is at a path below."""
+        """Return what is at a path below."""
         path = "/".join([*([self._path] if self._path else []), *map(str, parts)])
         return Resource(self._files, path.strip("/"), self._package)
 
     __truediv__ = joinpath
 
     def read_bytes(self) -> bytes:
-        """The content of a file; FileNotFoundError where it was not sent."""
+        """Return the content of a file; FileNotFoundError where it was not sent."""
         if self._path not in self._files:
             raise FileNotFoundError(f"{self._path} of {self._package} was not sent to workers")
         return self._files[self._path]
 
     def read_text(self, encoding: str | None = None, errors: str = "strict") -> str:
-        """The content of a file as text."""
+        """Return the content of a file as text."""
         with self.open("r", encoding=encoding, errors=errors) as file:
             text: str = file.read()
         return text
 
     def open(self, mode: str = "r", **options: Any) -> Any:
-        """A file, opened for reading."""
+        """Return a file, opened for reading."""
         file = io.BytesIO(self.read_bytes())
         return file if "b" in mode else io.TextIOWrapper(file, **options)
 
     def files(self) -> Resource:
-        """What `importlib.resources` asks a reader for."""
+        """Return what `importlib.resources` asks a reader for."""
         return self
 
 
@@ -83,7 +83,7 @@ class Folder:
         """Modules are found before folders are looked at."""
 
     def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
-        """What `pkgutil.iter_modules` asks for."""
+        """Return what `pkgutil.iter_modules` asks for."""
         for name, module in sorted(self._modules.items()):
             package, _, last = name.rpartition(".")
             if package == self._package:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import importlib.machinery
+import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from .. import values
 from ..errors import FunctionError
 from . import package, rebuild
-from .resources import PLACE, Resource, add_folders
+from .placing import forget
+from .resources import add_folders
+from .sent_modules import SentModules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,13 +32,14 @@ COLLECTIONS: dict[str, Callable[[list[Any]], Any]] = {
 
 
 def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
-    """The function of a package; what it registers and imports is registered and imported.
+    """Make the function of a package; what it registers and imports is registered and imported.
 
     Raises:
         FunctionError: a module is missing here; the message names it.
         Exception: whatever the user's own modules and classes raise when they are made.
     """
-    sys.meta_path.insert(0, OwnModules(shipped.modules))
+    forget([name for name in shipped.modules if name in sys.stdlib_module_names])
+    sys.meta_path.insert(0, SentModules(shipped.modules))
     add_folders(shipped.modules)
     if shipped.arguments:
         sys.argv[:] = shipped.arguments
@@ -58,72 +61,6 @@ def restore(shipped: package.FunctionPackage) -> Callable[[Any], Any]:
     return function
 
 
-class OwnModules:
-    """Imports the modules of a package from their shipped source.
-
-    A finder and a loader, without the abstract classes of `importlib.abc`, which are slow to
-    import. Tracebacks take a module's lines from `get_source`.
-    """
-
-    def __init__(
-        self, modules: dict[str, package.ModuleSource], *, have_folders: bool = False
-    ) -> None:
-        self._modules = modules
-        self._have_folders = have_folders  # where the files of packages are on this machine
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: types.ModuleType | None = None,
-    ) -> importlib.machinery.ModuleSpec | None:
-        module = self._modules.get(fullname)
-        if module is None:
-            return None
-        spec = importlib.machinery.ModuleSpec(
-            fullname,
-            self,  # type: ignore[arg-type]
-            origin=module.filename,
-            is_package=module.is_package,
-        )
-        spec.has_location = True
-        if module.is_package:
-            folder = f"{PLACE}{fullname}"
-            if self._have_folders:
-                folder = module.filename.rpartition("/")[0]
-            spec.submodule_search_locations = [folder]
-        return spec
-
-    def get_resource_reader(self, fullname: str) -> Resource | None:
-        module = self._modules[fullname]
-        if self._have_folders or not module.is_package:
-            return None
-        return Resource(module.data, "", fullname)
-
-    def get_data(self, path: str) -> bytes:
-        for name, module in self._modules.items():
-            folder = module.filename.rpartition("/")[0]
-            if module.is_package and path.startswith(f"{folder}/"):
-                return Resource(module.data, path.removeprefix(f"{folder}/"), name).read_bytes()
-        raise FileNotFoundError(f"{path} was not sent to workers")
-
-    def get_source(self, fullname: str) -> str:
-        return self._modules[fullname].source
-
-    def is_package(self, fullname: str) -> bool:
-        return self._modules[fullname].is_package
-
-    def get_code(self, fullname: str) -> types.CodeType:
-        module = self._modules[fullname]
-        return compile(module.source, module.filename, "exec", dont_inherit=True)
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
-        """Python's own way to make a module will do."""
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        exec(self.get_code(module.__name__), vars(module))
-
-
 class _Restoring:
     """One restoration: the objects made so far, and what has to be filled in afterwards."""
 
@@ -137,7 +74,7 @@ class _Restoring:
         self._homes = rebuild.Homes()
 
     def get(self, number: int) -> Any:
-        """The object of a node, made when it is first asked for."""
+        """Return the object of a node, made when it is first asked for."""
         if number not in self._made:
             self._made[number] = self._make(number, self._shipped.nodes[number])
         return self._made[number]
@@ -272,10 +209,10 @@ class _Restoring:
         return found
 
     def _function(self, node: package.Function) -> types.FunctionType:
-        from . import source
+        from . import segments
 
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
-        code = source.compile_function(node.segment, node.qualname)
+        code = segments.compile_function(node.segment, node.qualname)
         by_name = dict(zip(node.segment.free, node.cells, strict=True))
         cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
         function = types.FunctionType(code, self._namespace(node.namespace), node.name, None, cells)
@@ -293,12 +230,12 @@ class _Restoring:
         self._give_names(node.namespace, node.uses)
 
     def _class(self, number: int, node: package.Class) -> Any:
-        from . import source
+        from . import segments
 
         _remember_lines(node.segment.filename, node.segment.line, node.segment.source)
         namespace = self._namespace(node.namespace)
         self._give_names_for_class(number, node)
-        code = source.compile_class_factory(node.segment, node.qualname)
+        code = segments.compile_class_factory(node.segment, node.qualname)
         by_name = dict(zip(node.segment.free, node.cells, strict=True))
         cells = tuple(self.get(by_name[name]) for name in code.co_freevars)
         self._settle()
@@ -379,7 +316,7 @@ class _Restoring:
         self._give_names(node.namespace, uses)
 
     def _needs(self, number: int | None, wanted: int) -> bool:
-        """Whether a node is a class whose statement needs another one, directly or not."""
+        """Tell whether a node is a class whose statement needs another one, directly or not."""
         if number is None or number == wanted:
             return number == wanted
         node = self._shipped.nodes[number]
@@ -423,7 +360,8 @@ def _remember_lines(filename: str, first_line: int, text: str) -> None:
     from . import source
 
     known = linecache.cache.get(filename)
-    if known is None and not linecache.getlines(filename):
+    # A short name is that of a file elsewhere, even where one here has the same.
+    if known is None and not (os.path.isabs(filename) and linecache.getlines(filename)):
         linecache.cache[filename] = (0, None, [], filename)
         known = linecache.cache[filename]
     if known is None or len(known) != 4 or known[1] is not None:

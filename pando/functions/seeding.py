@@ -1,4 +1,4 @@
-"""Random generators of the function, where it runs: each item has numbers of its own.
+"""Random generators of the function, where it runs: each item draws other numbers.
 
 An item comes with a key, which the root makes of the map's key and the item's index, so that it
 draws the same numbers wherever and whenever it is computed. See `pando.functions.generators`.
@@ -25,7 +25,7 @@ made: Generators = {}
 
 
 def make_generator(number: int, make: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """A generator of the function, made once, in a state that does not matter."""
+    """Make a generator of the function, made once, in a state that does not matter."""
     known = made.get(number)
     if known is None:
         known = made[number] = make(*arguments)
@@ -33,17 +33,17 @@ def make_generator(number: int, make: Callable[..., Any], arguments: tuple[Any, 
 
 
 def make_numpy_generator(make: Callable[..., Any], bits: Callable[..., Any]) -> Any:
-    """A generator of NumPy's with bits of this kind."""
+    """Make a generator of NumPy's with bits of this kind."""
     return make(bits())
 
 
 def key_of_item(key: bytes, index: int) -> bytes:
-    """The key of an item of a map."""
+    """Return the key of an item of a map."""
     return blake2b(index.to_bytes(8, "little"), digest_size=KEY_BYTES, key=key).digest()
 
 
 def with_keys(function: Callable[[Any], Any], seeded: bool) -> Callable[[Any], Any]:
-    """A function that takes an item with its key.
+    """Return a function that takes an item with its key.
 
     Args:
         function: takes the item.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from .. import values
 from ..errors import FunctionError, shorten
 from . import loading, seeding
-from .capture import capture, function_name
 from .generators import Generators
-from .homes import being_imported
 from .item_classes import ItemClasses, find_item_classes, send_with_classes
-from .package import ExactPackage, JavaScriptPackage
+from .naming import function_name
+from .own_modules import being_imported
+from .package import ExactPackage, JavaScriptPackage, read_package, shorten_names
+from .purpose import purpose_of_function, purpose_of_script
 
 if TYPE_CHECKING:
     from .kept_sources import KeptSources
@@ -31,6 +33,7 @@ class SerializedFunction:
     Attributes:
         name: what people call it.
         language: ``python`` or ``javascript``.
+        find_purpose: gives what its module says of itself, in one line.
         installed: top-level names of the installed modules that the exact form refers to.
         generators: the random generators that it refers to.
         classes: the classes that items and results may be instances of.
@@ -46,11 +49,15 @@ class SerializedFunction:
         generators: Generators | None = None,
         classes: ItemClasses | None = None,
         language: str = "python",
+        find_purpose: Callable[[], str] = str,
     ) -> None:
         self.name = name
         self.language = language
+        self.find_purpose = find_purpose
         self._exact = exact
         self._packed = exact.to_bytes() if exact else None
+        self._exact_for_others: bytes | None = None
+        self._portable_for_others: bytes | None = None
         self._sources = sources
         self.generators = generators
         self.classes = classes or ItemClasses()
@@ -61,7 +68,7 @@ class SerializedFunction:
         self._context = contextvars.copy_context()
 
     def exact(self) -> bytes | None:
-        """The exact form, packed, for workers that equal this process; None where there is none.
+        """Return the exact form for workers that equal this process; None where there is none.
 
         Modules of the user's own that have been edited meanwhile are in it as they were.
         """
@@ -74,13 +81,17 @@ class SerializedFunction:
         return self._packed
 
     def exact_for_others(self) -> bytes | None:
-        """The exact form for equal interpreters of other machines, where that is possible.
+        """Return the exact form for equal interpreters of other machines, where that is possible.
 
         Modules of the user's own are only on this machine.
         """
         if self._exact is None or self._exact.needs_own_modules:
             return None
-        return self._packed
+        if self._exact_for_others is None:
+            # Nobody there needs to know the folders of this machine.
+            fields = {**vars(self._exact), "files": dict.fromkeys(self._exact.files, "")}
+            self._exact_for_others = ExactPackage(**fields).to_bytes()
+        return self._exact_for_others
 
     @property
     def size(self) -> int:
@@ -88,7 +99,7 @@ class SerializedFunction:
         return len(self._packed or b"")
 
     def draw_key(self) -> bytes:
-        """The key of a map, where its items need keys, for random generators; empty otherwise."""
+        """Draw the key of a map, where its items need keys for random generators; else empty."""
         return self.generators.draw_key() if self.generators else b""
 
     def prepare_portable(self) -> None:
@@ -98,7 +109,7 @@ class SerializedFunction:
                 self.portable()
 
     def portable(self) -> bytes:
-        """The portable form, packed.
+        """Return the portable form, packed.
 
         Raises:
             FunctionError: there is none; the message names the variable that is in the way.
@@ -113,6 +124,19 @@ class SerializedFunction:
                 raise self._made
             return self._made
 
+    def portable_for_others(self) -> bytes:
+        """Return the portable form without the folders of this machine, for other machines.
+
+        Raises:
+            FunctionError: as `portable`.
+        """
+        if self._portable_for_others is None:
+            package = read_package(self.portable())
+            assert not isinstance(package, ExactPackage)
+            shorten_names(package)
+            self._portable_for_others = package.to_bytes()
+        return self._portable_for_others
+
 
 def serialize(
     function: Callable[..., Any],
@@ -122,11 +146,11 @@ def serialize(
     random_seed: int | None = None,
     items: Any = None,
 ) -> SerializedFunction:
-    """A Python function as it is sent.
+    """Serialize a Python function.
 
     Args:
         function: any callable.
-        requires: what it needs installed, in the words of PEP 508.
+        requires: what it needs installed, as PEP 508 requirement strings.
         initializer: what is called once in each worker, before the first item.
         random_seed: what the generators of Python and of NumPy are seeded by, for each item.
         items: what it is mapped over, as far as that is known: classes are looked for in it.
@@ -144,6 +168,8 @@ def serialize(
     classes = find_item_classes(function, items, values.registered_types())
 
     def make_portable() -> bytes:
+        from .capture import capture  # most runs do without this form
+
         if began and (importing := being_imported()) is not None:
             raise FunctionError(f"the module {importing} is still being imported")
         if exact is not None and began:
@@ -173,7 +199,13 @@ def serialize(
     except FunctionError as error:
         failure = error
     made = SerializedFunction(
-        name, exact, make_portable, sources=sources, generators=generators, classes=classes
+        name,
+        exact,
+        make_portable,
+        sources=sources,
+        generators=generators,
+        classes=classes,
+        find_purpose=functools.partial(purpose_of_function, function),
     )
     if failure is not None:
         try:
@@ -191,7 +223,7 @@ def dump_exactly(
     generators: Generators | None = None,
     classes: ItemClasses | None = None,
 ) -> tuple[ExactPackage, KeptSources]:
-    """The exact form of a function, and the sources that belong to it."""
+    """Pickle the exact form of a function, and the sources that belong to it."""
     from .exact import dump
 
     def make(found: list[values.Registration]) -> tuple[ExactPackage, KeptSources]:
@@ -223,17 +255,23 @@ class LocalGenerators:
         self._key = generators.draw_key()
 
     def seed(self, index: int) -> None:
-        """An item begins."""
+        """Seed all generators for an item."""
         if self._key:
             key = seeding.key_of_item(self._key, index)
             seeding.seed_all(self._found, key, self._seeded)
 
 
 def as_received(packed: bytes) -> SerializedFunction:
-    """A function in the one form that a node has received it in."""
+    """Return a function in the one form that a node has received it in."""
     return SerializedFunction("", None, lambda: packed)
 
 
 def serialize_javascript(package: JavaScriptPackage) -> SerializedFunction:
-    """A JavaScript function as it is sent, which has one form alone."""
-    return SerializedFunction(package.name, None, package.to_bytes, language="javascript")
+    """Serialize a JavaScript function, which has one form alone."""
+    return SerializedFunction(
+        package.name,
+        None,
+        package.to_bytes,
+        language="javascript",
+        find_purpose=functools.partial(purpose_of_script, package.filename),
+    )

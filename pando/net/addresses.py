@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -11,11 +12,35 @@ import trio
 from ..errors import UsageError
 
 BACKLOG = 1024
+HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?"
+)
+RESOLVE_SECONDS = 2.0
+"""How long finding out the address of a name to listen on may take."""
 PORTS_TRIED = 100
 """Ports after the first that are tried where any will do."""
 
+CHANGE_SECONDS = 3.0
+"""Seconds between two looks at whether this machine's addresses have changed."""
 MAX_OWN_ADDRESSES = 8
 """Addresses of this machine that others are told."""
+
+
+def shared_address(host: str) -> str:
+    """Return what the address of a host has in common with others that may be the same host.
+
+    That is an IPv4 address as a whole, and the first 64 bits of an IPv6 address.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)
 
 
 async def listen(
@@ -34,6 +59,8 @@ async def listen(
     Raises:
         UsageError: the port is taken, or the address is not this machine's.
     """
+    if address is not None:
+        await _check_address(address, port)
     last = port + (PORTS_TRIED if any_port and port else 0)
     for candidate in range(port, last + 1):
         try:
@@ -50,6 +77,23 @@ async def listen(
             del listeners[1:]
         return listeners, int(listeners[0].socket.getsockname()[1])
     raise AssertionError("unreachable")
+
+
+async def _check_address(address: str, port: int) -> None:
+    """See soon whether there is such an address.
+
+    Raises:
+        UsageError: there is not, or whoever knows names does not answer.
+    """
+    reason = "it is not an address of this machine"
+    with trio.move_on_after(RESOLVE_SECONDS):
+        try:
+            await trio.socket.getaddrinfo(address, port, type=trio.socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            reason = _reason(error)
+        else:
+            return
+    raise UsageError(f"cannot listen on {address}, port {port}: {reason}")
 
 
 def _reason(error: BaseException) -> str:
@@ -74,7 +118,27 @@ def own_addresses() -> list[str]:
             found.append(str(entry[4][0]))
     except OSError:
         pass
-    return [a for a in dict.fromkeys(found) if _is_reachable(a)][:MAX_OWN_ADDRESSES]
+    reachable = _reachable_ones(found) or _reachable_ones(_interface_addresses())
+    return reachable[:MAX_OWN_ADDRESSES]
+
+
+async def wait_for_change() -> None:
+    """Wait until this machine's addresses are others: it is in another network, or in none."""
+    before = set(_reachable_ones(_interface_addresses()))
+    while set(_reachable_ones(_interface_addresses())) == before:  # noqa: ASYNC110 - no event tells
+        await trio.sleep(CHANGE_SECONDS)
+
+
+def _interface_addresses() -> list[str]:
+    """The addresses of all interfaces: what is left where there is no default route."""
+    import ifaddr
+
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    return [ip if isinstance(ip, str) else ip[0] for ip in found]
+
+
+def _reachable_ones(addresses: list[str]) -> list[str]:
+    return [address for address in dict.fromkeys(addresses) if _is_reachable(address)]
 
 
 def _is_reachable(address: str) -> bool:
@@ -93,6 +157,15 @@ def is_loopback(address: str) -> bool:
 def join_address(host: str, port: int) -> str:
     """``HOST:PORT``, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_host(text: str) -> bool:
+    """Whether this is a host name or an address, with no port and nothing else beside it."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return HOST_NAME.fullmatch(text) is not None
+    return True
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -1,28 +1,41 @@
-"""The front door: one port, at which every connection arrives and is counted, timed and judged.
+"""Accept all connections at one port, count and time them, and check their first requests.
 
 A request for a WebSocket on `pando.net.websocket.PATH` goes to the node, everything else to the
-pages, where there are any. All streams belong to this module, so that at the end they can be
-closed by force: a client that has stopped reading cannot hold anything up.
+pages, where there are any; a public server routes requests itself. All streams belong to this
+module, so that at the end they can be closed by force: a client that has stopped reading cannot
+hold anything up.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import trio
 
+from .. import messages
 from ..channel import Channel, ChannelClosedError
 from ..limits import Limits
 from . import websocket
-from .request_policy import MAX_HEAD_BYTES, Guard, Refusal, parse_head
+from .addresses import is_loopback
+from .open_files import allow_files
+from .prefixed_stream import PrefixedStream, socket_of
+from .request_policy import MAX_HEAD_BYTES, Refusal, RequestHead, RequestPolicy, parse_head
+from .trust.peer_user import find_peer_user, is_own_user
+from .visitor import Visitor, current_visitor
 
 logger = logging.getLogger(__name__)
 
+PLAIN_REQUEST = Refusal(400, "This server speaks https: use the link with https://.")
+TLS_HANDSHAKE = b"\x16"
+"""How a client begins that expects TLS."""
 PAUSE_SECONDS = 0.1
 """How long to wait when the operating system has no more file descriptors."""
 
@@ -37,9 +50,9 @@ class Pages(Protocol):
 class PageStream(trio.abc.Stream):
     """A page client's connection: the head that was read comes again, and silence ends it."""
 
-    def __init__(self, stream: Any, read_already: bytes, silence: float) -> None:
+    def __init__(self, stream: Any, prefix: bytes, silence: float) -> None:
         self._stream = stream
-        self._first = read_already
+        self._first = prefix
         self._silence = silence
         self.socket = socket_of(stream)
 
@@ -65,32 +78,77 @@ class PageStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class Door:
-    """Accepts connections and sends each where it belongs.
+@dataclass(frozen=True)
+class FirstRequest:
+    """A connection whose first request has been let in.
+
+    Attributes:
+        stream: the connection, behind TLS where there is any.
+        data: what has been read of it: the head, and what came with it.
+        head: the head, parsed.
+        host: the address that the other end is seen at.
+        silence: seconds that a client of pages may be silent.
+    """
+
+    stream: Any
+    data: bytes
+    head: RequestHead
+    host: str
+    silence: float
+
+    @functools.cached_property
+    def visitor(self) -> Visitor:
+        """The other end.
+
+        Looking up whose it is takes as long as there are connections on this machine, so that
+        this is done for those only who are asked.
+        """
+        is_own = not self.head.is_forwarded and _is_own_user(socket_of(self.stream))
+        return Visitor(self.host, is_own)
+
+    def as_websocket(self, *, remaining_bytes: int | None = None) -> PrefixedStream:
+        """The connection from its beginning, for a WebSocket; see `PrefixedStream`."""
+        return PrefixedStream(self.stream, self.data, remaining_bytes=remaining_bytes)
+
+    def as_page(self) -> PageStream:
+        """The connection from its beginning, for pages."""
+        current_visitor.set(self.visitor)
+        return PageStream(self.stream, self.data, self.silence)
+
+
+Route = Callable[[FirstRequest], Awaitable[None]]
+
+
+class ConnectionServer:
+    """Accept connections and pass each to what serves it.
 
     Args:
-        guard: judges each request's head.
-        serve_node: given the channel of each node that connects, and the address it comes from.
+        policy: checks the head of each first request.
+        serve_node: given the channel of each node that connects, and who it is.
         pages: serves everything else, if anything does.
+        route: serves each connection, in place of the two.
         tls: the context, where connections are encrypted.
         limits: see `Limits`.
     """
 
     def __init__(
         self,
-        guard: Guard,
-        serve_node: Callable[[Channel, str], Awaitable[None]],
+        policy: RequestPolicy,
+        serve_node: Callable[[Channel, Visitor], Awaitable[None]] | None = None,
         *,
         pages: Pages | None = None,
+        route: Route | None = None,
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self._guard = guard
+        self._policy = policy
         self._serve_node = serve_node
         self._pages = pages
+        self._route = route or self._route_to_node_or_pages
         self._tls = tls
         self._limits = limits or Limits()
+        self._max_connections = allow_files(self._limits.connections)
         self._sockets: set[trio.socket.SocketType] = set()
         self._per_address: Counter[str] = Counter()
 
@@ -120,7 +178,7 @@ class Door:
                 try:
                     stream = await listener.accept()
                 except OSError:
-                    self.counters["accepting failed"] += 1
+                    self.counters["accept_errors"] += 1
                     await trio.sleep(PAUSE_SECONDS)
                     continue
                 nursery.start_soon(self._serve, stream)
@@ -133,12 +191,12 @@ class Door:
             await trio.aclose_forcefully(stream)
             return
         limits = self._limits
-        if len(self._sockets) >= limits.connections:
-            self.counters["too many connections"] += 1
+        if len(self._sockets) >= self._max_connections:
+            self.counters["connections_over_limit"] += 1
             await trio.aclose_forcefully(stream)
             return
         if self._per_address[address] >= limits.connections_per_address:
-            self.counters["too many connections from one address"] += 1
+            self.counters["connections_over_address_limit"] += 1
             await trio.aclose_forcefully(stream)
             return
         self._sockets.add(stream.socket)
@@ -146,14 +204,13 @@ class Door:
         try:
             await self._serve_admitted(stream, _plain_address(address))
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError):
-            self.counters["broken connections"] += 1
+            self.counters["connections_broken"] += 1
         except ChannelClosedError:
-            self.counters["handshakes not finished"] += 1
+            self.counters["tls_handshakes_timed_out"] += 1
         except Exception:
-            self.counters["failures inside"] += 1
-            logger.exception(
-                "a connection from %s was closed because of an error in Pando", address
-            )
+            self.counters["internal_errors"] += 1
+            # Without the address: this is logged also by servers that were not asked for any.
+            logger.exception("a connection was closed because of an error in Pando")
         finally:
             self._sockets.discard(stream.socket)
             self._per_address[address] -= 1
@@ -162,45 +219,78 @@ class Door:
             stream.socket.close()
 
     async def _serve_admitted(self, plain: trio.SocketStream, address: str) -> None:
+        request = await self._read_request(plain, address)
+        if request is not None:
+            served = self._route(request)
+            del request  # or its head would be kept for as long as the connection lasts
+            await served
+
+    async def _read_request(self, plain: trio.SocketStream, address: str) -> FirstRequest | None:
+        """The first request of a connection; None where it is none, or is refused."""
         stream: Any = plain
         with trio.move_on_after(self._limits.head_seconds) as deadline:
             if self._tls is not None:
-                stream = trio.SSLStream(plain, self._tls, server_side=True, https_compatible=True)
-                await stream.do_handshake()
+                stream = await _decrypt(plain, self._tls)
+                if stream is None:
+                    self.counters["plaintext_requests"] += 1
+                    await _refuse(plain, PLAIN_REQUEST)
+                    return None
             data = await _read_head(stream)
         if deadline.cancelled_caught:
-            self.counters["silent connections"] += 1
-            return
+            self.counters["requests_timed_out"] += 1
+            return None
         if data is None:
-            self.counters["malformed requests"] += 1
-            await _refuse(stream, Refusal(431, "The head of the request is too long."))
-            return
+            self.counters["malformed_requests"] += 1
+            await _refuse(stream, Refusal(431, "Request header too large."))
+            return None
         if not data:
-            return
+            return None
         try:
             head = parse_head(data)
         except ValueError as error:
-            self.counters["malformed requests"] += 1
-            await _refuse(stream, Refusal(400, f"This is not a request: {error}."))
-            return
-        refusal = self._guard.judge(head)
+            self.counters["malformed_requests"] += 1
+            await _refuse(stream, Refusal(400, f"Malformed HTTP request: {error}."))
+            return None
+        refusal = self._policy.check(head)
         if refusal is not None:
-            self.counters["refused requests"] += 1
+            self.counters["requests_refused"] += 1
             await _refuse(stream, refusal)
-        elif head.is_node:
-            active = websocket.ActiveStream(stream, data, allowance=websocket.FIRST_MESSAGE_BYTES)
+            return None
+        return FirstRequest(stream, data, head, address, self._limits.page_seconds)
+
+    async def _route_to_node_or_pages(self, request: FirstRequest) -> None:
+        if request.head.is_node:
+            assert self._serve_node is not None, "who lets nodes in serves them"
+            active = request.as_websocket(remaining_bytes=websocket.FIRST_MESSAGE_BYTES)
             async with websocket.accept(active) as channel:
-                await self._serve_node(channel, address)
+                await self._serve_node(channel, request.visitor)
         elif self._pages is None:
-            await _refuse(stream, Refusal(404, "There are no pages here."))
+            await _refuse(request.stream, Refusal(404, "Not found: this node serves no pages."))
         else:
-            await self._pages.serve(PageStream(stream, data, self._limits.page_seconds))
+            await self._pages.serve(request.as_page())
+
+
+async def _decrypt(
+    plain: trio.SocketStream, tls: ssl.SSLContext
+) -> trio.SSLStream[trio.SocketStream] | None:
+    """The stream inside of TLS; None where the client speaks plain HTTP."""
+    stream = trio.SSLStream(plain, tls, server_side=True, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        if getattr(error.__cause__, "reason", "") == "HTTP_REQUEST":
+            return None
+        raise
+    return stream
 
 
 async def _read_head(stream: trio.abc.Stream) -> bytes | None:
-    """The bytes up to the end of the head, and what came with them; None where it is too long."""
+    """The bytes up to the end of the head, and what came with them; None where it is too long.
+
+    What begins as TLS, which is not spoken here, is not read on: it would never end as a head.
+    """
     data = b""
-    while b"\r\n\r\n" not in data:
+    while b"\r\n\r\n" not in data and not data.startswith(TLS_HANDSHAKE):
         if len(data) > MAX_HEAD_BYTES:
             return None
         more = await stream.receive_some(MAX_HEAD_BYTES)
@@ -213,17 +303,23 @@ async def _read_head(stream: trio.abc.Stream) -> bytes | None:
 async def _refuse(stream: trio.abc.Stream, refusal: Refusal) -> None:
     body = f"{refusal.reason}\n".encode()
     head = (
-        f"HTTP/1.1 {refusal.status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n"
+        f"{websocket.SERVER_HEADER}: {messages.VERSION}\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     with trio.move_on_after(1.0), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await stream.send_all(head.encode() + body)
 
 
-def socket_of(stream: Any) -> trio.socket.SocketType:
-    """The socket below a stream, encrypted or not."""
-    below: trio.socket.SocketType = getattr(stream, "transport_stream", stream).socket
-    return below
+def _is_own_user(socket: trio.socket.SocketType) -> bool:
+    """Whether the other end is a program of this process's user on this machine."""
+    try:
+        own, peer = str(socket.getsockname()[0]), str(socket.getpeername()[0])
+    except OSError:
+        return False
+    is_here = own == peer or is_loopback(_plain_address(peer))
+    return is_here and is_own_user(find_peer_user(socket))
 
 
 def _plain_address(address: str) -> str:

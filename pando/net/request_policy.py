@@ -1,4 +1,4 @@
-"""The guard: which requests are let in at all, judged by their head, for every route and method.
+"""Decide by its head which request is let in at all, for every route and method.
 
 A browser will send requests to any address that a page names. Two checks keep pages of others
 out: the `Host` must be one that this machine answers to, which a name that an attacker lets point
@@ -10,13 +10,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import h11
 
 from . import websocket
 
+LIVE_PATH = "/monitoring/live"
+"""Where the monitoring page has its WebSocket."""
 MAX_HEAD_BYTES = 16 * 1024
 """The head of a request may be so long."""
 
@@ -24,19 +26,31 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
-class Head:
-    """The head of a request: what is needed to let it in and to send it on."""
+class RequestHead:
+    """The head of a request: what is needed to let it in and to send it on.
+
+    Attributes:
+        is_forwarded: whether it has come through a proxy.
+        headers: all of them: names in lower case, values of the same name joined by commas.
+    """
 
     method: str
     path: str
     host: str
     origin: str | None
     upgrade: str
+    is_forwarded: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_node(self) -> bool:
         """Whether it asks for the WebSocket on which nodes connect."""
         return self.path == websocket.PATH and self.upgrade == "websocket"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it asks for the WebSocket of monitoring."""
+        return self.path == LIVE_PATH and self.upgrade == "websocket"
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,7 @@ class Refusal:
     reason: str
 
 
-def parse_head(data: bytes) -> Head:
+def parse_head(data: bytes) -> RequestHead:
     """The head of a request.
 
     Raises:
@@ -66,40 +80,48 @@ def parse_head(data: bytes) -> Head:
         headers.setdefault(name.decode("ascii"), []).append(value.decode("latin-1"))
     if len(headers.get("host", [])) != 1 or len(headers.get("origin", [])) > 1:
         raise ValueError("there must be one Host, and one Origin at the most")
-    return Head(
+    return RequestHead(
         request.method.decode("ascii"),
         request.target.decode("latin-1").partition("?")[0],
         headers["host"][0],
         headers.get("origin", [None])[0],
         headers.get("upgrade", [""])[0].lower(),
+        any(tells_of_proxy(name) for name in headers),
+        {name: ",".join(values) for name, values in headers.items()},
     )
 
 
-class Guard:
-    """Judges heads.
+def tells_of_proxy(header: str) -> bool:
+    """Whether a header says that somebody else's request is being passed on."""
+    name = header.lower()
+    return name in ("forwarded", "via", "x-real-ip") or name.startswith("x-forwarded-")
+
+
+class RequestPolicy:
+    """Check the heads of requests.
 
     Args:
         names: host names under which this server is reached besides its addresses, such as that
             of a proxy in front of it.
-        nodes_of_pages: whether nodes that live in pages of others may connect, as browsers do
+        allow_foreign_origin: whether nodes that live in pages of others may connect, as browsers do
             that the root has sent here: they show a ticket, and no page can guess one.
     """
 
-    def __init__(self, names: Iterable[str] = (), *, nodes_of_pages: bool = False) -> None:
-        self._nodes_of_pages = nodes_of_pages
+    def __init__(self, names: Iterable[str] = (), *, allow_foreign_origin: bool = False) -> None:
+        self._allow_foreign_origin = allow_foreign_origin
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own}.local", *(name.lower() for name in names)}
 
-    def judge(self, head: Head) -> Refusal | None:
-        """Why a request is not let in, or None where it is."""
+    def check(self, head: RequestHead) -> Refusal | None:
+        """Return why a request is not let in, or None where it is."""
         name = _host_name(head.host)
         if name is None or not (name in self._names or _is_address(name)):
-            return Refusal(421, "This server does not answer to that name.")
-        may_be_foreign = head.is_node and self._nodes_of_pages
+            return Refusal(421, "Unknown host name.")
+        may_be_foreign = head.is_node and self._allow_foreign_origin
         if not (head.origin is None or may_be_foreign or _is_same(head.origin, head.host)):
-            return Refusal(403, "Pages of other servers may not connect here.")
-        if head.upgrade and not head.is_node:
-            return Refusal(400, f"Only nodes speak another protocol here, at {websocket.PATH}.")
+            return Refusal(403, "Cross-origin requests are not allowed.")
+        if head.upgrade and not (head.is_node or head.is_live):
+            return Refusal(400, f"Upgrade is only supported at {websocket.PATH}.")
         return None
 
 

@@ -7,7 +7,6 @@ read by whoever waits for it, with no task in between.
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,20 +14,24 @@ import trio
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidState, InvalidStatus
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import CLOSED, OPEN, Protocol
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from .. import messages
-from ..channel import BrokenRulesError, ChannelClosedError
-from ..errors import UsageError
+from ..channel import ChannelClosedError, ProtocolViolationError
+from ..errors import UsageError, one_line
 from .addresses import split_address
+from .prefixed_stream import PrefixedStream
+from .tls import describe_failure, has_certificate
 
 PATH = "/node"
 """Where nodes connect to, on the port that serves the pages as well."""
 FIRST_MESSAGE_BYTES = 64 * 1024
 """Bytes that a client may send before its first message has been read."""
+TAG_BYTES = 16
+"""What encryption adds to a message."""
 RECEIVE_BYTES = 64 * 1024
 """Bytes to ask the operating system for at once; whoever reads no messages reads no more."""
 BROKEN_RULES = {
@@ -37,55 +40,93 @@ BROKEN_RULES = {
     1009: "a message was too large",
 }
 """WebSocket's codes for closing a connection because of what came on it."""
+IS_PUBLIC_SERVER = "This is a pando-server: links to its runs have a path, /r/…."
+"""What a public server answers who takes it for a run."""
+SERVER_HEADER = "Pando"
+"""The header by which refusals of a Pando node are told from other servers' answers."""
+TLS_ALERT = b"\x15\x03"
+"""How a server begins that expects TLS, and answers what is not."""
+SEND_BYTES = 64 * 1024
+"""What is sent at once, so that it can be told whether a long message goes on."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
-GOODBYE_SECONDS = 1.0
+CLOSE_TIMEOUT_SECONDS = 1.0
 """How long saying why a connection is closed may take."""
 
 
 class WebSocketChannel:
-    """A `pando.channel.Channel` over a WebSocket. It has no signs of life: see `Link`.
+    """A `pando.channel.Channel` over a WebSocket. It has no heartbeats: see `keepalive`.
 
     Args:
         stream: what carries the bytes.
         protocol: this end of the WebSocket, open or about to be.
+
+    Attributes:
+        arrival_seconds: time from the first part of the last message to its last one.
+        last_progress: when a part of a message was taken last, on Trio's clock.
     """
 
-    def __init__(self, stream: ActiveStream, protocol: Protocol) -> None:
+    def __init__(self, stream: PrefixedStream, protocol: Protocol) -> None:
         self._stream = stream
         self._protocol = protocol
         self._sending = trio.Lock()
-        self._events: deque[object] = deque()
+        self._events: list[Request | Response | Frame] = []
+        """Those that have come and are not taken, the next one last."""
         self._parts = bytearray()
+        self._first_part_at: float | None = None
+        self.arrival_seconds = 0.0
+        self.last_progress = trio.current_time()
 
     @property
     def last_activity(self) -> float:
         """When bytes came last, on Trio's clock."""
         return self._stream.last_activity
 
-    async def send(self, message: messages.Message) -> None:
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The socket below it."""
+        return self._stream.socket
+
+    def began_with(self, prefix: bytes) -> bool:
+        """Whether these are the first bytes that came."""
+        return self._stream.first_received.startswith(prefix)
+
+    def limit_messages(self, max_bytes: int) -> None:
+        """Take no message from now on that is longer."""
+        self._protocol.max_message_size = max_bytes
+
+    async def send(self, data: bytes) -> None:
         try:
-            self._protocol.send_binary(messages.encode(message))
+            self._protocol.send_binary(data)
         except InvalidState:
             raise self._closed() from None
         await self.flush()
 
-    async def receive(self) -> messages.Message:
+    async def receive(self) -> bytes | bytearray | memoryview:
         while True:
             frame = await self.next_event()
             if isinstance(frame, Frame) and frame.opcode in (Opcode.BINARY, Opcode.CONT):
                 if frame.fin and not self._parts:
-                    return self._decode(frame.data)
+                    return self._whole(frame.data)
+                self._note_part()
                 self._parts += frame.data
                 if frame.fin:
                     whole, self._parts = self._parts, bytearray()
-                    return self._decode(whole)
+                    return self._whole(whole)
             elif isinstance(frame, Frame) and frame.opcode is Opcode.TEXT:
                 raise messages.MalformedMessageError("text, where messages are bytes")
 
-    def _decode(self, data: bytes | bytearray | memoryview) -> messages.Message:
-        self._stream.allowance = None
-        return messages.decode(data)
+    def _whole(self, data: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
+        """A whole message: from the first on any number of bytes may come."""
+        self._stream.remaining_bytes = None
+        first, self._first_part_at = self._first_part_at, None
+        self.arrival_seconds = 0.0 if first is None else self.last_activity - first
+        return data
+
+    def _note_part(self) -> None:
+        """Note that a part of a message has come, of which the rest has not."""
+        if self._first_part_at is None:
+            self._first_part_at = self.last_activity
 
     async def aclose(self) -> None:
         await trio.aclose_forcefully(self._stream)
@@ -103,17 +144,20 @@ class WebSocketChannel:
                 self._protocol.receive_data(data)
             else:
                 self._protocol.receive_eof()
-            self._events.extend(self._protocol.events_received())
+            self._events = self._protocol.events_received()
+            self._events.reverse()
+            if not self._events:
+                self._note_part()
             if self._protocol.writes:
                 await self._answer()
-        return self._events.popleft()
+        return self._events.pop()
 
     async def _answer(self) -> None:
         """Send what the protocol has to say to what came: a pong, or why it is the end."""
         if self._protocol.state is OPEN:
             await self.flush()
             return
-        with trio.move_on_after(GOODBYE_SECONDS):
+        with trio.move_on_after(CLOSE_TIMEOUT_SECONDS):
             try:
                 await self.flush()
             except ChannelClosedError:
@@ -131,8 +175,10 @@ class WebSocketChannel:
             await self._sending.acquire()
         try:
             for data in self._protocol.data_to_send():
-                if data:  # the empty one says that no more comes, which closing says as well
-                    await self._stream.send_all(data)
+                # An empty one says that no more comes, which closing says as well.
+                for start in range(0, len(data), SEND_BYTES):
+                    await self._stream.send_all(memoryview(data)[start : start + SEND_BYTES])
+                    self.last_progress = trio.current_time()
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             raise self._closed(error) from None
         except trio.Cancelled:
@@ -145,56 +191,19 @@ class WebSocketChannel:
     def _closed(self, error: BaseException | None = None) -> ChannelClosedError:
         """Why the channel has ended, from what has been raised, if anything has."""
         sent = self._protocol.close_sent
-        if self._stream.allowance == 0:
-            return BrokenRulesError("the first message was too large")
+        if self._stream.remaining_bytes == 0:
+            return ProtocolViolationError("the first message was too large")
         if self._protocol.parser_exc is not None and sent and sent.code in BROKEN_RULES:
-            return BrokenRulesError(BROKEN_RULES[sent.code])
+            return ProtocolViolationError(BROKEN_RULES[sent.code])
         if error is not None:
             why = f": {error}" if str(error) else ""
             return ChannelClosedError(f"the link is lost{why}")
+        received = self._protocol.close_rcvd
+        if received is not None:
+            return ChannelClosedError(
+                "the link is closed", code=received.code, said=received.reason
+            )
         return ChannelClosedError("the link is closed")
-
-
-class ActiveStream(trio.abc.Stream):
-    """A stream that remembers when bytes came, and gives some bytes once more at first.
-
-    Args:
-        stream: what carries the bytes.
-        read_already: bytes that have been read from it, to be read again.
-        allowance: how many more bytes may be read; None is any number.
-    """
-
-    def __init__(
-        self, stream: trio.abc.Stream, read_already: bytes = b"", *, allowance: int | None = None
-    ) -> None:
-        self._stream = stream
-        self._first = read_already
-        self.allowance = allowance
-        self.last_activity = trio.current_time()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        if self._first:
-            data, self._first = self._first, b""
-            await trio.lowlevel.checkpoint()
-            return data
-        if self.allowance == 0:
-            raise trio.BrokenResourceError("too much has come before the first message was read")
-        if self.allowance is not None:
-            max_bytes = min(self.allowance, max_bytes or self.allowance)
-        data = bytes(await self._stream.receive_some(max_bytes))
-        if self.allowance is not None:
-            self.allowance -= len(data)
-        self.last_activity = trio.current_time()
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
 
 
 def _root_cause(error: BaseException) -> str:
@@ -208,20 +217,36 @@ def _root_cause(error: BaseException) -> str:
             return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
+class PublicServerError(ChannelClosedError):
+    """At this address is no node, but a public server, whose runs have rooms."""
+
+
 @asynccontextmanager
-async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocketChannel]:
-    """Connect to a node at ``HOST:PORT``.
+async def connect(
+    address: str,
+    *,
+    path: str = PATH,
+    tls: ssl.SSLContext | None = None,
+    fingerprint: str = "",
+) -> AsyncIterator[WebSocketChannel]:
+    """Connect to a node.
+
+    Args:
+        address: ``HOST:PORT``.
+        path: where on that server.
+        tls: how to check its certificate, where the connection is to be encrypted by TLS.
+        fingerprint: that of the only certificate to believe.
 
     Raises:
-        ChannelClosedError: nobody answers there, or not as a node does.
+        ChannelClosedError: nothing answers there, or not as a node does.
     """
-    stream = ActiveStream(await _open_stream(address, tls=tls))
+    stream = PrefixedStream(await open_stream(address, tls, fingerprint))
     try:
-        uri = parse_uri(f"{'wss' if tls else 'ws'}://{address}{PATH}")
-        protocol = ClientProtocol(uri, max_size=messages.MAX_MESSAGE_BYTES)
+        uri = parse_uri(f"{'ws' if tls is None else 'wss'}://{address}{path}")
+        protocol = ClientProtocol(uri, max_size=messages.MAX_MESSAGE_BYTES + TAG_BYTES)
         channel = WebSocketChannel(stream, protocol)
         with trio.move_on_after(CONNECT_SECONDS) as deadline:
-            await _ask_for_websocket(address, channel, protocol)
+            await _ask_for_websocket(address, channel, protocol, is_encrypted=tls is not None)
         if deadline.cancelled_caught:
             raise ChannelClosedError(f"{address} does not answer")
         yield channel
@@ -229,25 +254,47 @@ async def connect(address: str, *, tls: bool = False) -> AsyncIterator[WebSocket
         await trio.aclose_forcefully(stream)
 
 
-async def _open_stream(address: str, *, tls: bool) -> trio.abc.Stream:
+async def open_stream(
+    address: str, tls: ssl.SSLContext | None, fingerprint: str = ""
+) -> trio.abc.Stream:
+    """Open a connection, encrypted by TLS or not; see `connect`.
+
+    Raises:
+        ChannelClosedError: nothing answers there, or not with the right certificate.
+    """
     try:
         host, port = split_address(address)
         with trio.fail_after(CONNECT_SECONDS):
             plain = await trio.open_tcp_stream(host, port)
-            if not tls:
-                return plain
-            context = ssl.create_default_context()
-            encrypted = trio.SSLStream(plain, context, server_hostname=host)
-            await encrypted.do_handshake()
-            return encrypted
+            return plain if tls is None else await _encrypt(plain, host, tls, fingerprint, address)
     except (OSError, UnicodeError, UsageError, trio.BrokenResourceError) as error:
         raise ChannelClosedError(f"{address} cannot be reached: {_root_cause(error)}") from None
     except trio.TooSlowError:
         raise ChannelClosedError(f"{address} does not answer") from None
 
 
+async def _encrypt(
+    plain: trio.SocketStream, host: str, tls: ssl.SSLContext, fingerprint: str, address: str
+) -> trio.abc.Stream:
+    encrypted = trio.SSLStream(plain, tls, server_hostname=host)
+    try:
+        await encrypted.do_handshake()
+        if fingerprint and not has_certificate(encrypted, fingerprint):
+            raise ChannelClosedError(f"{address} has another certificate than the link names")
+    except trio.BrokenResourceError as error:
+        await trio.aclose_forcefully(plain)
+        raise describe_failure(address, error.__cause__ or error) from None
+    except ssl.SSLError as error:
+        await trio.aclose_forcefully(plain)
+        raise describe_failure(address, error) from None
+    except BaseException:
+        await trio.aclose_forcefully(plain)
+        raise
+    return encrypted
+
+
 async def _ask_for_websocket(
-    address: str, channel: WebSocketChannel, protocol: ClientProtocol
+    address: str, channel: WebSocketChannel, protocol: ClientProtocol, *, is_encrypted: bool
 ) -> None:
     """The client's opening handshake."""
     protocol.send_request(protocol.connect())
@@ -259,21 +306,39 @@ async def _ask_for_websocket(
     except ChannelClosedError as error:
         refusal = error
     if isinstance(refusal, InvalidStatus):
-        text = bytes(refusal.response.body or b"").decode(errors="replace")[:200]
-        raise ChannelClosedError(f"{address} refuses: {text}")
+        if _tells_of_server(refusal.response):
+            raise PublicServerError(_describe_refusal(address, refusal.response))
+        raise ChannelClosedError(_describe_refusal(address, refusal.response))
     if refusal is not None:
-        raise ChannelClosedError(f"{address} does not speak as a node does")
+        if not is_encrypted and channel.began_with(TLS_ALERT):
+            raise ChannelClosedError(f"{address} speaks https: use the link with https://")
+        raise ChannelClosedError(f"{address} is not a Pando node")
+
+
+def _tells_of_server(response: Response) -> bool:
+    said = bytes(response.body or b"").decode(errors="replace")
+    return SERVER_HEADER in response.headers and said.startswith(IS_PUBLIC_SERVER)
+
+
+def _describe_refusal(address: str, response: Response) -> str:
+    """What an answer that opens no WebSocket means."""
+    text = bytes(response.body or b"").decode(errors="replace")
+    if SERVER_HEADER in response.headers:
+        return f"{address} refuses: {one_line(text).rstrip('.')}"
+    if response.status_code == 400 and "https" in text.lower():
+        return f"{address} speaks https: use the link with https://"
+    return f"{address} is a web server, but not Pando (it answers {response.status_code})"
 
 
 @asynccontextmanager
-async def accept(stream: ActiveStream) -> AsyncIterator[WebSocketChannel]:
+async def accept(stream: PrefixedStream) -> AsyncIterator[WebSocketChannel]:
     """The server's side of a connection whose client asks for a WebSocket.
 
     Raises:
         ChannelClosedError: the client does not finish the opening handshake.
     """
     try:
-        protocol = ServerProtocol(max_size=messages.MAX_MESSAGE_BYTES)
+        protocol = ServerProtocol(max_size=messages.MAX_MESSAGE_BYTES + TAG_BYTES)
         channel = WebSocketChannel(stream, protocol)
         with trio.move_on_after(CONNECT_SECONDS):
             request = await channel.next_event()

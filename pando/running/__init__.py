@@ -1,5 +1,5 @@
-"""One run, from the side of the program that it computes for.
+"""Runs, on the side of the program that needs results.
 
-`mapping` is `pando.map`, a synchronous facade over a `run` in a thread of its own; `inputs` reads
-the items, and `server` lets volunteers join.
+`mapping` is `pando.map`, a synchronous facade over a `run` in a background thread. `opening` opens
+runs, `inputs` reads items, `streams` yields results, and `server` lets volunteers join.
 """

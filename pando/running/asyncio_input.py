@@ -1,4 +1,4 @@
-"""An asynchronous iterable of an asyncio program, as the input of a run in another thread."""
+"""A source that reads an asynchronous iterable in the asyncio loop of another thread."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .inputs import BufferedSource
 
 
 class AsyncioSource(BufferedSource):
-    """Reads in a task of the event loop that is running where this is made."""
+    """Read in a task of the event loop that runs where this object is created."""
 
     def __init__(self, items: AsyncIterable[Any]) -> None:
         super().__init__()
         self._iterable = items
         self._loop = asyncio.get_running_loop()
-        self._asked = asyncio.Event()
+        self._has_request = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._notify: Callable[[], None] = lambda: None
         self._closed = False
@@ -34,14 +34,14 @@ class AsyncioSource(BufferedSource):
 
     def _allow(self, count: int) -> None:
         self._allowed = max(self._allowed, count)
-        self._in_loop(self._asked.set)
+        self._in_loop(self._has_request.set)
 
     async def run(self, wake: Callable[[], None]) -> None:
         token = trio.lowlevel.current_trio_token()
-        news = trio.Event()
+        has_news = trio.Event()
 
         def announce() -> None:
-            news.set()
+            has_news.set()
 
         def notify() -> None:
             with suppress(trio.RunFinishedError):
@@ -52,10 +52,10 @@ class AsyncioSource(BufferedSource):
         try:
             ended = False
             while not ended:
-                await news.wait()
-                news = trio.Event()
+                await has_news.wait()
+                has_news = trio.Event()
                 ended = self._end is not None
-                wake()  # here, and not in a callback, whose errors would end the whole loop
+                wake()  # not in a callback, whose errors would end the whole loop
         finally:
             self.close()
 
@@ -64,10 +64,10 @@ class AsyncioSource(BufferedSource):
         self._in_loop(self._stop)
 
     def _in_loop(self, do: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and the program at its end
+        with suppress(RuntimeError):  # the loop is closed, since the program ends
             self._loop.call_soon_threadsafe(do)
 
-    # ---- in the asyncio loop ----
+    # ---- called in the asyncio loop ----
 
     def _start(self) -> None:
         if not self._closed:
@@ -92,8 +92,8 @@ class AsyncioSource(BufferedSource):
         read = 0
         try:
             while True:
-                await self._asked.wait()
-                self._asked.clear()
+                await self._has_request.wait()
+                self._has_request.clear()
                 while read < self._allowed:
                     try:
                         item = await anext(iterator)

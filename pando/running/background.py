@@ -1,7 +1,6 @@
-"""The background: an event loop in a thread of its own, shared by the runs of a process.
+"""A background thread with an event loop, shared by all runs of a process that does not use Trio.
 
-Programs that are not Trio's have their runs here. The thread is there as long as a run is, so
-that nothing of Pando is left when no run is.
+The thread starts with the first run and ends with the last one.
 """
 
 from __future__ import annotations
@@ -11,30 +10,32 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
 from ..errors import RunClosedError
 from ..worker.environment import refuse_gevent
 
-JOIN_SECONDS = 5.0
-"""How long closing waits for a run to end, should something hold it up."""
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
-Answer = TypeVar("Answer")
+JOIN_SECONDS = 5.0
+"""Maximum seconds that closing waits for a run to end."""
+
+Result = TypeVar("Result")
 Main = Callable[[], Awaitable[None]]
 
 
 class BackgroundTask:
-    """A task in the background. It is cancelled by `close`, from any thread."""
+    """A task in the background thread. Any thread may cancel it."""
 
     def __init__(self, main: Main) -> None:
         self._main = main
         self._scope = trio.CancelScope()
         self._ended = threading.Event()
-        self._answers: set[Future[Any]] = set()
+        self._futures: set[Future[Any]] = set()
         self._loop = _Loop.current()
         self._loop.start(self._run)
         _open.add(self)
@@ -45,51 +46,53 @@ class BackgroundTask:
                 await self._main()
         finally:
             self._ended.set()
-            for answer in list(self._answers):
-                answer.cancel()
+            for future in list(self._futures):
+                future.cancel()
 
     @property
     def has_ended(self) -> bool:
-        """Whether it is over."""
+        """Whether the task has ended."""
         return self._ended.is_set()
 
-    def call(self, do: Callable[[], object]) -> None:
-        """Have something done in the loop, soon; nothing where it has ended. It must not raise."""
-        self._loop.call(do)
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function in the event loop soon, if it still runs. The function must not raise."""
+        self._loop.call(function)
 
-    def ask(self, question: Callable[[], Answer]) -> Answer:
-        """What a function returns in the loop, or raises there.
+    def call_and_wait(self, function: Callable[[], Result]) -> Result:
+        """Call a function in the event loop, and return or raise what it does.
 
         Raises:
             RunClosedError: the task has ended.
         """
-        answer: Future[Answer] = Future()
+        from concurrent.futures import CancelledError, Future  # not before a map needs it
 
-        def reply() -> None:
-            if not answer.set_running_or_notify_cancel():
-                return  # the task has ended meanwhile
+        future: Future[Result] = Future()
+
+        def call() -> None:
+            if not future.set_running_or_notify_cancel():
+                return  # the task has ended in the meantime
             try:
-                answer.set_result(question())
-            except Exception as error:  # what escaped here would end the loop, for all its runs
-                answer.set_exception(error)
+                future.set_result(function())
+            except Exception as error:  # would end the event loop of all runs
+                future.set_exception(error)
 
-        self._answers.add(answer)
-        self.call(reply)
+        self._futures.add(future)
+        self.call(call)
         if self._ended.is_set():
-            answer.cancel()
+            future.cancel()
         try:
-            return answer.result()
+            return future.result()
         except CancelledError:
             raise RunClosedError("this run is closed") from None
         finally:
-            self._answers.discard(answer)
+            self._futures.discard(future)
 
     def cancel(self) -> None:
-        """Let it end soon."""
+        """Request the end of the task."""
         self.call(self._scope.cancel)
 
     def close(self) -> None:
-        """Cancel it, and wait until it has ended."""
+        """Cancel the task, and wait until it has ended."""
         self.cancel()
         _open.discard(self)
         if not self._loop.is_current_thread():
@@ -98,7 +101,7 @@ class BackgroundTask:
 
 
 class _Loop:
-    """The event loop and its thread, while there are tasks."""
+    """The event loop and its thread; both end with the last task."""
 
     _lock = threading.Lock()
     _current: _Loop | None = None
@@ -112,7 +115,7 @@ class _Loop:
 
     @classmethod
     def current(cls) -> _Loop:
-        """The loop that is there; a task has been counted for it."""
+        """Return the running loop, or start one; count one more task for it."""
         refuse_gevent()
         while True:
             with cls._lock:
@@ -125,18 +128,18 @@ class _Loop:
                 if loop._tasks:
                     loop._tasks += 1
                     break
-            loop._thread.join(JOIN_SECONDS)  # it is about to end; the next one takes its port
+            loop._thread.join(JOIN_SECONDS)  # it is ending; the next loop takes over its port
         loop._started.wait()
         return loop
 
     @classmethod
     def forget(cls) -> None:
-        """A forked process has none of its parent's threads."""
+        """Drop the loop in a forked process, which has none of its parent's threads."""
         cls._lock = threading.Lock()
         cls._current = None
 
     def start(self, main: Main) -> None:
-        """Run a task."""
+        """Start a task."""
         self.call(lambda: self._nursery.start_soon(self._count_down, main))
 
     async def _count_down(self, main: Main) -> None:
@@ -148,17 +151,17 @@ class _Loop:
                 if not self._tasks:
                     self._nursery.cancel_scope.cancel()
 
-    def call(self, do: Callable[[], object]) -> None:
-        """Have something done in the loop, soon."""
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function in the loop soon."""
         assert self._token is not None
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(do)
+            self._token.run_sync_soon(function)
 
     def is_current_thread(self) -> bool:
         return threading.current_thread() is self._thread
 
     def join_if_idle(self) -> None:
-        """Wait for the thread's end, where it has no more tasks."""
+        """Wait for the end of the thread if no task is left."""
         with self._lock:
             ending = not self._tasks
         if ending:
@@ -188,6 +191,6 @@ _open: weakref.WeakSet[BackgroundTask] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """A loop that was left with its iterator in a variable must not leave processes behind."""
+    """Close runs that the program has left open, so that no worker process outlives it."""
     for task in list(_open):
         task.close()

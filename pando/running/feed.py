@@ -1,40 +1,53 @@
-"""The feed: the results of one stream of a run in the background, as other threads have them."""
+"""Feeds: deliver the results of a run in the background thread to the program's threads."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import trio
 
 from ..errors import ItemError, RunClosedError
 from ..functions.serialized import SerializedFunction
+from ..notifier import to_standard_error
 from ..source import Source
 from .background import BackgroundTask
-from .handover import Handover
+from .handover import Handover, NewsError
 from .inputs import BufferedSource
-from .notices import say
+from .opening import open_serialized_run
 from .options import RunOptions, StreamOptions
-from .run import Run, open_packed_run
+from .run import Run
 from .streams import InputWaitsError, ReaderStuckError, ResultStream
+from .watcher import Watcher
+
+if TYPE_CHECKING:
+    from ..reporting.shown import Information
 
 BATCHES_AHEAD = 2
-"""Batches of results that may wait for the loop's body."""
+"""Maximum batches of results that wait for the program's loop."""
 
 Result = TypeVar("Result")
 
 
 class Feed(Generic[Result]):
-    """Starts a stream when results are first asked for, and hands them to any number of threads.
+    """Start a stream when its first result is requested, and deliver results to any thread.
 
     Args:
         source: the items.
-        options: how the results come out.
+        options: see `StreamOptions`.
     """
 
-    def __init__(self, source: Source, options: StreamOptions) -> None:
+    def __init__(
+        self,
+        source: Source,
+        options: StreamOptions,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self._watcher = watcher
+        self._links: list[str] = []
+        self._report: Information | None = None
         self.handover: Handover[Result] = Handover(self._make_room)
         self._source = source
         self._options = options
@@ -47,73 +60,97 @@ class Feed(Generic[Result]):
     # ---- other threads ----
 
     def take(self) -> Iterator[Result] | None:
-        """The next results, waiting for them; None where there are no more.
+        """Wait for the next results; return None at the end.
 
         Raises:
-            ItemError: an item failed, and the map ends with it.
-            UsageError: it is the input that asks, for a result that needs more input.
-            Exception: what has ended the run, or what the input raised.
+            ItemError: an item failed, which ends the map.
+            UsageError: the input itself waits for a result that needs more input.
+            Exception: the reason that the run failed, or raised by the input.
         """
         self.start()
         taker = self.reading_taker()
         if taker is not None and self.handover.is_empty:
-            self.tell_reader_waits(taker)
+            self.set_waiting_reader(taker)
         try:
-            batch = self.handover.take(taker)
+            batch = self._take(taker)
         except BaseException as error:
             if not isinstance(error, KeyboardInterrupt | InputWaitsError):
                 self.close()
             raise
         finally:
             if taker is not None:
-                self.tell_reader_waits(None)
+                self.set_waiting_reader(None)
         if batch is None:
             self.close()
         return batch
 
+    def _take(self, taker: Hashable) -> Iterator[Result] | None:
+        while True:
+            try:
+                return self.handover.take(taker)
+            except NewsError:
+                self.deliver_report()
+
+    def deliver_report(self) -> None:
+        """Show the newest report to who watches, if there is one."""
+        report, self._report = self._report, None
+        if report is not None and self._watcher is not None:
+            self._watcher.show(report, self._links)
+
+    def _watch(self, run: Run[Any, Any]) -> None:
+        """Keep reports until another thread asks for a result. Called in the event loop."""
+
+        def take_report(report: Information) -> None:
+            self._links = run.links
+            self._report = report
+            self.handover.tell()
+
+        run.add_sink(take_report)
+
     def _make_room(self) -> None:
-        """A batch has been taken: there is room for another."""
+        """Allow another batch, since one has been taken."""
         self.call(self._room.release)
 
     def start(self) -> None:
-        """Start, unless it has been started."""
+        """Start the stream, unless it has been started already."""
         with self._lock:
             if not self._started:
                 self._started = True
                 self._start()
 
     def close(self) -> None:
-        """End the stream, and wake whoever waits for its results. At any time, from any thread."""
+        """End the stream, and wake all threads that wait for its results. Thread-safe."""
         self.handover.close()
         with self._lock:
             was_started, self._started = self._started, True
         if was_started:
             self._end()
+        if self._watcher is not None:
+            self._watcher.close()
 
     def reading_taker(self) -> Hashable:
-        """What stands for one wait of the input for a result; None where it is not the input.
+        """Return a new token if the caller is the reader of the input, else None.
 
-        It is another one each time, so that the answer to one wait cannot be taken for that to
-        the next.
+        Each wait has its own token, so that the answer to one is not taken for another's.
         """
         source = self._source
         is_reader = isinstance(source, BufferedSource) and source.current_reader() is not None
         return object() if is_reader else None
 
-    def tell_reader_waits(self, reader: Hashable) -> None:
-        """The one who reads the input waits for a result; with None, no more."""
+    def set_waiting_reader(self, reader: Hashable) -> None:
+        """Note which wait of the input's reader is going on; None for no wait."""
 
-        def tell() -> None:
+        def set_it() -> None:
             self._waiting_reader = reader
             if self._stream is not None:
                 self._stream.reader_waits(reader is not None)
 
-        self.call(tell)
+        self.call(set_it)
 
     # ---- the event loop ----
 
-    async def hand_over(self, run: Run[Any, Any]) -> None:
-        """Map the source through a run, and hand its results over until they end."""
+    async def deliver(self, run: Run[Any, Any]) -> None:
+        """Map the source through a run, and deliver its results until they end."""
         self._stream = run.map_source(self._source, self._options)
         try:
             self._stream.reader_waits(self._waiting_reader is not None)
@@ -132,10 +169,10 @@ class Feed(Generic[Result]):
 
     @contextmanager
     def _ending(self, cancelled: Exception | None = None) -> Iterator[None]:
-        """End the handover with the block; an error of the block is handed over, and no further.
+        """End the handover with the block, and deliver the block's error instead of raising it.
 
         Args:
-            cancelled: the error to hand over where the block is cancelled.
+            cancelled: the error to deliver if the block is cancelled.
         """
         error: BaseException | None = cancelled
         try:
@@ -144,13 +181,13 @@ class Feed(Generic[Result]):
         except trio.Cancelled:
             raise
         except BaseException as problem:
-            # Where this package was when it heard of an item's error helps nobody.
-            is_items = isinstance(problem, ItemError)
-            error = problem.with_traceback(None) if is_items else problem
+            # The traceback of an ItemError would show frames of this package alone.
+            is_of_item = isinstance(problem, ItemError)
+            error = problem.with_traceback(None) if is_of_item else problem
         finally:
             self.handover.end(error)
 
-    # ---- what the kinds of feeds do differently ----
+    # ---- to be implemented by subclasses ----
 
     def _start(self) -> None:
         raise NotImplementedError
@@ -159,35 +196,40 @@ class Feed(Generic[Result]):
         raise NotImplementedError
 
     def cancel(self) -> None:
-        """Let the stream end soon, without waiting for that."""
+        """Request the end of the stream, without waiting for it."""
         raise NotImplementedError
 
     def call(self, do: Callable[[], object]) -> None:
-        """Have something done in the event loop; nothing where it has not begun, or has ended."""
+        """Call a function in the event loop, if it is running."""
         raise NotImplementedError
 
 
 class RunFeed(Feed[Result]):
-    """A feed with a run of its own, which begins and ends with it."""
+    """The feed of a run for one stream, which begins and ends with it."""
 
     def __init__(
         self,
-        packed: SerializedFunction,
+        function: SerializedFunction,
         name: str,
         options: RunOptions,
         source: Source,
         stream_options: StreamOptions,
+        watcher: Watcher | None = None,
     ) -> None:
-        super().__init__(source, stream_options)
-        self._packed = packed
+        super().__init__(source, stream_options, watcher)
+        self._function = function
         self._name = name
         self._run_options = options
         self._task: BackgroundTask | None = None
 
     async def _main(self) -> None:
         with self._ending():
-            async with open_packed_run(self._packed, self._name, self._run_options, say) as run:
-                await self.hand_over(run)
+            async with open_serialized_run(
+                self._function, self._name, self._run_options, to_standard_error
+            ) as run:
+                if self._watcher is not None:
+                    self._watch(run)
+                await self.deliver(run)
 
     def _start(self) -> None:
         self._task = BackgroundTask(self._main)
@@ -206,11 +248,13 @@ class RunFeed(Feed[Result]):
 
 
 class StreamFeed(Feed[Result]):
-    """A feed of a run that others share, and that goes on without it.
+    """The feed of one stream of a run that has several, and outlives them.
 
     Args:
-        task: the run's.
-        begin: starts `main` beside the run, in its event loop, or ends the handover.
+        task: the task of the run.
+        begin: starts `main` in the event loop of the run, or ends the handover.
+        source: the items.
+        options: see `StreamOptions`.
     """
 
     def __init__(
@@ -226,9 +270,9 @@ class StreamFeed(Feed[Result]):
         self._scope = trio.CancelScope()
 
     async def main(self, run: Run[Any, Any]) -> None:
-        """Hand the results over; the error of a stream is no other's."""
+        """Deliver the results; an error ends this stream only."""
         with self._ending(RunClosedError("this run is closed")), self._scope:
-            await self.hand_over(run)
+            await self.deliver(run)
 
     def _start(self) -> None:
         self._begin(self)

@@ -1,4 +1,4 @@
-"""The handover: batches of results on their way from a run's event loop to other threads."""
+"""A queue of result batches from a run's event loop to other threads."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from ..source import WouldBlock
 Result = TypeVar("Result")
 
 
+class NewsError(Exception):
+    """There is something else than a batch for whoever waits for one."""
+
+
 class Handover(Generic[Result]):
     """Batches in order, then an end. Any number of threads may take from it.
 
-    A batch is given as an iterator that they share, until it is exhausted: taking from it is
-    atomic, so that each result goes to one thread, and none is lost when a loop is left. So does
-    the error that ends them; after that all threads find the end.
+    All threads get the same iterator over a batch until it is exhausted: `next` on it is atomic,
+    so that each result goes to one thread, and none is lost when a loop is left. The error that
+    ends the batches goes to one thread as well; after that all threads find the end.
 
     Args:
-        taken: called for each batch when it is given for the first time.
+        taken: called once for each batch, when it is first taken.
     """
 
     def __init__(self, taken: Callable[[], object] = lambda: None) -> None:
@@ -33,70 +37,88 @@ class Handover(Generic[Result]):
         self._refused: Hashable = None
         self._refusal: Exception
         self._listeners: list[Callable[[], None]] = []
+        self._has_news = False
 
-    # ---- the run's side ----
+    # ---- called by the run ----
 
     def put(self, batch: list[Result]) -> None:
-        """Hand a batch over."""
+        """Append a batch; after the end it is discarded."""
         with self._state:
+            if self._ended:
+                return
             self._batches.append(iter(batch))
-            self._tell()
+            self._notify()
 
     def end(self, error: BaseException | None = None) -> None:
-        """There are no more; one thread gets the error after the batches. The first end counts."""
+        """End after the current batches, with an error for one thread; the first call counts."""
         with self._state:
             if not self._ended:
                 self._ended = True
                 self._error = error
-            self._tell()
+            self._notify()
 
     def close(self) -> None:
-        """Drop what is there, and wake everybody: there are no more."""
+        """Discard all batches, end, and wake all threads."""
         with self._state:
             self._batches.clear()
             self._ended, self._error = True, None
-            self._tell()
+            self._notify()
+
+    def tell(self) -> None:
+        """Wake one that waits, for something else than a batch."""
+        with self._state:
+            self._has_news = True
+            self._notify()
 
     def refuse(self, taker: Hashable, error: Exception) -> None:
-        """Raise this error where this taker waits, if it does."""
+        """Raise an error in the wait that this token identifies, if it is still going on."""
         with self._state:
             self._refused, self._refusal = taker, error
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._state.notify_all()
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener()
 
-    # ---- the other threads' side ----
+    # ---- called by other threads ----
 
     def take(self, taker: Hashable = None) -> Iterator[Result] | None:
-        """Results, waiting for them; None where there are no more.
+        """Wait for a batch and return its iterator, or None at the end.
 
         Args:
-            taker: who takes, for `refuse`.
+            taker: a token that identifies this wait for `refuse`.
 
         Raises:
-            BaseException: what has ended the batches.
+            NewsError: `tell` has been called; then wait again.
+            BaseException: the error that has ended the batches.
         """
         with self._state:
+            self._check_news()
             while self._is_empty():
-                self._state.wait()
-                if self._is_empty() and self._refused == taker is not None:
+                if self._refused == taker is not None:
                     raise self._refusal
+                self._state.wait()
+                self._check_news()
             return self._take()
 
     def take_nowait(
         self, listener: Callable[[], None], taker: Hashable = None
     ) -> Iterator[Result] | None:
-        """`take`, for those that must not wait.
+        """Return a batch's iterator, or None at the end, without waiting.
+
+        Args:
+            listener: called once, in another thread, when a batch may be there.
+            taker: a token that identifies this wait for `refuse`.
 
         Raises:
-            WouldBlock: there is nothing; the listener is called once, in another thread, when
-                there may be.
+            WouldBlock: no batch is there; the listener is kept.
+            NewsError: `tell` has been called; then ask again.
+            BaseException: the error that has ended the batches.
         """
         with self._state:
+            self._check_news()
             if self._is_empty():
                 if self._refused == taker is not None:
                     raise self._refusal
@@ -106,7 +128,7 @@ class Handover(Generic[Result]):
 
     @property
     def is_empty(self) -> bool:
-        """Whether taking would have to wait."""
+        """Whether `take` would have to wait."""
         with self._state:
             return self._is_empty()
 
@@ -115,6 +137,11 @@ class Handover(Generic[Result]):
             self._batches.popleft()
             self._is_new = True
         return not (self._batches or self._ended)
+
+    def _check_news(self) -> None:
+        has_news, self._has_news = self._has_news, False
+        if has_news:
+            raise NewsError
 
     def _take(self) -> Iterator[Result] | None:
         if self._batches:

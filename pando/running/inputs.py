@@ -1,8 +1,8 @@
-"""Where a run's items come from: any iterable, read no further than it has to be.
+"""The inputs of a run: any iterable, consumed lazily.
 
-A container such as a list is read in the run's own loop, since that never waits. Everything else
-may wait for as long as it likes: an iterator is read in a thread of its own, an asynchronous
-iterable in a task.
+A container such as a list is read in the run's event loop, since its iteration never blocks. Every
+other iterable may block: an iterator is read in a dedicated thread, an asynchronous iterable in a
+task.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import trio
 
 from ..source import EndOfInput, Source, WouldBlock
 
-GATHER_SECONDS = 0.001
-"""How long items that trickle in are gathered before they are used."""
-PROMPT_TYPES = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
-"""Types whose iteration never waits for anything."""
+COALESCE_SECONDS = 0.001
+"""Seconds that items from a slow iterator are collected before they are used."""
+NON_BLOCKING_TYPES = (list, tuple, range, str, bytes, bytearray, dict, set, frozenset, deque)
+"""Types whose iteration never blocks."""
 
 
 def open_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:
-    """The source that suits an iterable.
+    """Return a source that reads an iterable.
 
     Raises:
-        TypeError: it is not iterable.
+        TypeError: `items` is not iterable.
     """
     if isinstance(items, AsyncIterable):
         return _AsyncSource(items)
-    if type(items) in PROMPT_TYPES:
-        return _PromptSource(items)
+    if type(items) in NON_BLOCKING_TYPES:
+        return _ContainerSource(items)
     return _ThreadSource(iter(items))
 
 
-class _PromptSource:
-    """A container, read in place."""
+class _ContainerSource:
+    """A source that reads a container in place."""
 
     def __init__(self, items: Any) -> None:
         self._iterator = iter(items)
@@ -52,7 +52,7 @@ class _PromptSource:
         self._unread -= len(items)
         return items
 
-    def count_unread(self) -> int | None:
+    def remaining(self) -> int | None:
         return max(0, self._unread)
 
     async def run(self, wake: Callable[[], None]) -> None:
@@ -63,10 +63,10 @@ class _PromptSource:
 
 
 class BufferedSource:
-    """What has been read ahead of `read_nowait`, and how much more may be.
+    """A source with a reader, which fills a buffer up to an allowed number of items.
 
-    Items are counted from the first on, so that a wish that is repeated while items are on their
-    way is not fulfilled twice.
+    That number counts from the first item, so that a repeated request for the same items does not
+    allow more of them.
     """
 
     def __init__(self) -> None:
@@ -75,11 +75,11 @@ class BufferedSource:
         self._taken = 0
         self._allowed = 0
 
-    def count_unread(self) -> int | None:
+    def remaining(self) -> int | None:
         return None
 
     def read_nowait(self, limit: int) -> list[Any]:
-        # A reading thread may append at any moment, and does nothing else.
+        # A reading thread may append at any time, but does nothing else to the list.
         if not self._items:
             end = self._end
             if end is not None and not self._items:
@@ -95,28 +95,28 @@ class BufferedSource:
         return items
 
     @property
-    def has_gathered(self) -> bool:
-        """Whether items, or the end, wait to be read."""
+    def has_buffered(self) -> bool:
+        """Whether `read_nowait` has items or the end to return."""
         return bool(self._items) or self._end is not None
 
     def current_reader(self) -> Hashable:
-        """The thread or task that reads the input, where it is the one that calls; else None."""
+        """Return the thread or task that reads the input if it is the caller, else None."""
         raise NotImplementedError
 
     def _allow(self, count: int) -> None:
-        """Items may be read until there have been so many since the start."""
+        """Let the reader go on until it has read `count` items since the start."""
         raise NotImplementedError
 
 
 class _ThreadSource(BufferedSource):
-    """An iterator, read in a thread of its own as far as items are wanted."""
+    """A source that reads an iterator in a dedicated thread, on demand."""
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         super().__init__()
         self._iterator = iterator
         self._permits = threading.Condition()
         self._closed = False
-        self._hungry = False
+        self._has_new_request = False
         self._notify: Callable[[], None] = lambda: None
         self._reader = 0
 
@@ -125,16 +125,16 @@ class _ThreadSource(BufferedSource):
 
     def _allow(self, count: int) -> None:
         with self._permits:
-            self._hungry = True
+            self._has_new_request = True
             self._allowed = max(self._allowed, count)
             self._permits.notify()
 
     async def run(self, wake: Callable[[], None]) -> None:
-        news = trio.Event()
+        has_news = trio.Event()
         token = trio.lowlevel.current_trio_token()
 
         def announce() -> None:
-            news.set()
+            has_news.set()
 
         def notify() -> None:
             try:
@@ -151,10 +151,10 @@ class _ThreadSource(BufferedSource):
         try:
             ended = False
             while not ended:
-                await news.wait()
-                news = trio.Event()
+                await has_news.wait()
+                has_news = trio.Event()
                 if self._end is None:
-                    await trio.sleep(GATHER_SECONDS)
+                    await trio.sleep(COALESCE_SECONDS)
                 ended = self._end is not None
                 wake()
         finally:
@@ -166,7 +166,7 @@ class _ThreadSource(BufferedSource):
             self._permits.notify()
 
     def _read(self) -> None:
-        """The thread: read as many items as are wanted, then wait to be asked for more."""
+        """Read as many items as are allowed, then wait until more are, in the thread."""
         self._reader = threading.get_ident()
         end: Exception = EndOfInput()
         read = 0
@@ -177,25 +177,25 @@ class _ThreadSource(BufferedSource):
                 read += count
         except BaseException as error:
             end = error if isinstance(error, Exception) else RuntimeError(f"the input: {error!r}")
-        self._iterator = iter(())  # a generator that nobody else holds is finalized here
+        self._iterator = iter(())  # finalizes a generator here, in its own thread
         self._reader = 0
         self._end = end
         self._notify()
 
     def _next_permit(self, read: int) -> int:
-        """Wait until more than the items read so far are wanted; 0 when closed."""
+        """Wait until more items may be read, and return how many; 0 when closed."""
         with self._permits:
             while self._allowed <= read and not self._closed:
                 self._permits.wait()
             return 0 if self._closed else self._allowed - read
 
     def _append(self, count: int) -> bool:
-        """Read so many items; False where the iterator has ended, or reading was closed."""
+        """Read up to `count` items; return False if the iterator has ended or this was closed."""
         append = self._items.append
         for item in islice(self._iterator, count):
             append(item)
-            if self._hungry:
-                self._hungry = False
+            if self._has_new_request:
+                self._has_new_request = False
                 self._notify()
             if self._closed:
                 return False
@@ -204,12 +204,12 @@ class _ThreadSource(BufferedSource):
 
 
 class _AsyncSource(BufferedSource):
-    """An asynchronous iterable, read in a task as far as items are wanted."""
+    """A source that reads an asynchronous iterable in a task, on demand."""
 
     def __init__(self, items: AsyncIterable[Any]) -> None:
         super().__init__()
         self._iterable = items
-        self._asked = trio.Event()
+        self._has_request = trio.Event()
         self._scope = trio.CancelScope()
         self._reader: trio.lowlevel.Task | None = None
 
@@ -220,7 +220,7 @@ class _AsyncSource(BufferedSource):
 
     def _allow(self, count: int) -> None:
         self._allowed = max(self._allowed, count)
-        self._asked.set()
+        self._has_request.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
         self._reader = trio.lowlevel.current_task()
@@ -238,8 +238,8 @@ class _AsyncSource(BufferedSource):
         read = 0
         try:
             while True:
-                await self._asked.wait()
-                self._asked = trio.Event()
+                await self._has_request.wait()
+                self._has_request = trio.Event()
                 while read < self._allowed:
                     self._items.append(await anext(iterator))
                     read += 1

@@ -1,19 +1,25 @@
-"""`pando.map`, and its like for asyncio: a run in the background for one stream."""
+"""`pando.map` and `pando.amap`: a run in the background thread for one stream."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from typing import Any, Literal, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from ..deprecation import accept_former_arguments
 from ..errors import ItemError
-from ..functions.capture import function_name
+from ..functions.naming import function_name
+from ..functions.serialized import serialize
 from ..source import Source
 from .feed import RunFeed
 from .inputs import open_source
+from .opening import RunArguments, make_run_options
 from .options import StreamOptions
-from .results import AsyncResults, Results
-from .run import RunArguments, make_run_options, pack
+from .results import Results
 from .serve_options import Serve
+from .watcher import OnReport, make_watcher
+
+if TYPE_CHECKING:
+    from .async_results import AsyncResults
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,6 +30,8 @@ class MapArguments(RunArguments, total=False):
 
     buffersize: int | None
     ordered: bool
+    on_report: OnReport | None
+    progress: bool
 
 
 @overload
@@ -66,6 +74,7 @@ def map(  # noqa: A001
 ) -> Results[Result | ItemError]: ...
 
 
+@accept_former_arguments
 def map(  # noqa: A001 - used as pando.map
     function: Callable[[Any], Any],
     items: Iterable[Any],
@@ -75,54 +84,69 @@ def map(  # noqa: A001 - used as pando.map
     buffersize: int | None = None,
     ordered: bool = True,
     return_exceptions: bool = False,
-    batch_limit: int | None = None,
+    batch_size: int | None = None,
     requires: Iterable[str] = (),
+    speculate: bool = True,
     initializer: Callable[[], object] | None = None,
     random_seed: int | None = None,
     serve: Serve = None,
+    on_report: OnReport | None = None,
+    progress: bool = False,
 ) -> Results[Any]:
-    """Apply a function to each item, on all cores, and iterate over the results in order::
+    """Apply a function to each item, on all cores, and iterate over the results in order.
 
-        for result in pando.map(function, items):
-            ...
-
-    Nothing starts before the first result is asked for, and items are read only as far as the
-    workers need, so `items` may be infinite.
+    Nothing starts before the first result is requested. Items are consumed lazily, so `items` may
+    be infinite.
 
     Args:
-        function: takes an item, returns its result. It may be a lambda, a closure, a
+        function: takes an item and returns its result. It may be a lambda, a closure, a
             `functools.partial`, or ``async def``, for asyncio. It runs in other processes.
-        items: any iterable. An iterator is read in a thread of its own.
-        workers: processes on this machine; one for each core by default.
+        items: any iterable. An iterator is read in a background thread.
+        workers: worker processes on this machine (default: one per core).
         timeout: seconds that an item may take before it fails and its worker is replaced.
-        buffersize: maximum read-ahead, in items beyond the oldest result not handed out
+        buffersize: maximum read-ahead, in items beyond the oldest result not delivered
             (default: adaptive, bounded in items and bytes).
-        ordered: results in the order of the items; otherwise in completion order.
-        return_exceptions: yield the `ItemError` of an item that failed instead of raising it; an
-            error that is raised ends the map.
-        batch_limit: the most items that are sent to a worker at once.
+        ordered: whether to yield results in the order of the items; otherwise in completion
+            order.
+        return_exceptions: whether to yield the `ItemError` of an item that failed instead of
+            raising it. An error that is raised ends the map.
+        batch_size: maximum items per batch (default: adaptive).
         requires: what the function needs installed, as PEP 508 requirement strings.
+        speculate: whether an item that takes a device far longer than others is computed a second
+            time elsewhere, where somebody has nothing to do; the first result counts.
         initializer: called without arguments once in each worker, before its first item.
-        random_seed: makes what the function draws from `random` and from NumPy's global
-            generator repeatable, item by item. Generators that it refers to always are.
-        serve: who may connect, to watch and to help: `True` or ``"lan"`` for other devices,
-            ``"local"`` for this machine alone, `False` for nobody, or `ServeOptions`. By default
-            what the environment variable ``PANDO_SERVE`` says (``0``, ``local`` or ``lan``), or
-            ``serve`` in config.json, or else ``"local"``. The port opens after a second of
-            running, and standard error then says how to connect.
+        random_seed: seed `random` and NumPy's global generator for each item, repeatably.
+            Generators that the function refers to are always repeatable.
+        serve: who may connect, to watch the run and to join it: `True` or ``"lan"`` for all
+            devices, ``"local"`` for this machine only, `False` for none, or `ServeOptions`.
+            Defaults to the environment variable ``PANDO_SERVE`` (``0``, ``local`` or ``lan``),
+            then to ``serve`` in config.json, then to ``"local"``. The port opens after the first
+            second; a message on standard error tells how to connect.
+        on_report: called in this thread, between results and while one is waited for, with what
+            monitoring shows of the run, once a reporting interval; see docs/monitoring.md. An
+            exception that it raises ends the map.
+        progress: whether to show the progress: one live line on a terminal, HTML in a notebook,
+            nothing elsewhere.
 
     Raises:
-        FunctionError: the function cannot be sent to workers, or not be loaded there.
-        ItemError: raised at its place by the iterator: an item has no result.
-        UsageError: an option is wrong.
+        FunctionError: the function cannot be sent to workers or loaded there.
+        ItemError: an item failed; the iterator raises it in the item's place.
+        UsageError: an option is invalid.
         WorkerError: workers cannot be started.
+
+    Example:
+        >>> list(pando.map(lambda x: x * x, range(5)))
+        [0, 1, 4, 9, 16]
     """
-    options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
+    options = make_run_options(
+        workers, timeout, batch_size, requires, serve, speculate=speculate, serve_at_once=False
+    )
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(
+    serialized = serialize(
         function, options.requires, initializer=initializer, random_seed=random_seed, items=items
     )
-    return Results(RunFeed(packed, function_name(function), options, open_source(items), stream))
+    source, watcher = open_source(items), make_watcher(on_report, progress)
+    return Results(RunFeed(serialized, function_name(function), options, source, stream, watcher))
 
 
 @overload
@@ -165,6 +189,7 @@ def amap(
 ) -> AsyncResults[Result | ItemError]: ...
 
 
+@accept_former_arguments
 def amap(
     function: Callable[[Any], Any],
     items: Iterable[Any] | AsyncIterable[Any],
@@ -174,33 +199,60 @@ def amap(
     buffersize: int | None = None,
     ordered: bool = True,
     return_exceptions: bool = False,
-    batch_limit: int | None = None,
+    batch_size: int | None = None,
     requires: Iterable[str] = (),
+    speculate: bool = True,
     initializer: Callable[[], object] | None = None,
     random_seed: int | None = None,
     serve: Serve = None,
+    on_report: OnReport | None = None,
+    progress: bool = False,
 ) -> AsyncResults[Any]:
-    """`map` for asyncio, and for the cells of a notebook::
+    """Apply a function to each item as `map` does, in an asyncio program or a notebook cell.
 
-        async for result in pando.amap(function, items):
-            ...
-
-    Cancelling the loop ends the run. In a Trio program use `open_run`.
+    Iterate over what is returned with ``async for``. Cancelling the loop ends the run. In a Trio
+    program use `open_run`.
 
     Args:
         function: as for `map`.
-        items: any iterable, read in a thread of its own, or any asynchronous iterable, read in
+        items: any iterable, read in a background thread, or any asynchronous iterable, read in
             the running event loop.
+        workers: as for `map`, like all that follow.
+        timeout: see `map`.
+        buffersize: see `map`.
+        ordered: see `map`.
+        return_exceptions: see `map`.
+        batch_size: see `map`.
+        requires: see `map`.
+        speculate: see `map`.
+        initializer: see `map`.
+        random_seed: see `map`.
+        serve: see `map`.
+        on_report: see `map`.
+        progress: see `map`.
 
-    The other arguments, and the errors, are those of `map`.
+    The errors are those of `map`.
+
+    Example:
+        >>> async def main():
+        ...     return [result async for result in pando.amap(abs, [-1, 2, -3])]
+        >>> import asyncio
+        >>> asyncio.run(main())
+        [1, 2, 3]
     """
-    options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=False)
+    options = make_run_options(
+        workers, timeout, batch_size, requires, serve, speculate=speculate, serve_at_once=False
+    )
     stream = StreamOptions(ordered, return_exceptions, buffersize)
-    packed = pack(
+    serialized = serialize(
         function, options.requires, initializer=initializer, random_seed=random_seed, items=items
     )
-    source = _open_asyncio_source(items)
-    return AsyncResults(RunFeed(packed, function_name(function), options, source, stream))
+    from .async_results import AsyncResults  # not with `map`: asyncio takes long to import
+
+    source, watcher = _open_asyncio_source(items), make_watcher(on_report, progress)
+    return AsyncResults(
+        RunFeed(serialized, function_name(function), options, source, stream, watcher)
+    )
 
 
 def _open_asyncio_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:

@@ -1,59 +1,92 @@
-"""How a run computes, and how the results of one stream come out."""
+"""The options of a run, and of one of its streams."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from ..errors import UsageError
+from ..limits import (
+    MAX_BATCH_LIMIT,
+    MAX_INPUT_WINDOW,
+    MAX_PROCESSES,
+    MAX_REQUIREMENTS,
+    MOST_SECONDS,
+    REPORTING_SECONDS,
+)
 from .serve_options import ServeOptions
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run computes.
+    """The options of a run.
 
     Attributes:
-        workers: processes on this machine; None is one for each core.
-        timeout: seconds that an item may take before it fails.
-        batch_limit: the most items that are sent to a worker at once.
+        workers: worker processes on this machine; None for one per core.
+        timeout: seconds that an item may take before it fails: to be decoded, to run, and to have
+            its result encoded, each.
+        batch_size: maximum items per batch; None to adapt it.
         requires: what the function needs installed, as PEP 508 requirement strings.
-        serve: how volunteers are let in; None where they are not.
+        speculate: whether an item that holds up others is computed a second time elsewhere.
+        serve: options for accepting volunteers; None to accept none.
         serve_after: seconds of running after which the port opens.
-        must_serve: whether the run fails where the port cannot be opened.
-        announce: whether to say how to watch and how to join.
+        must_serve: whether the run fails if the port cannot be opened.
+        announce: whether to print how to watch the run and how to join it.
+        reporting_interval: seconds between two reports of a run that does not serve.
+        monitoring_log: a file to which monitoring is appended, a line each interval.
     """
 
     workers: int | None = None
     timeout: float | None = None
-    batch_limit: int | None = None
+    batch_size: int | None = None
     requires: tuple[str, ...] = ()
+    speculate: bool = True
     serve: ServeOptions | None = None
     serve_after: float = 0.0
     must_serve: bool = True
     announce: bool = False
+    reporting_interval: float = REPORTING_SECONDS
+    monitoring_log: str | os.PathLike[str] | None = None
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two reports."""
+        if self.serve is not None:
+            return self.serve.reporting_interval
+        return self.reporting_interval
 
     def __post_init__(self) -> None:
-        _check_count("workers", self.workers, least=0)
-        _check_count("batch_limit", self.batch_limit, least=1)
+        _check_count("workers", self.workers, least=0, most=MAX_PROCESSES)
+        _check_count("batch_size", self.batch_size, least=1, most=MAX_BATCH_LIMIT)
         if self.workers == 0 and self.serve is None:
-            raise UsageError("nothing would compute: no workers here, and volunteers cannot join")
+            raise UsageError(
+                "nothing would compute: no local workers, and serving volunteers is disabled"
+            )
         timeout = self.timeout
         if timeout is not None and (type(timeout) not in (int, float) or not timeout > 0):
             raise UsageError(f"timeout must be a positive number of seconds, not {timeout!r}")
+        if timeout is not None and timeout > MOST_SECONDS:
+            raise UsageError(f"timeout must be at most {MOST_SECONDS:g} s, not {timeout!r}")
+        if len(self.requires) > MAX_REQUIREMENTS:
+            raise UsageError(
+                f"requires has {len(self.requires):,} entries, over {MAX_REQUIREMENTS:,}"
+            )
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How the results of one stream come out; see `pando.map`."""
+    """The options of one stream; see `pando.map`."""
 
     ordered: bool = True
     return_exceptions: bool = False
     buffersize: int | None = None
 
     def __post_init__(self) -> None:
-        _check_count("buffersize", self.buffersize, least=1)
+        _check_count("buffersize", self.buffersize, least=1, most=MAX_INPUT_WINDOW)
 
 
-def _check_count(name: str, value: object, least: int) -> None:
+def _check_count(name: str, value: object, least: int, most: int) -> None:
     if value is not None and (type(value) is not int or value < least):
         raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    if isinstance(value, int) and value > most:
+        raise UsageError(f"{name} must be at most {most:,}, not {value:,}")

@@ -1,25 +1,30 @@
-"""A run that volunteers can join: who may, what they are told, and what is shown of it."""
+"""A run that volunteers can join: its membership, its volunteer page and its metrics."""
 
 from __future__ import annotations
 
 import functools
+import logging
 import random
 import secrets
+import time
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
 from .. import messages
-from ..errors import FunctionError
-from ..figures import DEFAULT_UNITS
+from ..errors import FunctionError, one_line
 from ..functions.fingerprint import own_fingerprint, versions_of
 from ..functions.serialized import SerializedFunction
-from ..tree.lending import Borrower
-from ..tree.membership import Child, FunctionOffer, Membership, tidy_name
+from ..net.webrtc.availability import announced, answers_offers
+from ..notifier import Notifier, SparingNotifier
+from ..scheduler import Borrower
+from ..tree.admission import FunctionOffer
+from ..tree.child import Child
+from ..tree.membership import Membership
 from ..tree.node import Node
 from ..tree.overlay import Overlay
+from .monitoring import RunMonitoring
 from .options import RunOptions
 from .serve_options import ServeOptions
 from .server import Server
@@ -28,30 +33,33 @@ if TYPE_CHECKING:
     from ..web.frontend_files import File
     from ..web.run_page import RunPage
 
-END_SECONDS = 1.0
-"""How long telling the volunteers that the run is over may take."""
-PAGE_WAIT_SECONDS = 3.0
-"""How long a page may wait for the packages of browsers before it is sent without them."""
+logger = logging.getLogger(__name__)
 
-Say = Callable[[str], None]
+END_SECONDS = 1.0
+"""Maximum seconds for notifying the volunteers of the end of the run."""
+LAST_REPORTS_SECONDS = 0.3
+"""Maximum seconds to wait for the last reports of volunteers at the end of the run."""
+PAGE_WAIT_SECONDS = 3.0
+"""Maximum seconds that the volunteer page waits for the packages for browsers."""
 
 
 class ServedRun:
-    """One run at a server.
+    """A run at a server.
 
     Args:
-        server: where volunteers join.
-        node: the run's root.
-        function: what is computed.
-        name: what people call it.
-        options: the run's.
-        serve: how volunteers are let in.
-        say: told, in sentences, what the person who runs this should know.
+        server: the server, which accepts connections.
+        node: the root node of the run.
+        function: the function.
+        options: the options of the run.
+        serve: options for accepting volunteers.
+        monitoring: what is known of the run.
+        ids: makes identifiers of nodes.
+        say: takes sentences for the person who runs the program.
 
     Attributes:
-        identifier: by which volunteers know the run again.
+        identifier: identifies the run to volunteers that reconnect.
         packages: wheels that the function needs in browsers, by file name, once they are found.
-        connections: those of its volunteers, to be cancelled at its end.
+        connections: the connections of its volunteers, which are cancelled at its end.
     """
 
     def __init__(
@@ -59,14 +67,15 @@ class ServedRun:
         server: Server,
         node: Node,
         function: SerializedFunction,
-        name: str,
         options: RunOptions,
         serve: ServeOptions,
-        say: Say,
+        monitoring: RunMonitoring,
+        ids: random.Random,
+        say: Notifier,
     ) -> None:
-        ids = random.Random(secrets.randbits(64) if serve.seed is None else serve.seed)
-        root = ids.randbytes(messages.ID_BYTES)
+        name = monitoring.monitor.function
         self.name = name
+        self.monitoring = monitoring
         self.identifier = secrets.token_hex(8)
         self.packages: dict[str, File] = {}
         self.connections: set[trio.CancelScope] = set()
@@ -74,17 +83,21 @@ class ServedRun:
         self.server = server
         self._node = node
         self._function = function
-        self._said_why_not = False
+        self._has_explained = False
         self._language = function.language
         self._requirements = options.requires
         self._serve = serve
         self._say = say
+        self._of_others = SparingNotifier(self._tell, trio.current_time)
         self._packages_found = trio.Event()
         self._problem = ""
-        self.membership = Membership(
+        self._ice = server.ice_settings(serve)
+        self.membership = Membership.of_root(
             node,
-            Overlay(root, degree=serve.degree, timeout=serve.bootstrap_timeout),
-            assignment=messages.Assigned(
+            Overlay(monitoring.monitor.root, degree=serve.degree, timeout=serve.bootstrap_timeout),
+            self,
+            server.identity,
+            messages.RunInfo(
                 version=messages.VERSION,
                 node=b"",
                 run=self.identifier,
@@ -92,55 +105,83 @@ class ServedRun:
                 function=b"",
                 requirements=list(options.requires),
                 timeout=options.timeout,
-                batch_limit=options.batch_limit,
+                batch_limit=options.batch_size,
+                speculate=options.speculate,
                 degree=serve.degree,
                 bootstrap_timeout=serve.bootstrap_timeout,
-                silence=serve.silence,
+                silence=serve.heartbeat_timeout,
                 reporting_interval=serve.reporting_interval,
-                # Links between volunteers are not encrypted, so an encrypted run keeps to a star.
+                # A page over https may not connect to volunteers, which have no certificates.
                 delegates=server.tls is None,
+                protocol=announced(serve.protocol),
+                ice_servers=self._ice.stun_urls,
+                global_monitoring=serve.global_monitoring,
             ),
-            admit=server.why_not,
-            events=self,
-            silence=serve.silence,
+            function_for=self._function_for,
+            turn_servers_for=lambda node: self._ice.for_node(node, time.time()),
+            silence=serve.heartbeat_timeout,
             bootstrap_timeout=serve.bootstrap_timeout,
             ids=ids,
-            function_for=self._function_for,
+            ledger=monitoring.monitor.ledger,
+            global_ledger=monitoring.monitor.global_ledger,
         )
+        monitoring.on_send_away = self.membership.send_away
+        monitoring.on_let_back = self.membership.let_back
+        monitoring.count_network = self.all_counters
+        monitoring.count_children = lambda: len(self.membership.children)
+        monitoring.count_relayed = self.membership.count_relayed
+        self._child_left = trio.Event()
         if function.size > messages.MAX_FUNCTION_BYTES:
             self._say(_too_large(function.size))
-            self._said_why_not = True
+            self._has_explained = True
+
+    def __repr__(self) -> str:
+        return f"<ServedRun {self.identifier} of {self.name}>"
 
     async def run(self) -> None:
-        """Do what has to be done meanwhile, until cancelled."""
+        """Find packages for browsers, and expire candidates, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._find_browser_packages)
-            nursery.start_soon(self.membership.expire_forever)
+            nursery.start_soon(self.membership.expire_candidates)
 
-    async def end(self) -> None:
-        """Tell the volunteers that the run is over."""
+    async def answer_offers(
+        self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Let volunteers connect by WebRTC, until they have been notified of the run's end."""
+        with trio.CancelScope(shield=True) as scope:
+            self.connections.add(scope)
+            task_status.started()
+            if answers_offers(self._serve.protocol):
+                await self.membership.answer_offers(lambda: self._ice.for_root(time.time()))
+
+    async def notify_run_ended(self) -> None:
+        """Tell all volunteers that the run has ended, and close their connections."""
         with trio.move_on_after(END_SECONDS):
-            await self.membership.end()
+            await self.membership.end(self._node.results)
+        with trio.move_on_after(LAST_REPORTS_SECONDS):
+            while self.membership.children:  # they report what they did since the last time
+                self._child_left = trio.Event()
+                await self._child_left.wait()
         for connection in self.connections:
             connection.cancel()
 
     @property
     def links(self) -> list[str]:
-        """What volunteers open to join."""
+        """The links by which volunteers join."""
         return self.server.links
 
     @property
     def workers(self) -> int:
-        """How many workers compute for it, or are about to: one for each joining node."""
+        """The number of workers that compute for the run, plus one for each joining node."""
         return self._node.workers + self.membership.joining
 
     async def _function_for(self, fingerprint: str) -> FunctionOffer:
-        """The function in a form that a joining node can have; FunctionError where it has none."""
+        """Return the function in a form for a joining node; FunctionError if there is none."""
         exact = self._function.exact_for_others()
         if exact is not None and fingerprint == own_fingerprint():
             offer = FunctionOffer(exact, versions_of(self._function.installed))
         else:
-            offer = FunctionOffer(await trio.to_thread.run_sync(self._function.portable))
+            offer = FunctionOffer(await trio.to_thread.run_sync(self._function.portable_for_others))
         if len(offer.function) > messages.MAX_FUNCTION_BYTES:
             raise FunctionError(_too_large(len(offer.function)))
         return offer
@@ -148,108 +189,87 @@ class ServedRun:
     # ---- browsers ----
 
     async def _find_browser_packages(self) -> None:
-        """Have what the function needs in browsers ready before the first page is asked for."""
+        """Find the packages that the function needs in browsers, before a page is requested."""
         if self._requirements and self._language == "python":
-            from ..web.browser_packages import NotInBrowsersError, find_packages
+            from ..web.browser_packages import BrowserUnsupportedError, find_packages
 
             find = functools.partial(find_packages, self._requirements, self._serve.wheels)
             try:
                 self.packages = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
-            except NotInBrowsersError as error:
-                self._problem = f"Browsers cannot take part: {error}."
-                self._say(f"browsers cannot take part: {error}")
+            except BrowserUnsupportedError as error:
+                self._problem = f"Browsers cannot join: {error}."
+                self._say(f"browsers cannot join: {error}")
         self._packages_found.set()
 
     async def describe(self) -> RunPage:
-        """What the volunteer page says, with what the function needs if that is known soon."""
-        from ..web.run_page import RunPage, default_asker
+        """Describe the run for the volunteer page, with the packages if they are found in time."""
+        from ..web.run_page import RunPage, default_requester
 
         with trio.move_on_after(PAGE_WAIT_SECONDS):
             await self._packages_found.wait()
+        serve = self._serve
         return RunPage(
             self.name,
             self._language,
-            default_asker() if self._serve.asker is None else self._serve.asker,
-            self._serve.network,
+            default_requester() if serve.requester is None else serve.requester,
+            self._function.find_purpose() if serve.about is None else serve.about,
+            serve.network,
             self._problem,
             self.packages,
             self._packages_found.is_set(),
             self.identifier,
+            self.server.link_lasts,
         )
 
     # ---- figures ----
 
-    def monitoring(self) -> dict[str, Any]:
-        """The run's figures, ready for JSON."""
-        streams = [_plain(statistics) for statistics in self._node.statistics()]
-        return {
-            "root": {
-                "function": self.name,
-                "workers": self._node.workers,
-                "children": len(self.membership.children),
-                "streams": streams,
-                "counters": dict(self.all_counters()),
-            },
-            "volunteers": {
-                status.node.hex(): {
-                    "id": status.node.hex(),
-                    "parent": status.parent.hex(),
-                    "deviceName": tidy_name(status.name),
-                    "workers": status.workers,
-                    "children": status.children,
-                    **_figures(status.reported, status.results, status.seconds),
-                }
-                for status in self.membership.status_below()
-            },
-        }
-
     def all_counters(self) -> Counter[str]:
-        """What was refused, cut off or ignored so far, by kind."""
-        elsewhere = self.membership.counters + self._node.violations
-        return self.counters + self.server.door.counters + elsewhere
+        """Return the network events so far, by name."""
+        elsewhere = self.membership.counters + self._node.lending.violations
+        return self.counters + self.server.connection_server.counters + elsewhere
 
-    # ---- events of the membership ----
+    def _tell(self, text: str) -> None:
+        self._say(text)
 
-    def joined(self, child: Child) -> None:
-        """A child has joined."""
+    # ---- called by the membership ----
+
+    def on_joined(self, child: Child) -> None:
+        """Count a volunteer that has joined the root."""
         self.counters["joined"] += 1
+        logger.debug("%s has joined %r", child.name, self)
 
-    def left(self, child: Child, borrower: Borrower) -> None:
-        """A child has left, or was lost."""
+    def on_left(self, child: Child, borrower: Borrower) -> None:
+        """Count a volunteer of the root that has left or was lost."""
         self.counters["left"] += 1
+        self._child_left.set()
+        logger.info("%s has left %r, or was lost", child.name, self)
 
-    def cannot_compute(self, name: str, reason: str) -> None:
-        """A joining node cannot run the function."""
-        self.counters["cannot compute"] += 1
-        self._say(f"{name} cannot take part: {reason}")
+    def on_load_failed(self, name: str, host: str, reason: str) -> None:
+        """Count and report a joining node that cannot load the function."""
+        line = one_line(reason)
+        self.counters["load_failures"] += 1
+        logger.debug("%s cannot load the function of %r: %s", name, self, line)
+        self.monitoring.refuse(name, line)
+        self._of_others.say(host, f"{name} cannot join: {line}")
 
-    def cannot_have_function(self, reason: str) -> None:
-        """The function has no form that a joining node could have."""
-        self.counters["cannot compute"] += 1
-        if not self._said_why_not:
-            self._said_why_not = True
-            self._say(f"volunteers that are not equal to this machine cannot take part: {reason}")
+    def on_not_admitted(self, host: str, reason: str) -> None:
+        """Report a node that has not proved what it must, or speaks another version."""
+        self.monitoring.refuse(f"a device at {host}" if host else "", one_line(reason))
+
+    def on_function_unavailable(self, reason: str) -> None:
+        """Count a joining node for which the function has no form; report the first one."""
+        self.counters["load_failures"] += 1
+        logger.debug(
+            "the function of %r has no form for a joining node: %s", self, one_line(reason)
+        )
+        self.monitoring.refuse("", f"the function has no form for it: {reason}")
+        if not self._has_explained:
+            self._has_explained = True
+            self._say(f"volunteers whose Python differs from this one cannot join: {reason}")
 
 
 def _too_large(size: int) -> str:
     return (
-        f"the function takes {size:,} bytes with all that it refers to, and volunteers are sent "
-        f"at most {messages.MAX_FUNCTION_BYTES:,}; let it read its data itself"
+        f"the function and its data take {size:,} bytes, more than the maximum of "
+        f"{messages.MAX_FUNCTION_BYTES:,} for volunteers; let the function read its data itself"
     )
-
-
-def _figures(reported: messages.Reported | None, results: int, seconds: float) -> dict[str, Any]:
-    """A node's figures under the original tool's names, as the function reports them if it does."""
-    if reported is None:
-        reported = messages.Reported(float(results), DEFAULT_UNITS, seconds, 0.0)
-    items = reported.items
-    return {
-        "nbItems": int(items) if items.is_integer() else items,
-        "units": reported.units,
-        "cpuTime": round(reported.cpu_seconds * 1000),
-        "dataTransferTime": round(reported.transfer_seconds * 1000),
-    }
-
-
-def _plain(statistics: Any) -> dict[str, int]:
-    return {name: getattr(statistics, name) for name in statistics.__slots__}

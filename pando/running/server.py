@@ -1,379 +1,358 @@
-"""The server of a process: one port and one token, shared by the runs of an event loop."""
+"""A server: accept connections of volunteers for one or more runs, and serve the pages."""
 
 from __future__ import annotations
 
 import logging
-import os
-import resource
 import secrets
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import trio
 
-from .. import messages
-from ..channel import Channel
-from ..errors import UsageError
-from ..net.addresses import is_loopback, join_address, listen, own_addresses
-from ..net.listener import Door, PageStream
-from ..net.request_policy import Guard
-from ..tree.membership import Membership
-from .serve_options import LOCALHOST, ServeOptions
+from ..errors import PandoError, UsageError
+from ..net.addresses import listen
+from ..net.listener import ConnectionServer
+from ..net.request_policy import RequestPolicy
+from ..net.tls import server_context
+from ..net.trust.identity import LinkInUse, RootIdentity
+from ..net.trust.key_store import LinkKeys
+from ..net.visitor import Visitor, current_visitor
+from ..net.webrtc.ice_servers import IceSettings
+from ..notifier import Notifier
+from .endpoint import Endpoint
+from .lazy_pages import LazyPages
+from .monitoring import RunMonitoring
+from .page_proof import PageProof
+from .runs_at_server import RunsAtServer
+from .serve_options import ServeOptions
+from .server_links import ServerLinks
 
 if TYPE_CHECKING:
-    from ..web.frontend_files import File
-    from ..web.run_page import RunPage
+    from .registration import Registration
 
 logger = logging.getLogger(__name__)
 
-PAGES_AFTER_SECONDS = 0.5
-"""When the pages are made ready: a run that is over sooner is spared the work."""
-
-Say = Callable[[str], None]
-
-
-class RunAtServer(Protocol):
-    """What a server needs of a run: `pando.running.served_run.ServedRun`.
-
-    Attributes:
-        identifier: by which its volunteers know it again.
-        membership: takes them in.
-        packages: wheels for browsers, by file name.
-        connections: those of its volunteers, to be cancelled at its end.
-    """
-
-    identifier: str
-    membership: Membership
-    packages: dict[str, File]
-    connections: set[trio.CancelScope]
-
-    @property
-    def workers(self) -> int:
-        """How many workers compute for it, or are about to."""
-
-    async def describe(self) -> RunPage:
-        """What the volunteer page says of it."""
-
-    def monitoring(self) -> dict[str, Any]:
-        """Its figures, ready for JSON."""
-
-
-@dataclass
-class Endpoint:
-    """What stays of a server while its process lives, so that its links stay good.
-
-    Attributes:
-        token: what joining volunteers must know; empty where everybody may join.
-        port: the port that was served on last, and will be again; 0 at first.
-        announced: what has been said of it, so that it is said once.
-    """
-
-    token: str
-    port: int = 0
-    announced: str = ""
-
-
-_endpoints: dict[tuple[object, ...], Endpoint] = {}
-_servers: trio.lowlevel.RunVar[dict[tuple[object, ...], Server]] = trio.lowlevel.RunVar("servers")
-
-
-def _endpoint_of(options: ServeOptions) -> tuple[object, ...]:
-    """The options by which two servers are the same."""
-    return (
-        os.getpid(),
-        options.port,
-        options.any_port,
-        options.listen,
-        options.open,
-        options.public_url,
-        options.certfile,
-        options.keyfile,
-        options.limits,
-    )
-
-
-@asynccontextmanager
-async def shared_server(options: ServeOptions, say: Say) -> AsyncIterator[Server]:
-    """The server of these options: the one that is there, or one that is opened now.
-
-    It serves until the last run has left it.
-
-    Raises:
-        UsageError: the port or the address cannot be listened on, or the certificate is none.
-    """
-    try:
-        servers = _servers.get()
-    except LookupError:
-        servers = {}
-        _servers.set(servers)
-    key = _endpoint_of(options)
-    while (server := servers.get(key)) is not None and server.is_closing:
-        await server.closed.wait()
-    if server is None:
-        token = "" if options.open else secrets.token_urlsafe(12)
-        endpoint = _endpoints.setdefault(key, Endpoint(token))
-        server = servers[key] = Server(options, endpoint, say)
-        trio.lowlevel.spawn_system_task(_serve_shared, servers, key, server)
-    server.users += 1
-    try:
-        await server.opened.wait()
-        if server.failure is not None:
-            raise server.failure
-        yield server
-    finally:
-        server.users -= 1
-        if not server.users:
-            server.close()
-            with trio.CancelScope(shield=True):
-                await server.closed.wait()
-
-
-async def _serve_shared(
-    servers: dict[tuple[object, ...], Server], key: tuple[object, ...], server: Server
-) -> None:
-    """The task of a shared server, which belongs to no run. Nothing that it does ends others."""
-    try:
-        await server.run()
-    except Exception as error:
-        server.failure = error
-        if server.opened.is_set():
-            logger.exception("serving has ended because of an error in Pando")
-    finally:
-        del servers[key]
-        server.opened.set()
-        server.closed.set()
+KEPT = " (kept for later runs)"
+MANAGEMENT = "monitoring, and sending devices away"
+"""What the management link is printed after."""
 
 
 class Server:
-    """Serves runs on one port: lets volunteers join them, and shows their figures.
+    """Accept volunteers for runs, and serve the volunteer and monitoring pages.
+
+    Volunteers come to a port of this machine, through a public server, or both ways.
 
     Args:
         options: see `ServeOptions`.
-        endpoint: the token and the port that this process has for such options.
-        say: told, in sentences, what the person who runs this should know.
+        endpoint: the token and the last port that this process uses with these options.
+        say: takes sentences for the person who runs the program.
 
     Attributes:
-        opened, closed: set when it listens, and when it does no more.
-        failure: why it could not.
-        users: how many runs hold it.
+        opened: set when the server listens, or has failed.
+        closed: set when it has stopped.
+        failure: the error that has stopped it.
+        users: the number of runs that use it.
+        runs: those that accept volunteers now.
     """
 
-    def __init__(self, options: ServeOptions, endpoint: Endpoint, say: Say) -> None:
-        self.tls = _tls_context(options)
+    def __init__(self, options: ServeOptions, endpoint: Endpoint, say: Notifier) -> None:
+        self.tls = (
+            None if options.certfile is None else server_context(options.certfile, options.keyfile)
+        )
         self.port = 0
-        self.links: list[str] = []
         self.opened = trio.Event()
         self.closed = trio.Event()
         self.failure: Exception | None = None
         self.users = 0
+        self._said_note = False
+        is_https = self.tls is not None or (options.public_url or "").startswith("https:")
+        self.runs = RunsAtServer(over_https=is_https)
+        self._proof = PageProof(endpoint)
+        self._links = ServerLinks(options)
         self._options = options
         self._endpoint = endpoint
         self._say = say
-        self._runs: list[RunAtServer] = []
-        self._scope = trio.CancelScope()
-        self._guard = Guard(_public_names(options))
-        self.door = Door(
-            self._guard, self._welcome, pages=self, tls=self.tls, limits=options.limits
+        self._registration: Registration | None = None
+        self._opening = trio.CancelScope()
+        self._closing = trio.Event()
+        self._policy = RequestPolicy(_public_names(options))
+        self._pages = LazyPages(self._make_pages)
+        self.connection_server = ConnectionServer(
+            self._policy,
+            self.runs.handle_connection,
+            pages=self._pages,
+            tls=self.tls,
+            limits=options.limits,
         )
-        self._pages: Any = None
-        self._loading_pages = trio.Lock()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed.is_set() else f"port {self.port}"
+        return f"<Server: {state}, {len(self.runs)} runs>"
 
     async def run(self) -> None:
-        """Listen and serve, until closed.
+        """Listen, be registered at the public server, or both, and serve until closed.
 
         Raises:
-            UsageError: the port or the address cannot be listened on.
+            ServerError: the public server cannot be reached, or refuses this run.
+            UsageError: the address cannot be bound.
         """
-        options = self._options
-        _allow_files(options.limits.connections)
-        listeners, self.port = await self._listen()
-        self.links = self._make_links()
-        self.opened.set()
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._prepare_pages)
-                nursery.start_soon(self.door.run, listeners)
+        failure: PandoError | None = None
+        async with trio.open_nursery() as nursery:
+            try:
+                with self._opening:
+                    await self._open(nursery)
+            except PandoError as error:  # raised below: here, the nursery would wrap it in a group
+                failure = error
+            else:
+                logger.debug("%r is open", self)
+                self.opened.set()
+                await self._closing.wait()
+                if self._registration is not None:
+                    await self._registration.finish()
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _open(self, nursery: trio.Nursery) -> None:
+        if self._options.serves_here:
+            listeners, self.port = await self._listen()
+            nursery.start_soon(self._pages.prepare)
+            nursery.start_soon(self.connection_server.run, listeners)
+        if self._options.host is not None:
+            from .monitoring_link import MonitoringLink
+            from .page_link import PageLink
+            from .registration import Registration
+
+            link = self._endpoint.link
+            assert link is not None, "a host and open exclude each other"
+            self._remember_port()
+            pages = PageLink(self.identity, self._describe_relayed, self.runs.find_by_digest)
+            monitoring = MonitoringLink(link.keys, self._endpoint.view_token, self)
+            self._registration = Registration(
+                self._options, link, self.runs.handle_connection, pages, monitoring, self._say
+            )
+            await self._registration.open(nursery)
+        elif "link" in vars(self._endpoint):
+            self._remember_port()
 
     async def _listen(self) -> tuple[list[trio.SocketListener], int]:
-        options = self._options
-        before = self._endpoint.port
-        if before:
-            with suppress(UsageError):  # somebody else has taken it meanwhile
-                return await listen(before, options.listen)
+        options, endpoint = self._options, self._endpoint
+        last_port = endpoint.port or endpoint.kept_port(options)
+        if last_port:
+            with suppress(UsageError):  # another process has taken it in the meantime
+                return await listen(last_port, options.listen)
         listeners, port = await listen(options.port, options.listen, any_port=options.any_port)
-        if options.port and port != options.port and not before:
+        if last_port:
+            self._say(
+                f"port {last_port}, where devices wait for the next run, is taken: they will not "
+                f"find this run, which serves on port {port}"
+            )
+        elif options.port and port != options.port:
             self._say(f"port {options.port} is taken, so this run serves on port {port}")
-        self._endpoint.port = port
+        endpoint.port = port
         return listeners, port
 
+    def _remember_port(self) -> None:
+        link = self._endpoint.link
+        if link is not None:
+            link.remember(self.port or link.keys.port)
+            if link.note and not self._said_note:
+                self._said_note = True
+                self._say(link.note)
+
+    @cached_property
+    def identity(self) -> RootIdentity:
+        """What the root of each run here proves itself with."""
+        return RootIdentity(self._open_link, self.asks_for_link)
+
+    def _open_link(self) -> LinkInUse:
+        link = self._endpoint.link
+        if link is None:
+            return LinkInUse(LinkKeys.generate(), None, lasts=True)
+        self._remember_port()
+        return LinkInUse(link.keys, link.secret, link.is_kept)
+
     def close(self) -> None:
-        """Serve no more."""
-        self._scope.cancel()
+        """Stop serving."""
+        self._closing.set()
+        self._opening.cancel()
 
     @property
     def is_closing(self) -> bool:
-        """Whether it has been told to close."""
-        return self._scope.cancel_called
+        """Whether `close` has been called."""
+        return self._closing.is_set()
 
-    # ---- runs ----
+    # ---- who is let in ----
 
-    def add(self, run: RunAtServer) -> None:
-        """Let volunteers join this run."""
-        self._runs.append(run)
+    def asks_for_link(self, visitor: Visitor) -> bool:
+        """Return whether this visitor must know the link: it is anybody but the same user.
 
-    def remove(self, run: RunAtServer) -> None:
-        """Nobody joins this run any more."""
-        self._runs.remove(run)
+        A program of the same user on this machine could read the run's memory. Where others come
+        through such a program, such as a proxy or a tunnel, it counts as anybody's.
+        """
+        options = self._options
+        if options.open:
+            return False
+        return bool(options.public_url) or options.ask_token or not visitor.is_own_user
 
-    def _next_run(self) -> RunAtServer:
-        """The run that needs the next volunteer most: the one with the fewest workers."""
-        return min(self._runs, key=lambda run: run.workers)
+    async def is_invited(self, proof: str) -> bool:
+        """Return whether somebody who opens the page may know of the runs.
 
-    def _find_run(self, identifier: str) -> RunAtServer:
-        """This run, which a volunteer belongs to already, or else the one that it should join."""
-        return next((run for run in self._runs if run.identifier == identifier), self._next_run())
+        Args:
+            proof: what the page makes of the link, so that its secret is never sent.
+        """
+        visitor = current_visitor.get()
+        if not self.asks_for_link(visitor) or await self._proof.matches(proof):
+            return True
+        for monitoring in self.monitored()[:1]:
+            reason = (
+                "its link has expired, or is another run's" if proof else "its link is not whole"
+            )
+            monitoring.refuse(f"a browser at {visitor.host}", reason)
+        return False
 
-    async def _welcome(self, channel: Channel, host: str) -> None:
-        if not self._runs:
-            return  # it is closed without an answer, and tries again
-        with trio.CancelScope() as scope:
+    @property
+    def link_lasts(self) -> bool:
+        """Whether later runs can be joined by the same link."""
+        link = self._endpoint.link
+        return link is None or link.is_kept
 
-            def find(hello: messages.Hello) -> Membership:
-                run = self._find_run(hello.run)
-                run.connections.add(scope)
-                return run.membership
+    def ice_settings(self, options: ServeOptions) -> IceSettings:
+        """Return the STUN and TURN servers of a run with these options.
 
-            try:
-                await self._next_run().membership.welcome(channel, host, find)
-            finally:
-                for run in self._runs:
-                    run.connections.discard(scope)
-
-    def why_not(self, hello: messages.Hello, host: str) -> str | None:
-        """Why a joining node may not take part; None where it may."""
-        token = self._endpoint.token
-        if not token or (is_loopback(host) and not self._options.public_url):
-            return None
-        if secrets.compare_digest(hello.token.encode(), token.encode()):
-            return None
-        if hello.token:
-            return "this link is not, or no more, good: each run has its own, which it prints"
-        return "the link is not complete: what stands behind its # sign is needed to join"
+        Where none are named, it is the public server's own, if it answers STUN: no third party.
+        """
+        named = options.ice_settings()
+        if options.ice_servers is None and self._registration is not None:
+            own = self._registration.stun_server
+            return named if own is None else named.with_server(own)
+        return named
 
     # ---- links ----
 
-    def announce(self, say: Say) -> None:
-        """Say once how to watch, and how other devices join."""
-        monitoring = f"monitoring: {self._own_link('localhost')}monitoring"
-        if self._options.is_local:
-            text = f'{monitoring} (other devices can join with serve="lan")'
-        else:
-            text = f"volunteers join at {self.links[0]} · {monitoring}"
-        if self._endpoint.announced != text:
+    def announce(self, say: Notifier) -> None:
+        """Say how to watch the runs and how to join them, unless that has been said already."""
+        text = " · ".join(self._announcements())
+        if text and self._endpoint.announced != text:
             self._endpoint.announced = text
             say(text)
 
-    def _make_links(self) -> list[str]:
-        fragment = f"#{self._endpoint.token}" if self._endpoint.token else ""
-        options = self._options
-        if options.public_url:
-            return [self.link_beginning("") + fragment]
-        if options.is_local:
-            return [self._own_link("localhost") + fragment]
-        hosts = own_addresses()
-        if options.listen and options.listen not in ("0.0.0.0", "::"):
-            hosts = [options.listen]
-        elif not hosts:
-            hosts = ["localhost"]
-        return [self._own_link(host) + fragment for host in hosts]
+    def _announcements(self) -> Iterator[str]:
+        if not self._options.is_local or self._registration is not None:
+            yield f"volunteers join at {self.links[0]}{self.outlook}"
+        hint = ' (other devices can join with serve="lan")' if self._is_alone else ""
+        yield f"monitoring: {self.monitoring_link}{hint}"
+        if self.management_link not in ("", self.monitoring_link):
+            yield f"{MANAGEMENT}: {self.management_link}"
 
-    def _own_link(self, host: str) -> str:
-        return self.link_beginning(join_address(host, self.port))
+    @property
+    def _is_alone(self) -> bool:
+        """Whether only this machine can connect."""
+        return self._options.is_local and self._registration is None
 
-    def link_beginning(self, host: str) -> str:
-        """A link without its token, for people who reach this server as this host."""
-        if self._options.public_url:
-            return f"{self._options.public_url.rstrip('/')}/"
-        return f"{'http' if self.tls is None else 'https'}://{host}/"
+    @cached_property
+    def links(self) -> list[str]:
+        """The links by which volunteers join; the one through a public server comes first."""
+        link = self._endpoint.link
+        if link is not None:
+            self._remember_port()
+        links = []
+        if self._registration is not None:
+            links.append(self._registration.link)
+        if self._options.serves_here:
+            links += self._links.direct(self.port, link)
+        return links
+
+    @property
+    def outlook(self) -> str:
+        """How long the link is good, in words to append; empty where it is good for this run."""
+        link = self._endpoint.link
+        return KEPT if link is not None and link.is_kept else ""
+
+    @property
+    def monitoring_link(self) -> str:
+        """The link by which the runs can be watched; with its token if other machines can.
+
+        Through a public server it is watched from anywhere, so this link comes before a port's.
+        """
+        if self._registration is not None:
+            return self._registration.monitoring_link
+        return self._watching_link(self._endpoint.view_token)
+
+    @property
+    def management_link(self) -> str:
+        """The link of this machine's port for those who may send devices away as well, if any."""
+        if not self._options.serves_here:
+            return ""
+        return self._watching_link(self._endpoint.management_token)
+
+    def _watching_link(self, token: str) -> str:
+        if self._options.is_local and not self._options.public_url:
+            return f"{self._links.here(self.port)}monitoring"
+        beginning = self._links.direct(self.port, None)[0].partition("#")[0]
+        return f"{beginning}monitoring#{token}"
 
     # ---- pages ----
 
-    async def serve(self, stream: PageStream) -> None:
-        """Serve the pages to one connection."""
-        await self._load_pages()
-        await self._pages.serve(stream)
-
-    async def _prepare_pages(self) -> None:
-        """Load the app while nobody waits for it."""
-        await trio.sleep(PAGES_AFTER_SECONDS)
-        with suppress(ImportError):  # whoever asks for a page is told
-            await self._load_pages()
-
-    async def _load_pages(self) -> None:
-        async with self._loading_pages:
-            if self._pages is None:
-                self._pages = await trio.to_thread.run_sync(
-                    self._make_pages, abandon_on_cancel=True
-                )
-
     def _make_pages(self) -> Any:
-        """The app, whose modules take a quarter of a second to import."""
-        from ..web.app import Pages
+        """Import and create the pages, which takes a quarter of a second."""
+        from ..web.app import PageHandler
 
-        return Pages(
-            self._describe_run, self._guard, self._monitoring, self.link_beginning, self._find_wheel
+        return PageHandler(
+            self.runs.describe,
+            self._policy,
+            self,
+            self._links.beginning,
+            self.runs.find_wheel,
+            self.is_invited,
         )
 
-    async def _describe_run(self, identifier: str) -> RunPage:
-        """What the volunteer page says of this run, or else of the one that should be joined."""
-        if not self._runs:
-            from ..web.run_page import RunPage
+    async def _describe_relayed(self, identifier: str) -> dict[str, Any]:
+        """Describe a run to a page of the public server, which has Python itself."""
+        assert self._registration is not None, "it has asked through the server"
+        page = await self.runs.describe(identifier)
+        return page.describe(self._registration.link_beginning, has_pyodide=True)
 
-            return RunPage("", complete=False)
-        return await self._find_run(identifier).describe()
+    # ---- monitoring ----
 
-    def _find_wheel(self, name: str) -> Any:
-        return next((run.packages[name] for run in self._runs if name in run.packages), None)
+    def monitored(self) -> list[RunMonitoring]:
+        """Return what is known of all runs, the newest first; at last of the one that is over."""
+        return self.runs.monitored()
 
-    def _monitoring(self) -> dict[str, Any]:
-        """The runs' figures, ready for JSON: of one run, or the newest first."""
-        runs = [run.monitoring() for run in reversed(self._runs)]
-        if not runs:
-            return {"root": {}, "volunteers": {}}
-        volunteers = {key: value for run in runs for key, value in run["volunteers"].items()}
-        shown = {"root": runs[0]["root"], "volunteers": volunteers}
-        if len(runs) > 1:
-            shown["runs"] = [run["root"] for run in runs]
-        return shown
+    def invitation(self) -> str:
+        """Return the link by which other devices join; empty if none can."""
+        is_near = self._options.is_local and not self._options.public_url
+        return "" if is_near or not self.runs else self.links[0]
+
+    def may_look(self, token: str) -> bool:
+        """Return whether the visitor of the pages may see what is known of the runs.
+
+        Programs of the user who started the runs may, on this machine; others need the token.
+        """
+        if not self.asks_for_link(current_visitor.get()):
+            return True
+        return _equals(token, self._endpoint.view_token) or self.may_manage(token)
+
+    def may_manage(self, token: str) -> bool:
+        """Return whether the visitor of the pages may send devices away.
+
+        On this machine the user who started the runs may, who could end them as well.
+        """
+        visitor, options = current_visitor.get(), self._options
+        is_passed_on = bool(options.public_url) or options.ask_token
+        if visitor.is_own_user and not is_passed_on:
+            return True
+        return _equals(token, self._endpoint.management_token)
 
 
-def _allow_files(connections: int) -> None:
-    """Let this process have as many connections open as the limits say, if it may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * connections
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
-
-
-def _tls_context(options: ServeOptions) -> ssl.SSLContext | None:
-    if options.certfile is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(options.certfile, options.keyfile)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{options.certfile}: not a certificate with its key: {error}") from None
-    return context
+def _equals(given: str, token: str) -> bool:
+    return secrets.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
 def _public_names(options: ServeOptions) -> list[str]:
-    if options.public_url is None:
-        return [options.listen] if options.listen and options.listen != LOCALHOST else []
-    name = urlsplit(options.public_url).hostname
-    return [name] if name else []
+    """Return the host names that the user has given to this server; others are refused."""
+    name = urlsplit(options.public_url).hostname if options.public_url else options.listen
+    return [given.rstrip(".") for given in (name, options.link_host) if given]

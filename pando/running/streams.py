@@ -1,4 +1,20 @@
-"""The results of one stream in a Trio program, as they become due."""
+"""The results of one stream, for Trio programs, and the detection of inputs that wait for them.
+
+An input may depend on results of its own map, for example to propose the next parameters from
+the results so far. That works as long as something is being computed. If nothing is, the input
+waits for a result that only another item can bring, and the program would hang. Every call that
+waits for results therefore checks for this state. It is reached if the reader of the input waits
+for a result while no item is in flight, none has been read ahead, and no result is ready. Cases:
+
+- The reader of the input does not wait (the usual case): wait, since the input may take its time.
+- The input is an asynchronous iterable, and the task that reads it waits here (`_is_read_here`):
+  raise InputWaitsError in that task.
+- The input is an iterator, and its thread waits in a `pando.running.feed.Feed`, which says so by
+  `reader_waits`: raise ReaderStuckError in the task that collects results for the feed, which
+  passes an InputWaitsError on to the thread and goes on.
+- Items have been read ahead (`has_buffered`): wait, since they are about to be computed.
+- The input has ended: the end is delivered, not an error.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +26,9 @@ import trio
 
 from .. import messages
 from ..errors import ItemError, RunClosedError, UsageError
-from ..scheduler import ResultRun, StruckOut
+from ..scheduler import AttemptsExhausted, ResultBatch
 from ..source import EndOfInput
-from ..tree.lending import Job
+from ..tree.job import Job
 from ..tree.node import Node
 from .causes import rebuild_exception
 from .inputs import BufferedSource
@@ -26,24 +42,24 @@ class InputWaitsError(UsageError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the input waits for a result of this very map, but all items so far have been "
-            "computed and handed out: it would wait for ever"
+            "deadlock: the input waits for a result of its own map, but the results of all "
+            "items so far have been delivered"
         )
 
 
 class ReaderStuckError(Exception):
-    """The same, where the input is read in another thread, which has to be told."""
+    """The input waits in the same way, but in another thread, which has to be notified."""
 
 
 class ResultStream(AsyncIterator[Result]):
-    """The results of one `Run.map`, as they become due.
+    """The asynchronous iterator that `Run.map` returns.
 
-    Leaving an ``async for`` loop early closes the stream, unless a variable still holds it: then
-    `close` it, or use it with `contextlib.aclosing`.
+    Leaving an ``async for`` loop early closes the stream, unless a variable still refers to it:
+    then `close` it, or use it with `contextlib.aclosing`.
 
-    Error handling: an item that failed raises its `ItemError` in its place, unless
-    ``return_exceptions`` was chosen; iteration may go on after it. An exception of the input is
-    raised as it is, after the results of all items before it.
+    An item that failed raises its `ItemError` in its place, unless ``return_exceptions`` was
+    chosen; iteration may continue after it. An exception of the input is raised unchanged, after
+    the results of all items before it.
     """
 
     def __init__(
@@ -52,19 +68,27 @@ class ResultStream(AsyncIterator[Result]):
         job: Job,
         options: StreamOptions,
         find_failure: Callable[[], Exception | None],
+        on_failures: Callable[[ResultBatch], None],
     ) -> None:
         self._node = node
         self._job = job
         self._options = options
         self._find_failure = find_failure
+        self._on_failures = on_failures
         self._token = trio.lowlevel.current_trio_token()
         self._reading = trio.CancelScope()
         self._due: Iterator[Result] = iter(())
-        self._rest: ResultRun | None = None
+        self._tail: ResultBatch | None = None
         self._closed = False
         self._own_reader_waits = self._other_reader_waits = False
-        self._news = _News()
-        job.notify = self._news.tell
+        self._notification = _Notification()
+        job.notify = self._notification.notify
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<ResultStream: closed>"
+        status = self._job.lender.statistics()
+        return f"<ResultStream: {status.read} items read, {status.delivered} results delivered>"
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self
@@ -84,59 +108,68 @@ class ResultStream(AsyncIterator[Result]):
                 self._token.run_sync_soon(_end, self._node, self._job, self._reading)
 
     async def read_input(self) -> None:
-        """Do the input's waiting, until it ends or the stream is closed."""
+        """Wait for the input's items until it ends or the stream is closed."""
         node, job = self._node, self._job  # a task must not keep the stream alive
         with self._reading as scope:
             del self
-            await job.source.run(lambda: node.input_has_news(job))
+            await job.source.run(lambda: node.input_ready(job))
         del scope
 
     async def next_batch(self) -> list[Result]:
-        """The next results, one or many, as soon as there are some; for speed.
+        """Wait for the next results, and return all that are ready; faster than one by one.
 
-        An empty list says that there are no more.
+        Returns:
+            One or more results; an empty list at the end.
 
         Raises:
-            ItemError: the next item has no result. Those after it come next.
+            ItemError: the next item failed. The following results come with the next call.
         """
         try:
-            run = await self.next_run()
+            batch = await self.next_result_batch()
         except EndOfInput:
             return []
-        if not run.failures:
-            return list(run.values)
+        if not batch.failures:
+            return list(batch.values)
         if self._options.return_exceptions:
-            results = list(run.values)
-            for place in run.failures:
-                results[place] = item_error(run, place)
+            results = list(batch.values)
+            for place in batch.failures:
+                results[place] = item_error(batch, place)
             return results
-        first = min(run.failures)
+        first = min(batch.failures)
         if first > 0:
-            self._rest = _without_first(run, first)
-            return list(run.values[:first])
-        self._rest = _without_first(run, 1) if len(run.values) > 1 else None
-        raise item_error(run, 0)
+            self._tail = _without_first(batch, first)
+            return list(batch.values[:first])
+        self._tail = _without_first(batch, 1) if len(batch.values) > 1 else None
+        raise item_error(batch, 0)
 
-    async def next_run(self) -> ResultRun:
-        """The next results together with their items and failures, as the scheduler has them."""
-        if self._rest is not None:
-            run, self._rest = self._rest, None
-            return run
+    async def next_result_batch(self) -> ResultBatch:
+        """Wait for the next results, and return them with their items and failures.
+
+        Raises:
+            EndOfInput: there are no more.
+            RunClosedError: the stream is closed.
+            Exception: raised by the input, or the reason that the run failed.
+        """
+        if self._tail is not None:
+            batch, self._tail = self._tail, None
+            return batch
         await trio.lowlevel.checkpoint_if_cancelled()
         is_read_here = self._is_read_here()
         self._own_reader_waits |= is_read_here
         try:
-            while (ready := self._next_run_nowait(is_read_here)) is None:
+            while (ready := self._next_result_batch_nowait(is_read_here)) is None:
                 self._job.tell_when_dry = self._own_reader_waits or self._other_reader_waits
-                await self._news.wait()
+                await self._notification.wait()
         except EndOfInput:
             self.close()
             raise
         finally:
             self._own_reader_waits &= not is_read_here
+        if ready.failures:
+            self._on_failures(ready)
         return ready
 
-    def _next_run_nowait(self, is_read_here: bool) -> ResultRun | None:
+    def _next_result_batch_nowait(self, is_read_here: bool) -> ResultBatch | None:
         if self._closed:
             raise RunClosedError("this stream is closed")
         if (failure := self._find_failure()) is not None:
@@ -151,7 +184,7 @@ class ResultStream(AsyncIterator[Result]):
         return ready
 
     def reader_waits(self, waiting: bool) -> None:
-        """Whether another thread, which reads the input, waits for a result of this stream."""
+        """Note whether the thread that reads the input waits for a result of this stream."""
         self._other_reader_waits = waiting
         self._job.notify()
 
@@ -161,32 +194,32 @@ class ResultStream(AsyncIterator[Result]):
 
     def _nothing_can_come(self) -> bool:
         source = self._job.source
-        gathered = isinstance(source, BufferedSource) and source.has_gathered
-        return self._job.awaits_input and not gathered
+        has_items = isinstance(source, BufferedSource) and source.has_buffered
+        return self._job.awaits_input and not has_items
 
     def wake(self) -> None:
-        """Let whoever waits for results look again."""
+        """Let all that wait for results check again."""
         self._job.notify()
 
     def close(self) -> None:
-        """Read, lend and hand out no more of this stream."""
+        """Stop reading, computing and delivering. May be called more than once."""
         self._closed = True
-        self._due, self._rest = iter(()), None
+        self._due, self._tail = iter(()), None
         _end(self._node, self._job, self._reading)
 
     async def aclose(self) -> None:
-        """`close`, for `contextlib.aclosing`."""
+        """Do the same as `close`, for `contextlib.aclosing`."""
         self.close()
         await trio.lowlevel.checkpoint()
 
 
-class _News:
-    """Wakes all who wait for results. A job knows it, but not the stream, which would live on."""
+class _Notification:
+    """Wakes all tasks that wait. The job refers to it, and so does not keep the stream alive."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         self._event.set()
         self._event = trio.Event()
 
@@ -199,16 +232,15 @@ def _end(node: Node, job: Job, reading: trio.CancelScope) -> None:
     node.close_job(job)
 
 
-def item_error(run: ResultRun, place: int) -> ItemError:
-    """The error of an item of a run that has failed."""
-    failure = run.failures[place]
-    item, index = run.items[place], run.start + place
+def item_error(batch: ResultBatch, place: int) -> ItemError:
+    """Return the error of an item that failed, by its position in a batch."""
+    failure = batch.failures[place]
+    item, index = batch.items[place], batch.start + place
     if isinstance(failure, ItemError):
         return failure
-    if isinstance(failure, StruckOut):
+    if isinstance(failure, AttemptsExhausted):
         reason = (
-            f"the item was given up after {failure.strikes} workers were lost while they "
-            f"ran it; the last time, {failure.reason}"
+            f"gave up after {failure.losses} workers crashed on this item (last: {failure.reason})"
         )
         return ItemError(item, index, "WorkerLost", reason)
     assert isinstance(failure, messages.Failure)
@@ -217,6 +249,6 @@ def item_error(run: ResultRun, place: int) -> ItemError:
     return error
 
 
-def _without_first(run: ResultRun, count: int) -> ResultRun:
-    failures = {place - count: why for place, why in run.failures.items() if place >= count}
-    return ResultRun(run.start + count, run.items[count:], run.values[count:], failures)
+def _without_first(batch: ResultBatch, count: int) -> ResultBatch:
+    failures = {place - count: why for place, why in batch.failures.items() if place >= count}
+    return ResultBatch(batch.start + count, batch.items[count:], batch.values[count:], failures)

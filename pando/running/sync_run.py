@@ -1,4 +1,4 @@
-"""`pando.run`: a run in the background for any number of maps."""
+"""`pando.run`: a run in the background thread for any number of maps."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, overload
 
 import trio
 
+from ..deprecation import accept_former_arguments
 from ..errors import ItemError, RunClosedError
-from ..functions.capture import function_name
-from ..functions.serialized import SerializedFunction
+from ..functions.naming import function_name
+from ..functions.serialized import SerializedFunction, serialize
+from ..notifier import to_standard_error
 from .background import BackgroundTask
 from .feed import StreamFeed
 from .inputs import open_source
-from .notices import say
+from .opening import RunArguments, make_run_options, open_serialized_run
 from .options import RunOptions, StreamOptions
 from .results import Results
-from .run import Run, RunArguments, RunStatistics, make_run_options, open_packed_run, pack
+from .run import Run, RunStatistics
 from .serve_options import Serve
 
 Item = TypeVar("Item")
@@ -26,22 +28,29 @@ Result = TypeVar("Result")
 
 
 class SyncRun(Generic[Item, Result]):
-    """A function and its workers, ready for several maps, one after the other or at once.
+    """A function and its workers, ready for several maps, consecutive or concurrent.
 
-    Made by `pando.run`; used in a ``with`` statement. Threads may share it.
+    Created by `pando.run`, for use in a ``with`` statement. Threads may share it.
     """
 
-    def __init__(self, packed: SerializedFunction, name: str, options: RunOptions) -> None:
+    def __init__(self, function: SerializedFunction, name: str, options: RunOptions) -> None:
         self.function_name = name
-        self._packed = packed
+        self._function = function
         self._options = options
         self._opened: Future[Run[Item, Result]] = Future()
         self._task: BackgroundTask | None = None
         self._nursery: trio.Nursery
 
+    def __repr__(self) -> str:
+        if self._task is None:
+            state = "not open yet"
+        else:
+            state = "closed" if self._task.has_ended else "open"
+        return f"<SyncRun of {self.function_name}: {state}>"
+
     def __enter__(self) -> SyncRun[Item, Result]:
         if self._task is not None:
-            raise RunClosedError("a run is opened once; call pando.run again for another")
+            raise RunClosedError("a run cannot be opened twice; call pando.run again")
         self._task = BackgroundTask(self._main)
         try:
             self._opened.result()
@@ -88,29 +97,35 @@ class SyncRun(Generic[Item, Result]):
     ) -> Results[Any]:
         """Apply the function to each item, and iterate over the results in order.
 
-        Items are read when the first result is asked for. Several maps may go on at once: those
-        that have items get equal time of the workers. An item's error ends its map alone.
+        Reading starts when the first result is requested. Several maps may be open at once: those
+        with items share the workers' time equally. The error of an item ends its map only.
 
         Args:
-            items: any iterable. An iterator is read in a thread of its own.
-            ordered: results in the order of the items; otherwise in completion order.
-            return_exceptions: yield the `ItemError` of an item that failed instead of raising it.
+            items: any iterable. An iterator is read in a background thread.
+            ordered: whether to yield results in the order of the items; otherwise in completion
+                order.
+            return_exceptions: whether to yield the `ItemError` of an item that failed instead of
+                raising it.
             buffersize: maximum read-ahead, as for `pando.map`.
 
         Raises:
-            UsageError: an option is wrong.
+            UsageError: an option is invalid.
             RunClosedError: the run is closed, or has not been opened by ``with``.
         """
         options = StreamOptions(ordered, return_exceptions, buffersize)
         return Results(StreamFeed(self._open_task(), self._begin, open_source(items), options))
 
     def statistics(self) -> RunStatistics:
-        """A snapshot of the figures; RunClosedError where the run is not open."""
-        return self._open_task().ask(self._opened.result().statistics)
+        """Return a snapshot of the metrics; RunClosedError if the run is not open."""
+        return self._open_task().call_and_wait(self._opened.result().statistics)
+
+    def monitoring(self) -> dict[str, Any]:
+        """Return what monitoring shows of the run; see docs/monitoring.md for its keys."""
+        return self._open_task().call_and_wait(self._opened.result().monitoring)
 
     @property
     def links(self) -> list[str]:
-        """What volunteers open to join; empty where none can, or the port is not open yet."""
+        """The links by which volunteers join; empty if none can, or the port is not open yet."""
         self._open_task()
         return self._opened.result().links
 
@@ -129,14 +144,16 @@ class SyncRun(Generic[Item, Result]):
     def _begin(self, feed: StreamFeed[Any]) -> None:
         run = self._opened.result()
         try:
-            self._open_task().ask(lambda: self._nursery.start_soon(feed.main, run))
-        except (RunClosedError, RuntimeError):  # so Trio says that the nursery is closed
+            self._open_task().call_and_wait(lambda: self._nursery.start_soon(feed.main, run))
+        except (RunClosedError, RuntimeError):  # Trio raises this if the nursery is closed
             feed.handover.end(RunClosedError("this run is closed"))
 
     async def _main(self) -> None:
         try:
             async with (
-                open_packed_run(self._packed, self.function_name, self._options, say) as run,
+                open_serialized_run(
+                    self._function, self.function_name, self._options, to_standard_error
+                ) as run,
                 trio.open_nursery() as self._nursery,
             ):
                 self._opened.set_result(run)
@@ -162,41 +179,48 @@ def run(
 ) -> SyncRun[Item, Result]: ...
 
 
+@accept_former_arguments
 def run(
     function: Callable[[Any], Any],
     *,
     workers: int | None = None,
     timeout: float | None = None,
-    batch_limit: int | None = None,
+    batch_size: int | None = None,
     requires: Iterable[str] = (),
+    speculate: bool = True,
     initializer: Callable[[], object] | None = None,
     random_seed: int | None = None,
     serve: Serve = None,
 ) -> SyncRun[Any, Any]:
-    """Keep workers and volunteers for several maps::
-
-        with pando.run(function) as run:
-            for result in run.map(items):
-                ...
-            for result in run.map(other_items):
-                ...
+    """Keep workers and volunteers for several maps, in a ``with`` block.
 
     Args:
-        function: takes an item, returns its result, as for `pando.map`.
-        workers: processes on this machine; one for each core by default.
+        function: takes an item and returns its result, as for `pando.map`.
+        workers: worker processes on this machine (default: one per core).
         timeout: seconds that an item may take before it fails and its worker is replaced.
-        batch_limit: the most items that are sent to a worker at once.
+        batch_size: maximum items per batch (default: adaptive).
         requires: what the function needs installed, as PEP 508 requirement strings.
+        speculate: whether an item that takes a device far longer than others is computed a second
+            time elsewhere, where somebody has nothing to do; the first result counts.
         initializer: called without arguments once in each worker, before its first item.
-        random_seed: makes what the function draws from `random` and from NumPy's global
-            generator repeatable, item by item. Generators that it refers to always are.
-        serve: who may connect, as for `pando.map`. Where it is given the port opens at once, and
-            `SyncRun.links` has the links.
+        random_seed: seed `random` and NumPy's global generator for each item, repeatably.
+            Generators that the function refers to are always repeatable.
+        serve: who may connect, as for `pando.map`. If it is given, the port opens at once, and
+            the links are in `SyncRun.links`.
 
     Raises:
         FunctionError: the function cannot be sent to workers.
-        UsageError: an option is wrong, or the port cannot be opened.
+        UsageError: an option is invalid, or the port cannot be opened.
+
+    Example:
+        >>> with pando.run(lambda x: 2 * x) as run:
+        ...     list(run.map([1, 2, 3])), list(run.map("ab"))
+        ([2, 4, 6], ['aa', 'bb'])
     """
-    options = make_run_options(workers, timeout, batch_limit, requires, serve, at_once=True)
-    packed = pack(function, options.requires, initializer=initializer, random_seed=random_seed)
-    return SyncRun(packed, function_name(function), options)
+    options = make_run_options(
+        workers, timeout, batch_size, requires, serve, speculate=speculate, serve_at_once=True
+    )
+    serialized = serialize(
+        function, options.requires, initializer=initializer, random_seed=random_seed
+    )
+    return SyncRun(serialized, function_name(function), options)

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .speech import Failure
+    from .wire import FailureTuple
 
 
 class Batch:
@@ -20,6 +20,6 @@ class Batch:
         self.items = items
         self.size = len(items)
         self.results: list[Any] = []
-        self.failures: dict[int, Failure] = {}
+        self.failures: dict[int, FailureTuple] = {}
         self.sent = 0
         self.since = 0.0

@@ -1,4 +1,4 @@
-"""Frames: messages on a byte stream, each behind its length."""
+"""Length-prefixed framing of messages on a byte stream."""
 
 from __future__ import annotations
 
@@ -10,28 +10,41 @@ RECEIVE_SIZE = 256 * 1024
 
 
 def frame(message: bytes) -> bytes:
-    """A message behind its length, in four bytes, big-endian."""
+    """Return a message after its length, in four bytes, big-endian."""
     return HEADER.pack(len(message)) + message
 
 
+def write_header(framed: bytearray) -> None:
+    """Write the length of a message before it, into the first four bytes."""
+    HEADER.pack_into(framed, 0, len(framed) - HEADER.size)
+
+
 class FrameReader:
-    """Takes bytes as they come and gives whole messages."""
+    """Splits a byte stream into messages. Most of them are copied once."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that these bytes complete, often none or one."""
+        """Return the messages that these bytes complete, often none or one."""
         buffer = self._buffer
-        buffer += data
+        unread: bytes | bytearray = data
+        if buffer:
+            buffer += data
+            unread = buffer
         messages = []
         start = 0
-        while len(buffer) - start >= HEADER.size:
-            (length,) = HEADER.unpack_from(buffer, start)
-            end = start + HEADER.size + length
-            if len(buffer) < end:
-                break
-            messages.append(bytes(buffer[start + HEADER.size : end]))
-            start = end
-        del buffer[:start]
+        size = len(unread)
+        with memoryview(unread) as view:
+            while size - start >= HEADER.size:
+                (length,) = HEADER.unpack_from(unread, start)
+                end = start + HEADER.size + length
+                if size < end:
+                    break
+                messages.append(bytes(view[start + HEADER.size : end]))
+                start = end
+            if unread is data and start < size:
+                buffer += view[start:]
+        if unread is buffer:
+            del buffer[:start]
         return messages

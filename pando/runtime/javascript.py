@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import FunctionError, cut
+from ..errors import FunctionError, truncate
 from ..functions.package import JavaScriptPackage
-from .calling import one_line
-from .progress import OFFSET, Progress
+from .invoke import one_line
+from .running_item import OFFSET, RunningItem
 from .v8 import Engine, ScriptError
 
 if TYPE_CHECKING:
@@ -106,21 +106,21 @@ class JavaScriptFunction:
 
     @staticmethod
     def decode(items: bytes | memoryview) -> list[Encoded]:
-        """The items of an encoded array, each as it is encoded."""
+        """Return the items of an encoded array, each as it is encoded."""
         return msgspec.msgpack.decode(items, type=list[msgspec.Raw])
 
     encode = staticmethod(msgspec.msgpack.encode)
 
-    def compute(self, batch: Batch, progress: Progress) -> None:
+    def compute(self, batch: Batch, running: RunningItem) -> None:
         """Apply the function to each item of a batch; its results grow meanwhile."""
-        self._runner.run(self._compute(batch, progress))
+        self._runner.run(self._compute(batch, running))
 
-    def compute_some(self, batch: Batch, progress: Progress) -> bool:
-        """Some milliseconds of `compute`, or one long item; whether there was anything to do."""
-        return self._runner.run(self._compute_some(batch, progress))
+    def compute_some(self, batch: Batch, running: RunningItem) -> bool:
+        """Compute for some milliseconds, or one long item; tell whether there was any."""
+        return self._runner.run(self._compute_some(batch, running))
 
-    async def _compute(self, batch: Batch, progress: Progress) -> None:
-        while await self._compute_some(batch, progress):
+    async def _compute(self, batch: Batch, running: RunningItem) -> None:
+        while await self._compute_some(batch, running):
             pass
         if self._shared[REPORTED]:
             self._take_report()
@@ -137,12 +137,12 @@ class JavaScriptFunction:
         except Exception as error:
             print(f"what the function has reported is lost: {one_line(error)}", file=sys.stderr)
 
-    async def _compute_some(self, batch: Batch, progress: Progress) -> bool:
+    async def _compute_some(self, batch: Batch, running: RunningItem) -> bool:
         while chunk := self._choose_chunk(batch):
-            progress.cells[OFFSET] = self._first
+            running.cells[OFFSET] = self._first
             since = time.perf_counter()
             try:
-                answer = await self._run(msgspec.msgpack.encode(chunk), progress)
+                answer = await self._run(msgspec.msgpack.encode(chunk), running)
             except MemoryError:
                 await self._recover(batch)
                 continue
@@ -154,9 +154,9 @@ class JavaScriptFunction:
             return True
         return False
 
-    async def _run(self, items: bytes, progress: Progress) -> memoryview | None:
+    async def _run(self, items: bytes, running: RunningItem) -> memoryview | None:
         def tick() -> None:
-            progress.cells[OFFSET] = self._first + self._shared[RUNNING]
+            running.cells[OFFSET] = self._first + self._shared[RUNNING]
             self._serve()
 
         size = self._hand_over(items)
@@ -185,14 +185,14 @@ class JavaScriptFunction:
         batch.results.append(NIL)
 
     def _choose_chunk(self, batch: Batch) -> list[Encoded]:
-        """The next items, with what is shared set up for them."""
+        """Return the next items, with what is shared set up for them."""
         with self._choosing:
             self._first = len(batch.results)
             chunk = batch.items[self._first : self._first + self._count]
             self._shared[RUNNING], self._shared[LIMIT] = 0, len(chunk)
             return chunk
 
-    def cut(self, batch: Batch, progress: Progress) -> int:
+    def truncate_batch(self, batch: Batch, running: RunningItem) -> int:
         """Take what has not been started off a batch that is being computed; what remains.
 
         It may be called by another thread. V8 says which item it starts, then looks at the limit;
@@ -216,7 +216,11 @@ class JavaScriptFunction:
             answer, type=tuple[list[msgspec.Raw], list[tuple[int, str, str, str]]]
         )
         for place, kind, reason, stack in failures:
-            batch.failures[self._first + place] = (cut(kind), cut(reason), cut(stack))
+            batch.failures[self._first + place] = (
+                truncate(kind),
+                truncate(reason),
+                truncate(stack),
+            )
         batch.results.extend(results)
         return len(results)
 

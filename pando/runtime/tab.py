@@ -17,26 +17,26 @@ from .. import values
 from ..errors import MalformedValueError
 from ..functions.package import FunctionPackage
 from ..functions.restore import restore
-from . import calling
-from .calling import (
+from . import invoke
+from .invoke import (
     describe_arguments,
     describe_failure,
-    describe_refusal,
+    describe_load_error,
     encode_results,
     is_coroutine_function,
 )
-from .speech import split
+from .wire import split
 
 if TYPE_CHECKING:
-    from .calling import Function
-    from .speech import Failure
+    from .invoke import Function
+    from .wire import FailureTuple
 
 FLUSH_SECONDS = 0.1
 """How long a finished result may wait for the rest of its batch."""
 LONG_SECONDS = 0.004
 """Where items take so long, a result waits only if the next one is expected to be there in time."""
-FADING = 0.9
-"""How much of a long item is expected again after each of the long ones behind it."""
+DECAY = 0.9
+"""The share of a long item's time that is still expected after each later long item."""
 LONGEST_SECONDS = 0.25
 """How long a batch may take before what is left of it goes back: other workers may be idle."""
 
@@ -55,20 +55,21 @@ def load(packed: Any) -> str | None:
         packed: the package, a JavaScript buffer.
     """
     global _function
-    calling.refuse_breakpoints()
+    invoke.refuse_breakpoints()
     try:
         package = FunctionPackage.from_bytes(packed.to_bytes())
-        _function = calling.take_keys(restore(package), package)
+        _function = invoke.take_keys(restore(package), package)
     except BaseException as error:
-        return json.dumps(describe_refusal(error))
+        return json.dumps(describe_load_error(error))
     return None
 
 
 def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
-    """Apply the function to each item, as long as a batch may take; `flush` is given the results.
+    """Apply the function to each item, as long as a batch may take.
 
     Args:
         items: an encoded list, a JavaScript buffer.
+        flush: is given results, encoded, as often as some are due.
 
     Returns:
         None when all is done; where the function is ``async def``, what to wait for.
@@ -104,20 +105,20 @@ def compute(items: Any, flush: Flush) -> Awaitable[None] | None:
 
 
 def _expect_after(seconds: float) -> float:
-    """How long the next item may take, after one that took so long."""
+    """Tell how long the next item may take, after one that took so long."""
     global _expected
-    _expected = max(seconds, FADING * _expected)
+    _expected = max(seconds, DECAY * _expected)
     return _expected
 
 
 def take_report() -> str | None:
-    """What the function has reported since the last time, as JSON, if it has."""
-    figures = calling.take_report()
+    """Return what the function has reported since the last time, as JSON, if it has."""
+    figures = invoke.take_report()
     return json.dumps(figures) if figures else None
 
 
 def _decoding(function: Function) -> Function:
-    """The function of encoded items: some cannot be decoded here, as arrays without NumPy."""
+    """Return a function of encoded items, some of which cannot be decoded here."""
     if not is_coroutine_function(function):
         return lambda item: function(values.decode(item))
 
@@ -144,7 +145,7 @@ class _Results:
 
     def __init__(self, flush: Flush) -> None:
         self.values: list[Any] = []
-        self._failures: dict[int, Failure] = {}
+        self._failures: dict[int, FailureTuple] = {}
         self._flush = flush
         self._since = time.perf_counter()
 
@@ -170,7 +171,7 @@ class _Results:
 
 
 def _to_js(data: bytes) -> Any:
-    """A JavaScript buffer with a copy of the bytes."""
+    """Return a JavaScript buffer with a copy of the bytes."""
     from pyodide.ffi import to_js
 
     return to_js(data)

@@ -1,6 +1,6 @@
 """V8, the JavaScript engine, in this process: scripts are run, and memory is shared with them.
 
-Everything here runs on an event loop of its own, since the engine computes in a thread of its own
+Everything here runs on a separate event loop, since the engine computes in a separate thread
 and answers to a loop.
 """
 
@@ -35,7 +35,7 @@ class ScriptError(Exception):
 
 
 def is_installed() -> bool:
-    """Whether there is an engine here."""
+    """Tell whether there is an engine here."""
     return importlib.util.find_spec("py_mini_racer") is not None
 
 
@@ -82,11 +82,11 @@ class Engine:
             raise ScriptError(int(found[1]), f"{found[2]}: {text}" if text else found[2]) from None
 
     def evaluate(self, script: str) -> Any:
-        """The value of a short script; an ArrayBuffer is a view of its memory."""
+        """Return the value of a short script; an ArrayBuffer is a view of its memory."""
         return self._racer.eval(script)
 
     async def run(self, script: str, tick: Callable[[], None] = lambda: None) -> Any:
-        """The value of a script, or what its promise becomes; `tick` is called meanwhile.
+        """Return the value of a script, or what its promise becomes; `tick` is called meanwhile.
 
         Raises:
             MemoryError: it has taken more than it may; the engine is of no use any more.

@@ -19,7 +19,7 @@ MAX_BATCH_BYTES = 256 * 1024
 """Bytes of encoded items that one batch aims for at the most."""
 MAX_WORKERS = 100_000
 """Workers that a borrower may ever ask for."""
-UNPROVEN_WORKERS = 256
+MAX_UNVERIFIED_WORKERS = 256
 """Workers that a borrower may ask for before it has shown any result."""
 MAX_SECONDS = 1e6
 """No batch counts as longer than this."""
@@ -66,14 +66,15 @@ class Credit:
         self._largest = 0
         self._computed = 0
         self._seconds = 0.0
+        self._count_messages()
 
-    @property
-    def _messages(self) -> int:
+    def _count_messages(self) -> None:
+        """Note how many batches it holds; called whenever what that follows from has changed."""
         held = 2 * self.workers * self._fitting(self._target_seconds)
-        return max(2, min(self._most_messages, int(held / 2)))
+        self._messages = max(2, min(self._most_messages, int(held / 2)))
 
     def _fitting(self, target: float) -> float:
-        """Items in so many seconds of work; one at least, and two where they may be a pair."""
+        """Return the items in `target` seconds of work: at least one, two if they may be a pair."""
         if self.item_seconds is None:
             return 1.0
         seconds = max(target, min(self._pair_seconds, 2 * self.item_seconds))
@@ -85,6 +86,7 @@ class Credit:
         credit.item_seconds = None
         credit._largest = 0
         credit._seconds = 0.0
+        credit._count_messages()
         return credit
 
     def ask(self, workers: int) -> None:
@@ -93,11 +95,12 @@ class Credit:
         self._count_workers()
 
     def _count_workers(self) -> None:
-        proven = min(UNPROVEN_WORKERS + self._computed, MAX_WORKERS)
+        proven = min(MAX_UNVERIFIED_WORKERS + self._computed, MAX_WORKERS)
         self.workers = max(1, min(self._asked_workers, proven))
+        self._count_messages()
 
-    def may_hold(self, batch: int) -> int:
-        """How many items it may hold, when its batches are of this size."""
+    def capacity(self, batch: int) -> int:
+        """Return how many items it may hold, if its batches are of this size."""
         return max(self._messages * batch, 2 * self.workers)
 
     def batch_size(
@@ -108,7 +111,23 @@ class Credit:
         item_bytes: float = 0.0,
         limit: int = MAX_BATCH_ITEMS,
     ) -> int:
-        """How many items the next batch should have.
+        """Return how many items the next batch should have.
+
+        A batch is long enough that the borrower computes while the next one is on its way, and
+        short enough that little is lost with the borrower. These bounds apply, in this order:
+
+        1. The time of an item is not known yet: one item for each worker, to learn it.
+        2. Otherwise as many items as take `target_seconds`, or longer where there are so many
+           workers that the lender could not answer them at that rate; a pair of items that are
+           longer, where `pair_seconds` allows it.
+        3. At most `GROWTH` times the largest batch that was finished: the first items may have
+           been short by chance.
+        4. At most `MAX_BATCH_ITEMS`, the user's limit, and `MAX_BATCH_BYTES` of encoded items.
+        5. The end of the input is near: half of a fair share of what remains, so that all
+           workers finish together; but no less than `SHORT_SECONDS` of work, below which a
+           message costs more than it gains.
+
+        In any case one item.
 
         Args:
             borrowers: how many workers share what remains.
@@ -131,7 +150,7 @@ class Credit:
         return max(1, size)
 
     def completed(self, items: int, seconds: float) -> None:
-        """So many items have been computed in so many seconds of the borrower's time."""
+        """Note that the borrower has computed `items` items in `seconds` of its time."""
         if not 0 <= seconds <= MAX_SECONDS:  # nor NaN; it may come from anywhere
             seconds = MAX_SECONDS if seconds > 0 else 0.0
         self._largest = max(self._largest, items)
@@ -146,9 +165,11 @@ class Credit:
         self._computed += items
         if self.workers != self._asked_workers:
             self._count_workers()
+        else:
+            self._count_messages()
 
     def expected_seconds(self, items: int, waited: float) -> float:
-        """How long so many items will probably keep the borrower busy.
+        """Return the seconds that items will probably keep the borrower busy.
 
         Args:
             items: what it holds.

@@ -5,84 +5,32 @@ What always holds (the numbers are those of the tests):
 1. Lazy: an item is read only when a borrower could take it, and never more than the window past
    the oldest result not yet handed out.
 2. Each item read is in exactly one place: waiting, lent, finished, or handed out.
-3. An item has at most one current lease; a result under any other is ignored and counted.
+3. An item has at most one current lease, or two while it is lent a second time (see
+   `speculation`); a result under any other is ignored and counted.
 4. Results are handed out in the order of the items (or as they come), each exactly once.
 5. What a borrower leaves undone is lent again, before anything new, lowest index first.
 6. Whoever is faster gets more: that is `Credit`'s part.
-7. An item that is running when its borrower is lost has a strike; after three it fails.
+7. An item that is running each time its borrower is lost fails in the end (see `attempts`).
 8. All is finished when the input has ended and every result is handed out.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
-from .reorder import ReorderBuffer, ResultRun
+from .attempts import MAX_ATTEMPTS, RETURN_SECONDS, AttemptsExhausted, Source
+from .holdings import Holder, Holdings
+from .item_records import ItemRecords
+from .lease import Lease
+from .queued_items import QueuedItems
+from .reorder import ReorderBuffer, ResultBatch
+from .returned import UNGROUPED
+from .statistics import LenderStatistics
 
-MAX_STRIKES = 3
-"""Borrowers that may be lost while they run an item, before the item fails."""
-
-
-class StruckOut(NamedTuple):
-    """The failure of an item that was running each time a borrower was lost."""
-
-    strikes: int
-    reason: str
-
-
-@dataclass(slots=True)
-class Lease:
-    """Consecutive items lent to one borrower.
-
-    Attributes:
-        number: what the lease is called in messages; never used twice.
-        borrower: who holds it.
-        start: the first item's index.
-        items: the items, as they were read.
-        missing: the stretches of offsets whose results have not come.
-    """
-
-    number: int
-    borrower: Hashable
-    start: int
-    items: Sequence[Any]
-    missing: list[tuple[int, int]] = field(default_factory=list)
-
-    def take_out(self, offset: int, count: int) -> bool:
-        """Remove a stretch from what is missing; False where not all of it is."""
-        end = offset + count
-        for place, (low, high) in enumerate(self.missing):
-            if low <= offset < end <= high:
-                rest = [(low, offset), (end, high)]
-                self.missing[place : place + 1] = [gap for gap in rest if gap[0] < gap[1]]
-                return True
-        return False
-
-    def count_missing(self) -> int:
-        """How many results have not come."""
-        missing = 0
-        for low, high in self.missing:
-            missing += high - low
-        return missing
-
-
-@dataclass(frozen=True, slots=True)
-class LenderStatistics:
-    """A lender's figures: where the items are now, and what has happened so far."""
-
-    read: int
-    waiting: int
-    lent: int
-    finished: int
-    handed_out: int
-    borrowers: int
-    relent: int
-    ignored_results: int
-    strikes: int
+SUSPECT_GROUPS = 8
+"""Groups in which what a lost device held is lent again, to find the item that ended it."""
+UNBOUNDED = 1 << 62
 
 
 class Lender:
@@ -90,77 +38,101 @@ class Lender:
 
     Args:
         ordered: hand results out in the order of the items; else as they come.
-        max_strikes: see `MAX_STRIKES`.
+        max_attempts: see `pando.scheduler.attempts`.
         numbers: where leases get their numbers from; shared by lenders whose borrowers are the
             same, so that what belongs to an earlier lender cannot be taken for a later one's.
+
+    Attributes:
+        holdings: who holds which items.
+        is_final: tells of an item, by its index, that it is not to be lent a second time here.
     """
 
     def __init__(
         self,
         *,
         ordered: bool = True,
-        max_strikes: int = MAX_STRIKES,
+        max_attempts: int = MAX_ATTEMPTS,
         numbers: Iterator[int] | None = None,
     ) -> None:
         self.input_ended = False
-        self._numbers = numbers or itertools.count(1)
-        self._max_strikes = max_strikes
+        self._max_attempts = max_attempts
         self._buffer = ReorderBuffer(ordered=ordered)
-        self._fresh: Sequence[Any] = []
-        self._fresh_lent = 0
-        self._read = 0
-        self._back: list[tuple[int, Sequence[Any]]] = []
-        self._leases: dict[int, Lease] = {}
-        self._borrowers: dict[Hashable, dict[int, Lease]] = {}
-        self._lent = 0
-        self._back_size = 0
-        self._strikes: dict[int, list[Hashable]] = {}
-        self._struck = 0
-        self._relent = 0
+        self.holdings = Holdings(numbers)
+        self.is_final: Callable[[int], bool] = lambda index: False
+        self._records = ItemRecords()
+        self._queue = QueuedItems(self.holdings, self._records)
+        self._draining: Hashable = None
+        self._crashes = 0
         self._ignored = 0
+
+    def __repr__(self) -> str:
+        return f"<Lender: {self._queue.read} read, {self.waiting} queued, {self.lent} in flight>"
 
     # ---- the input ----
 
     def read_limit(self, window: int) -> int:
-        """How many more items may be read now without passing the window."""
+        """Return how many more items may be read now without passing the window."""
         if self.input_ended:
             return 0
-        return max(0, self._buffer.handed_out + window - self._read)
+        return max(0, self._buffer.delivered + window - self._queue.read)
 
     def add_items(self, items: Sequence[Any]) -> None:
-        """These items have been read, in this order."""
+        """Add items that have been read, in this order."""
         assert not self.input_ended
-        unlent = self._fresh[self._fresh_lent :]
-        self._fresh = [*unlent, *items] if unlent else items
-        self._fresh_lent = 0
-        self._read += len(items)
+        self._queue.add(items)
 
     def end_input(self) -> None:
-        """There are no more items."""
+        """Take note that there are no more items."""
         self.input_ended = True
 
     # ---- the borrowers ----
 
-    def join(self, borrower: Hashable) -> None:
-        """A borrower has come."""
-        assert borrower not in self._borrowers
-        self._borrowers[borrower] = {}
+    def join(self, borrower: Hashable, source: Source | None = None) -> None:
+        """Register a borrower, and where it computes: by default, a place like no other.
 
-    def lend(self, borrower: Hashable, limit: int) -> Lease | None:
-        """Lend it at most `limit` waiting items, or None where nothing waits."""
-        if self._back:
-            start, items = self._pop_back(borrower, limit)
-        elif self._fresh_lent < len(self._fresh):
-            start = self._read - len(self._fresh) + self._fresh_lent
-            items = self._fresh[self._fresh_lent : self._fresh_lent + limit]
-            self._fresh_lent += len(items)
-        else:
+        A device that has come back was not ended by what it ran.
+        """
+        self.holdings.join(borrower, source or Source(borrower, borrower))
+        if self._records.attempts and source is not None and not source.is_local:
+            self._records.forgive(source.device)
+            self._queue.count_suspects()
+
+    def lend(self, borrower: Hashable, limit: int, max_bytes: int = UNBOUNDED) -> Lease | None:
+        """Lend waiting items to a borrower; None where nothing waits that it may have now.
+
+        Args:
+            borrower: who asks.
+            limit: the most items.
+            max_bytes: the largest item that can be sent to it.
+        """
+        holder = self.holdings.holders[borrower]
+        if holder.holds_suspect or (self._queue.suspects and self._must_drain(borrower, holder)):
             return None
-        lease = Lease(next(self._numbers), borrower, start, items, [(0, len(items))])
-        self._leases[lease.number] = lease
-        self._borrowers[borrower][lease.number] = lease
-        self._lent += len(items)
-        return lease
+        found = self._queue.pop(holder, limit, max_bytes)
+        if found is None:
+            return None
+        start, items, is_suspect = found
+        if self._draining == borrower:
+            self._draining = None
+        return self.holdings.lend(borrower, start, items, is_alone=is_suspect)
+
+    def double(self, borrower: Hashable, lease: Lease, limit: int) -> Lease:
+        """Lend the lowest missing items of another borrower's lease a second time.
+
+        The first answer counts. Where an item has been lent twice already, the older of its two
+        leases ends for it. A suspect is lent alone here, too.
+        """
+        is_suspect, first = self._records.is_suspect, lease.start + lease.missing[0][0]
+        is_alone = lease.is_alone or is_suspect(first)
+        count = 1
+        while count < limit and not (is_alone or is_suspect(first + count)):
+            count += 1
+        return self.holdings.double(borrower, lease, count, is_alone=is_alone)
+
+    def take_superseded(self) -> list[Lease]:
+        """Return the leases that have ended since, because others have answered for them."""
+        superseded, self.holdings.superseded = self.holdings.superseded, []
+        return superseded
 
     def add_results(
         self,
@@ -169,94 +141,195 @@ class Lender:
         offset: int,
         values: Sequence[Any],
         failures: dict[int, Any],
+        size: int = 0,
     ) -> bool:
-        """Results of consecutive items of a lease have come.
+        """Add results of consecutive items of a lease, of this encoded size.
 
         Returns False where they are ignored: the lease is not this borrower's, or has ended, or
         an item of them is not missing.
         """
-        lease = self._take_from_lease(borrower, number, offset, len(values))
+        lease = self.holdings.finish(borrower, number, offset, len(values))
         if lease is None:
-            self._ignored += len(values)
-            return False
+            return self._add_missing(borrower, number, offset, values, failures, size)
         items = lease.items
         if len(items) != len(values):
             items = items[offset : offset + len(values)]
-        if self._strikes:
-            for index in range(lease.start + offset, lease.start + offset + len(values)):
-                self._strikes.pop(index, None)
-        self._buffer.add(ResultRun(lease.start + offset, items, values, failures))
+        start = lease.start + offset
+        if self._records:
+            self._records.forget(start, len(values))
+        self._buffer.add(ResultBatch(start, items, values, failures, size))
+        return True
+
+    def _add_missing(
+        self,
+        borrower: Hashable,
+        number: int,
+        offset: int,
+        values: Sequence[Any],
+        failures: dict[int, Any],
+        size: int,
+    ) -> bool:
+        """Add those of the results that another borrower has not been faster with."""
+        end = offset + len(values)
+        lease = self.holdings.get(borrower, number)
+        stretches = [] if lease is None else lease.clip(offset, end)
+        if lease is None or not (stretches and lease.is_superseded_in_part):
+            self._ignored += len(values)
+            return False
+        self._ignored += len(values) - sum(high - low for low, high in stretches)
+        for low, high in stretches:
+            some = {place + offset - low: why for place, why in failures.items()}
+            some = {place: why for place, why in some.items() if 0 <= place < high - low}
+            part = size * (high - low) // len(values)
+            self.add_results(
+                borrower, number, low, values[low - offset : high - offset], some, part
+            )
         return True
 
     def give_back(self, borrower: Hashable, number: int, offset: int, count: int) -> bool:
-        """The borrower gives items of a lease back undone; False where they are not its own."""
-        lease = self._take_from_lease(borrower, number, offset, count)
-        if lease is None:
+        """Let items of a lease wait again; False where they are not this borrower's."""
+        stretches = self.holdings.release(borrower, number, offset, count)
+        if stretches is None:
             return False
-        self._push_back(lease, offset, offset + count)
+        for lease, low, high in stretches:
+            self._queue.push_back(lease, low, high)
         return True
 
-    def strike(self, borrower: Hashable, number: int, offset: int, reason: str) -> bool:
-        """What ran this item of a lease was lost while it ran; False where it is not its own."""
-        lease = self._take_from_lease(borrower, number, offset, 1)
+    def revoke(self, borrower: Hashable, number: int) -> int:
+        """End a lease, so that what is missing of it waits again; how many items that is."""
+        lease = self.holdings.get(borrower, number)
         if lease is None:
+            return 0
+        count = lease.left
+        for low, high in list(lease.missing):
+            self.give_back(borrower, number, low, high - low)
+        return count
+
+    def record_crash(
+        self,
+        borrower: Hashable,
+        number: int,
+        offset: int,
+        reason: str,
+        now: float = 0.0,
+        *,
+        was_device: bool = False,
+        may_return: bool = False,
+    ) -> bool:
+        """Take note that what ran this item was lost; False where it is not this borrower's.
+
+        Args:
+            borrower: who held the item.
+            number: of the lease.
+            offset: the item's place in it.
+            reason: how it was lost, for people.
+            now: the time, in seconds.
+            was_device: whether that was a whole device, which may have been lost for any reason.
+            may_return: whether it has only fallen silent.
+        """
+        lease = self.holdings.get(borrower, number)
+        stretches = self.holdings.release(borrower, number, offset, 1)
+        if lease is None or stretches is None:
             return False
         index = lease.start + offset
-        strikes = self._strikes.setdefault(index, [])
-        strikes.append(borrower)
-        self._struck += 1
-        if len(strikes) < self._max_strikes:
-            self._push_back(lease, offset, offset + 1)
-        else:
-            del self._strikes[index]
-            failure = StruckOut(len(strikes), reason)
-            item = lease.items[offset]
-            self._buffer.add(ResultRun(index, [item], [None], {0: failure}))
+        counts_from = now + RETURN_SECONDS if may_return else now
+        source = self.holdings.holders[borrower].source
+        attempts = self._records.add_loss(index, source, counts_from)
+        self._crashes += 1
+        present = (holder.source for holder in self.holdings.holders.values())
+        most = MAX_ATTEMPTS if was_device else self._max_attempts
+        if attempts.are_exhausted(present, now, most):
+            if not stretches:  # it was lent twice
+                self.holdings.drop(index)
+            failure = AttemptsExhausted(attempts.losses, reason)
+            self._fail(index, lease.items[offset], failure, len(reason))
+        elif stretches:
+            self._queue.push_back(lease, offset, offset + 1)
         return True
 
-    def leave(self, borrower: Hashable) -> None:
-        """The borrower is gone: all that it holds waits again."""
-        for lease in list(self._borrowers.pop(borrower).values()):
-            del self._leases[lease.number]
-            for low, high in lease.missing:
-                self._lent -= high - low
-                self._push_back(lease, low, high)
+    def leave(
+        self, borrower: Hashable, now: float = 0.0, *, lost: str = "", may_return: bool = False
+    ) -> int:
+        """Let all that a borrower holds wait again, because it is gone; how many items that is.
 
-    def withdraw(self, low: int, high: int) -> list[tuple[int, int]]:
+        Args:
+            borrower: who is gone.
+            now: the time, in seconds.
+            lost: how, where an item may be what ended it.
+            may_return: whether it has only fallen silent.
+        """
+        holder = self.holdings.holders[borrower]
+        held = holder.held
+        if lost and holder.holds_suspect:
+            (lease,) = holder.leases.values()
+            self._records.suspect_all([lease], holder.source.device)
+            self.record_crash(
+                borrower, lease.number, 0, lost, now, was_device=True, may_return=may_return
+            )
+        group = max(1, held // SUSPECT_GROUPS) if lost else UNGROUPED
+        if group == 1:  # also what another borrower holds as well
+            self._records.suspect_all(holder.leases.values(), holder.source.device)
+        for lease, low, high in self.holdings.leave(borrower):
+            self._queue.push_back(lease, low, high, group)
+        return held
+
+    # ---- items that are too large for some borrowers ----
+
+    def set_sizes(self, lease: Lease, sizes: dict[int, int]) -> None:
+        """Let a lease that cannot be sent wait again.
+
+        Args:
+            lease: the lease.
+            sizes: the bytes of those items, by offset, that are too large by themselves. Each is
+                lent alone, to those that can take it.
+        """
+        for offset, size in sizes.items():
+            self._records.sizes[lease.start + offset] = size
+        self.revoke(lease.borrower, lease.number)
+
+    def count_larger(self, max_bytes: int) -> int:
+        """Count the unfinished items that are known to be larger than this."""
+        return self._records.count_larger(max_bytes)
+
+    def size_of(self, index: int) -> int:
+        """Return the bytes of an unfinished item that is too large for some; else 0."""
+        return self._records.size_of(index)
+
+    def fail_larger(self, max_bytes: int, explain: Callable[[int], Any]) -> int:
+        """Fail the waiting items that are larger than this; how many there were.
+
+        Args:
+            max_bytes: what can be sent to the borrower that takes the largest.
+            explain: makes a failure, given an item's size.
+        """
+        if not self.count_larger(max_bytes):
+            return 0
+        taken = self._queue.remove_larger(max_bytes)
+        for index, item in taken:
+            self._fail(index, item, explain(self._records.sizes[index]))
+        self._queue.count_suspects()
+        return len(taken)
+
+    # ---- leaving undone ----
+
+    def cancel_pending(self, low: int, high: int) -> list[tuple[int, int]]:
         """Take the waiting items of these indices out of the stream, undone.
 
         They count as handed out. Returns the stretches taken, as index and count.
         """
-        taken: list[tuple[int, int]] = []
-        back, self._back = self._back, []
-        for start, items in back:
-            first, last = max(low, start), min(high, start + len(items))
-            if first >= last:
-                self._back.append((start, items))
-                continue
-            taken.append((first, last - first))
-            self._push_stretch(start, items, 0, first - start)
-            self._push_stretch(start, items, last - start, len(items))
-        heapq.heapify(self._back)
-        fresh_start = self._read - len(self._fresh) + self._fresh_lent
-        first, last = max(low, fresh_start), min(high, self._read)
-        if first < last:
-            taken.append((first, last - first))
-            fresh = self._fresh[self._fresh_lent :]
-            self._push_stretch(fresh_start, fresh, 0, first - fresh_start)
-            self._push_stretch(fresh_start, fresh, last - fresh_start, len(fresh))
-            self._fresh_lent = len(self._fresh)
-        self._back_size = sum(len(items) for _, items in self._back)
-        for start, count in taken:
-            for index in range(start, start + count):
-                self._strikes.pop(index, None)
+        taken = self._queue.remove(low, high)
+        for first, count in taken:
+            self._records.forget(first, count)
+            self.holdings.forget(first, count)
             self._buffer.skip(count)
+        if taken:
+            self._queue.count_suspects()
         return taken
 
     # ---- the output ----
 
-    def take(self) -> ResultRun | None:
-        """The next results to hand out, or None while their turn has not come."""
+    def take(self) -> ResultBatch | None:
+        """Return the next results to hand out, or None while their turn has not come."""
         return self._buffer.take()
 
     @property
@@ -267,122 +340,96 @@ class Lender:
     @property
     def finished(self) -> bool:
         """Whether the input has ended and every result is handed out."""
-        return self.input_ended and self._buffer.handed_out == self._read
+        return self.input_ended and self._buffer.delivered == self._queue.read
 
     # ---- looking in ----
 
     @property
     def waiting(self) -> int:
         """How many items could be lent now."""
-        return len(self._fresh) - self._fresh_lent + self._back_size
+        return self._queue.size
+
+    @property
+    def has_particular(self) -> bool:
+        """Whether some borrowers may have nothing of what waits, although others may."""
+        return self._queue.has_apart or self.holdings.suspects > 0
 
     @property
     def lent(self) -> int:
         """How many items are lent now."""
-        return self._lent
+        return self.holdings.lent
 
     @property
     def unfinished(self) -> int:
         """How many items have been read and not been handed out."""
-        return self._read - self._buffer.handed_out
+        return self._queue.read - self._buffer.delivered
+
+    @property
+    def finished_bytes(self) -> int:
+        """How large the results are that have not been handed out."""
+        return self._buffer.bytes
 
     def has_lease(self, number: int) -> bool:
-        """Whether this is a current lease."""
-        return number in self._leases
+        """Return whether this is a current lease."""
+        return number in self.holdings.leases
+
+    def lease(self, number: int) -> Lease | None:
+        """Return a current lease."""
+        return self.holdings.leases.get(number)
 
     def leases_of(self, borrower: Hashable) -> list[Lease]:
-        """What a borrower holds, oldest lease first."""
-        return list(self._borrowers[borrower].values())
+        """Return what a borrower holds, oldest lease first."""
+        return list(self.holdings.holders[borrower].leases.values())
 
     def count_lent(self, borrower: Hashable) -> int:
-        """How many items a borrower holds."""
-        lent = 0
-        for lease in self._borrowers[borrower].values():
-            lent += lease.count_missing()
-        return lent
+        """Return how many items a borrower holds."""
+        return self.holdings.holders[borrower].held
 
     def statistics(self) -> LenderStatistics:
-        """A snapshot of the figures."""
+        """Return a snapshot of the figures."""
         return LenderStatistics(
-            read=self._read,
-            waiting=self.waiting,
-            lent=self._lent,
+            read=self._queue.read,
+            queued=self.waiting,
+            in_flight=self.lent,
             finished=len(self._buffer),
-            handed_out=self._buffer.handed_out,
-            borrowers=len(self._borrowers),
-            relent=self._relent,
+            delivered=self._buffer.delivered,
+            borrowers=len(self.holdings.holders),
+            reassigned=self._queue.reassigned,
             ignored_results=self._ignored,
-            strikes=self._struck,
+            strikes=self._crashes,
+            doubled=self.holdings.doubled,
         )
 
     def validate_state(self) -> None:
         """Raise AssertionError where the state contradicts itself; for tests."""
         self._buffer.validate_state()
-        assert self._lent == sum(lease.count_missing() for lease in self._leases.values())
-        assert self._back_size == sum(len(items) for _, items in self._back)
-        held = {n: lease for leases in self._borrowers.values() for n, lease in leases.items()}
-        assert held == self._leases
-        assert all(lease.missing for lease in held.values())
-        somewhere = self.waiting + self._lent + len(self._buffer) + self._buffer.handed_out
-        assert somewhere == self._read
+        somewhere = self.waiting + self.lent + len(self._buffer) + self._buffer.delivered
+        assert somewhere == self._queue.read
         undone = sorted(self._undone_indices())
-        assert len(undone) == len(set(undone)) == self.waiting + self._lent
-        assert all(0 < len(struck) < self._max_strikes for struck in self._strikes.values())
-        assert set(self._strikes) <= set(undone)
+        assert len(undone) == len(set(undone)) == self.waiting + self.lent
+        self.holdings.validate_state(undone)
+        assert set(self._records.attempts) | set(self._records.sizes) <= set(undone)
+        suspects = self._queue.suspects
+        self._queue.count_suspects()
+        assert suspects == self._queue.suspects
 
     # ---- inside ----
 
     def _undone_indices(self) -> Iterator[int]:
-        yield from range(self._read - len(self._fresh) + self._fresh_lent, self._read)
-        for start, items in self._back:
-            yield from range(start, start + len(items))
-        for lease in self._leases.values():
-            for low, high in lease.missing:
-                yield from range(lease.start + low, lease.start + high)
+        yield from self._queue.indices()
+        yield from self.holdings.indices()
 
-    def _take_from_lease(
-        self, borrower: Hashable, number: int, offset: int, count: int
-    ) -> Lease | None:
-        """Take a stretch out of a current lease of this borrower, ending the lease if it's all."""
-        lease = self._borrowers.get(borrower, {}).get(number)
-        if lease is None or not lease.take_out(offset, count):
-            return None
-        self._lent -= count
-        if not lease.missing:
-            del self._leases[number]
-            del self._borrowers[borrower][number]
-        return lease
+    def _must_drain(self, borrower: Hashable, holder: Holder) -> bool:
+        """Whether a borrower is to get nothing until it is idle, and can have a suspect.
 
-    def _push_back(self, lease: Lease, low: int, high: int) -> None:
-        """Let a stretch of a lease wait again; an item with strikes waits alone."""
-        self._relent += high - low
-        self._back_size += high - low
-        start = lease.start
-        if self._strikes:
-            for offset in range(low, high):
-                if start + offset in self._strikes:
-                    self._push_stretch(start, lease.items, low, offset)
-                    self._push_stretch(start, lease.items, offset, offset + 1)
-                    low = offset + 1
-        self._push_stretch(start, lease.items, low, high)
-
-    def _push_stretch(self, start: int, items: Sequence[Any], low: int, high: int) -> None:
-        if low < high:
-            heapq.heappush(self._back, (start + low, items[low:high]))
-
-    def _pop_back(self, borrower: Hashable, limit: int) -> tuple[int, Sequence[Any]]:
-        """The lowest stretch that waits again, at most `limit` of it.
-
-        An item goes to a borrower that was not lost with it before, where something else waits.
+        One at a time is enough: idle ones take the other suspects, and nothing waits for ever.
         """
-        passed_over = []
-        while len(self._back) > 1 and borrower in self._strikes.get(self._back[0][0], ()):
-            passed_over.append(heapq.heappop(self._back))
-        start, items = heapq.heappop(self._back)
-        for stretch in passed_over:
-            heapq.heappush(self._back, stretch)
-        if len(items) > limit:
-            heapq.heappush(self._back, (start + limit, items[limit:]))
-            items = items[:limit]
-        self._back_size -= len(items)
-        return start, items
+        if not holder.held:
+            return False
+        if self._draining not in self.holdings.holders:
+            self._draining = borrower
+        return self._draining == borrower
+
+    def _fail(self, index: int, item: Any, failure: Any, size: int = 0) -> None:
+        self._records.forget(index, 1)
+        self._buffer.add(ResultBatch(index, [item], [None], {0: failure}, size))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 from .credit import LONG_SECONDS, Credit
-from .lender import Lease, Lender
+from .lease import Lease
+from .lender import Lender
 
 
 class Holder(NamedTuple):
@@ -17,7 +18,7 @@ class Holder(NamedTuple):
     silence: float
 
 
-def choose_recall(lender: Lender, holders: Iterable[Holder], asked: Container[int]) -> Lease | None:
+def choose_recall(lender: Lender, holders: Iterable[Holder]) -> Lease | None:
     """The lease to recall so that an idle borrower gets work; None where none is worth it.
 
     It is the newest lease of the borrower that will be busy longest, for its items are the last
@@ -26,17 +27,16 @@ def choose_recall(lender: Lender, holders: Iterable[Holder], asked: Container[in
     Args:
         lender: who has lent the items.
         holders: those that may be asked.
-        asked: numbers of the leases that have been recalled already.
     """
     best: Lease | None = None
     longest = LONG_SECONDS
     for holder in holders:
         leases = lender.leases_of(holder.borrower)
-        held = sum(lease.count_missing() for lease in leases)
+        held = lender.count_lent(holder.borrower)
         seconds = holder.credit.expected_seconds(held, holder.silence)
         # The oldest item that is missing is running already: nothing is gained by recalling it.
         if held > 1 and seconds > longest:
-            recallable = [lease for lease in leases if lease.number not in asked]
-            if recallable and (recallable[-1].count_missing() > 1 or len(leases) > 1):
+            recallable = [lease for lease in leases if not lease.recalled]
+            if recallable:
                 best, longest = recallable[-1], seconds
     return best

@@ -19,11 +19,15 @@ class Window:
 
     Args:
         limit: a fixed number of items, where the user chose one.
+
+    Attributes:
+        max_bytes: of results that wait for their turn, before nothing more is read.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
         self._mean_size = 0.0
+        self.max_bytes = MAX_BYTES
 
     @property
     def mean_size(self) -> float:

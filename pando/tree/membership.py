@@ -1,548 +1,344 @@
-"""Membership: a node's children, from the first message to the last.
+"""Membership: what a node does with each connection, from the first message to the last.
 
-The overlay decides who goes where. Here the messages of joining are exchanged: the root tells a
-newcomer what the run is, then it, or a node below, keeps a place, and the newcomer connects there
-with a one-time ticket. One nursery for each child; leaving it is what gives its leases back.
+A connection begins with the handshake, in which both ends prove who they are (`pando.net.trust`).
+The root lets nodes into the run, by `admission`; any other node lets those in for whom `placement`
+keeps a place. What has a place here is served by `children`.
 """
 
 from __future__ import annotations
 
+import logging
 import random
-import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
 import trio
 
 from .. import messages
-from ..channel import BrokenRulesError, Channel, ChannelClosedError
-from ..errors import FunctionError, PandoError
-from ..net.addresses import join_address
-from ..net.keepalive import Link
-from ..scheduler import Credit
-from .lending import Borrower
+from ..channel import Channel, ChannelClosedError, ProtocolViolationError
+from ..errors import ProtocolError, one_line
+from ..limits import BOOTSTRAP_SECONDS, HEARTBEAT_TIMEOUT_SECONDS
+from ..net.keepalive import KeepaliveChannel
+from ..net.trust.errors import HandshakeFailedError
+from ..net.trust.identity import NodeIdentity, RootIdentity
+from ..net.visitor import Visitor
+from ..net.webrtc.answerer import Answerer, IceServers
+from ..reporting.ledger import Ledger
+from .admission import (
+    Admission,
+    AdmissionEvents,
+    FunctionFor,
+    TurnServersFor,
+    deny,
+    no_turn_servers,
+    read_hello,
+)
+from .child import Child
+from .children import ChildEvents, Children
 from .node import Node
-from .overlay import Accept, Decision, Delegate, Overlay, Wait
-from .uplink import MAX_VALUES_BYTES
+from .overlay import Overlay
+from .placement import Placement
+from .report_links import NOT_HERE, NOT_IN_RUN, ReportLinks
+
+if TYPE_CHECKING:
+    from ..net.trust.certificate import Certificate
+    from ..net.trust.responder import Request
+    from ..net.trust.shaking import IncomingHandshake
 
 FIRST_MESSAGE_SECONDS = 10.0
-"""How long a newcomer may take to say who it is."""
-MAX_NEWCOMERS = 2048
-"""Newcomers that may be on their way to a place at once."""
-OFFER_SECONDS = 30.0
-"""How long a child may take to find a place below it."""
-MAX_TRIES = 3
-"""Children that a newcomer is sent to in vain before it is accepted here."""
-MAX_STATUS_NODES = 20_000
-"""Nodes that one child may report figures of."""
-CHILD_MESSAGES = 4
-"""Batches that a child holds when it holds all it may."""
-CHILD_TARGET_SECONDS = 0.2
-"""Work in a child's batches, for each of its workers: a network is slower than a socket pair."""
-CHILD_PAIR_SECONDS = 2.0
-"""Two items that are no more work than this travel to a child's worker together."""
-EXPIRE_SECONDS = 1.0
+"""How long a joining node may take to prove who it is."""
+
+logger = logging.getLogger(__name__)
+
+Find = Callable[[messages.Hello], "Membership"]
+"""Gives the membership that a joining node belongs to, where several runs share a port."""
 
 
 @dataclass(frozen=True)
-class FunctionOffer:
-    """A form of the function, and the versions of modules that it is good for, if not for all."""
+class _Arrival:
+    """A node that has connected and proved who it is, but has not been let in."""
 
-    function: bytes
-    versions: dict[str, str] = field(default_factory=dict)
+    handshake: IncomingHandshake
+    request: Request
+    hello: messages.Hello
+    visitor: Visitor
 
-
-FunctionFor = Callable[[str], Awaitable[FunctionOffer]]
-"""Takes a newcomer's fingerprint, or an empty one for a form that all can have."""
-Admit = Callable[[messages.Hello, str], str | None]
-Find = Callable[[messages.Hello], "Membership"]
-
-
-@dataclass
-class Child:
-    """A child that is connected."""
-
-    node: bytes
-    name: str
-    addresses: list[str]
-    link: Link
-    status: list[messages.NodeStatus] = field(default_factory=list)
+    async def accept(self, issued: Certificate | None) -> Channel:
+        """Let it in, with what the root certifies; return the channel to use from now on."""
+        leave_open = self.request.asks_open and not self.visitor.is_relayed
+        return await self.handshake.accept(issued, leave_open=leave_open)
 
 
-@dataclass(eq=False)
-class _Asked:
-    """A child that has been asked to find a place, and what it answers."""
-
-    child: Child
-    answered: trio.Event = field(default_factory=trio.Event)
-    offer: messages.Offer | None = None
-
-
-class _Here(Exception):  # noqa: N818 - not an error: the place that was found
-    """The place that was found for a newcomer is here."""
-
-
-class Events(Protocol):
-    """What a membership tells its owner."""
-
-    def joined(self, child: Child) -> None:
-        """A child has joined."""
-
-    def left(self, child: Child, borrower: Borrower) -> None:
-        """A child has left, or was lost."""
-
-    def cannot_compute(self, name: str, reason: str) -> None:
-        """A newcomer cannot run the function."""
-
-    def cannot_have_function(self, reason: str) -> None:
-        """The function has no form that a newcomer could have."""
+class RootEvents(ChildEvents, AdmissionEvents, Protocol):
+    """What the owner of a root is told."""
 
 
 class Membership:
-    """The children of a node.
+    """The children of a node and how they come.
 
     Args:
         node: what lends to them.
         overlay: who accepts and who delegates.
-        assignment: what a newcomer is told; only the root has one to tell.
-        admit: why a newcomer may not take part, or None where it may.
-        addresses: where newcomers can connect to this node.
         events: who is told of what happens.
-        ids: gives new nodes their identifiers.
-        function_for: the form of the function that a newcomer can have, at the root.
+        identity: what this node proves itself with.
+        silence: seconds after which a silent child counts as dead.
+        ledger: where what children report is noted.
+
+    Attributes:
+        counters: what was refused or ignored, by kind.
+        placement: finds joining nodes a parent.
+        ledger: the devices below this node.
+        report_links: those of all devices of the run; None where there are none.
+        children: serves those that are connected.
     """
 
     def __init__(
         self,
         node: Node,
         overlay: Overlay,
+        events: ChildEvents,
+        identity: RootIdentity | NodeIdentity,
         *,
-        assignment: messages.Assigned | None,
-        admit: Admit,
-        events: Events,
-        addresses: Iterable[str] = (),
-        silence: float = 10.0,
-        bootstrap_timeout: float = 60.0,
-        ids: random.Random | None = None,
-        function_for: FunctionFor | None = None,
+        silence: float = HEARTBEAT_TIMEOUT_SECONDS,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.overlay = overlay
+        self.ledger = ledger or Ledger()
         self.counters: Counter[str] = Counter()
-        self._node = node
-        self._assignment = assignment
-        self._admit = admit
-        self._function_for = function_for
-        self._events = events
-        self._addresses = list(addresses)
+        self.placement = Placement(overlay, self.counters)
+        self._identity = identity
         self._silence = silence
-        self._bootstrap_timeout = bootstrap_timeout
-        self._ids = ids or random.Random(secrets.randbits(64))
-        self._children: dict[bytes, Child] = {}
-        self._tickets: dict[bytes, str] = {}
-        self._decisions: dict[bytes, tuple[trio.Event, list[Decision]]] = {}
-        self._offers: dict[bytes, _Asked] = {}
-        self._candidate_came = trio.Event()
-        self._newcomers = 0
+        self._children = Children(node, self.placement, events, self.counters, self.ledger)
+        self._admission: Admission | None = None
+        self.report_links: ReportLinks | None = None
+        self._connections: dict[bytes, set[trio.CancelScope]] = {}
 
-    def set_addresses(self, addresses: Iterable[str]) -> None:
-        """Newcomers can connect to this node at these addresses."""
-        self._addresses = list(addresses)
+    @classmethod
+    def of_root(
+        cls,
+        node: Node,
+        overlay: Overlay,
+        events: RootEvents,
+        identity: RootIdentity,
+        assignment: messages.RunInfo,
+        *,
+        function_for: FunctionFor | None = None,
+        turn_servers_for: TurnServersFor = no_turn_servers,
+        silence: float = HEARTBEAT_TIMEOUT_SECONDS,
+        bootstrap_timeout: float = BOOTSTRAP_SECONDS,
+        ids: random.Random | None = None,
+        ledger: Ledger | None = None,
+        global_ledger: Ledger | None = None,
+    ) -> Membership:
+        """The membership of a root, which lets nodes into the run; see `Admission`.
+
+        What devices tell on report links is noted in `global_ledger`.
+        """
+        membership = cls(node, overlay, events, identity, silence=silence, ledger=ledger)
+        membership._admission = Admission(
+            identity,
+            assignment,
+            membership.placement,
+            events,
+            membership.counters,
+            function_for=function_for,
+            turn_servers_for=turn_servers_for,
+            bootstrap_timeout=bootstrap_timeout,
+            ids=ids,
+        )
+        if global_ledger is not None:
+            membership.report_links = ReportLinks(
+                global_ledger,
+                overlay.node,
+                assignment.reporting_interval,
+                silence,
+                membership.counters,
+            )
+        return membership
 
     # ---- looking in ----
 
     @property
     def children(self) -> list[Child]:
         """All that are connected."""
-        return list(self._children.values())
+        return self._children.connected
+
+    def count_relayed(self) -> tuple[int, int]:
+        """Return how many children are relayed, and how many of these are beyond the degree."""
+        relayed = {child.node for child in self.children if child.is_relayed}
+        return len(relayed), len(relayed.intersection(self.placement.overlay.beyond_degree))
 
     @property
     def joining(self) -> int:
         """How many nodes are on their way to a place."""
-        return self._newcomers
+        return self._admission.joining if self._admission else 0
 
-    def status_below(self) -> list[messages.NodeStatus]:
-        """The last figures of all nodes below this one."""
-        return [status for child in self._children.values() for status in child.status]
+    # ---- connections ----
 
-    # ---- newcomers ----
-
-    async def welcome(self, channel: Channel, host: str, find: Find | None = None) -> None:
-        """Serve whoever has connected, from the first message to the last.
+    async def handle_connection(
+        self, channel: Channel, visitor: Visitor, find: Find | None = None
+    ) -> None:
+        """Serve a connection from its first message to its last.
 
         Args:
             channel: the connection.
-            host: the address that it comes from.
+            visitor: who is at its other end, as far as the connection tells.
             find: gives the membership that a joining node belongs to, where a port is shared.
         """
         try:
-            await self._welcome(channel, host, find or (lambda hello: self))
-        except BrokenRulesError:
-            self.counters["rules broken by newcomers"] += 1
+            arrival = await self._shake_hands(channel, visitor)
+            if arrival is not None:
+                membership = self if find is None else find(arrival.hello)
+                await membership._serve(arrival)
+        except HandshakeFailedError as error:
+            logger.debug("a connection from %s is refused: %s", visitor.host, one_line(str(error)))
+            self.counters["failed_handshakes"] += 1
+            if self._admission is not None:
+                self._admission.note_refusal(visitor.host, str(error))
+        except ProtocolViolationError:
+            self.counters["join_protocol_violations"] += 1
         except ChannelClosedError:
             return
-        except PandoError as error:
-            self.counters["malformed messages"] += 1
-            await _deny(channel, str(error))
+        except ProtocolError:
+            self.counters["malformed_messages"] += 1
 
-    async def _welcome(self, channel: Channel, host: str, find: Find) -> None:
-        hello = None
+    async def _shake_hands(self, channel: Channel, visitor: Visitor) -> _Arrival | None:
+        """Let the other end prove who it is; None where it says nothing in time."""
+        handshake = await self._begin_handshake(channel, visitor)
         with trio.move_on_after(FIRST_MESSAGE_SECONDS):
-            hello = await channel.receive()
-        if hello is None:
-            self.counters["silent newcomers"] += 1
-            return
-        if not isinstance(hello, messages.Hello):
-            self.counters["malformed messages"] += 1
-            await _deny(channel, "the first message must say who you are")
-            return
-        if hello.version != messages.VERSION:
-            self.counters["wrong versions"] += 1
-            await _deny(
-                channel,
-                f"this run speaks version {messages.VERSION} of the protocol and you version "
-                f"{hello.version}: the older Pando should be updated",
-            )
-            return
-        if hello.node and len(hello.node) != messages.ID_BYTES:
-            raise messages.MalformedMessageError("an identifier of the wrong length")
-        if hello.ticket:
-            await self._redeem(channel, hello, host)
-            return
-        await find(hello)._admit_node(channel, hello, host)
-
-    async def _admit_node(self, channel: Channel, hello: messages.Hello, host: str) -> None:
-        reason = self._admit(hello, host)
-        if reason is None and self._newcomers >= MAX_NEWCOMERS:
-            # Closing without an answer makes it try again, after a pause.
-            self.counters["too many newcomers at once"] += 1
-            return
-        if reason is not None or self._assignment is None:
-            self.counters["refused newcomers"] += 1
-            await _deny(channel, reason or "newcomers join at the root")
-            return
-        self._newcomers += 1
-        try:
-            place = await self._take_in(channel, hello)
-        finally:
-            self._newcomers -= 1
-        if place is not None:
-            await self._serve_child(channel, place, host)
-
-    async def _redeem(self, channel: Channel, hello: messages.Hello, host: str) -> None:
-        ticket = self._tickets.get(hello.node, "")
-        if not secrets.compare_digest(ticket.encode(), hello.ticket.encode()) or not ticket:
-            self.counters["wrong tickets"] += 1
-            await _deny(channel, "this ticket is not, or no more, good for a place here")
-            return
-        del self._tickets[hello.node]
-        await self._serve_child(channel, hello, host)
-
-    async def _take_in(self, channel: Channel, hello: messages.Hello) -> messages.Hello | None:
-        """The root's part: say what the run is, wait until it is ready, find it a place.
-
-        Returns what is known of it where its place is here; None where it is elsewhere or gone.
-        """
-        assert self._assignment is not None
-        origin = hello.node or self._ids.randbytes(messages.ID_BYTES)
-        try:
-            assigned = await self._assignment_for(hello, origin)
-        except FunctionError as error:
-            await self._refuse_function(channel, error)
-            return None
-        answer = await self._send_assignment(channel, *assigned)
-        if isinstance(answer, messages.Refused):
-            self._events.cannot_compute(tidy_name(hello.name), answer.reason)
-            return None
-        if not isinstance(answer, messages.Ready):
-            self.counters["newcomers never ready"] += 1
-            return None
-        hello = msgspec.structs.replace(
-            hello, node=origin, port=answer.port, addresses=answer.addresses
-        )
-        avoid: set[bytes] = set()
-        while True:
+            request = await handshake.receive()
+            if request.certificate is not None and self._admission is None:
+                self.placement.use_ticket(request.certificate.identifier)
             try:
-                child, offer = await self._find_place(origin, avoid)
-            except _Here:
-                return hello
-            await channel.send(messages.Delegated(offer.addresses, offer.ticket))
-            answer = None
-            with trio.move_on_after(self._bootstrap_timeout):
-                answer = await channel.receive()
-            if not isinstance(answer, messages.Unreachable):
-                return None  # it has joined, or is gone
-            self.counters["unreachable parents"] += 1
-            avoid.add(child)
-
-    async def _assignment_for(
-        self, hello: messages.Hello, origin: bytes
-    ) -> tuple[messages.Assigned, list[messages.FunctionPart]]:
-        """What a newcomer is told of the run, and what of its function follows."""
-        assert self._assignment is not None
-        offer = FunctionOffer(b"")
-        if hello.run != self._assignment.run:
-            offer = FunctionOffer(self._assignment.function)
-            if self._function_for is not None:
-                offer = await self._function_for(hello.fingerprint)
-        whole = len(offer.function) <= messages.PART_BYTES
-        parts = [] if whole else divide(offer.function)
-        assigned = msgspec.structs.replace(
-            self._assignment,
-            node=origin,
-            function=offer.function if whole else b"",
-            versions=offer.versions,
-            parts=len(parts),
-        )
-        return assigned, parts
-
-    async def _send_assignment(
-        self,
-        channel: Channel,
-        assigned: messages.Assigned,
-        parts: list[messages.FunctionPart],
-    ) -> messages.Message | None:
-        """Tell a newcomer of the run; its answer once it has the function, if it gives one."""
-        answer = await self._send_function(channel, assigned, parts)
-        if not isinstance(answer, messages.AskPortable) or self._function_for is None:
-            return answer
-        try:
-            offer = await self._function_for("")
-        except FunctionError as error:
-            await self._refuse_function(channel, error)
-            raise ChannelClosedError("it cannot have the function") from None
-        parts = divide(offer.function)
-        return await self._send_function(channel, messages.Portable(len(parts)), parts)
-
-    async def _send_function(
-        self,
-        channel: Channel,
-        first: messages.Message,
-        parts: list[messages.FunctionPart],
-    ) -> messages.Message | None:
-        """Send a message and the parts that follow it; the answer to all, if there is one."""
-        await channel.send(first)
-        for part in parts:
-            await channel.send(part)
-        with trio.move_on_after(self._bootstrap_timeout):
-            return await channel.receive()
+                hello = read_hello(request.payload)
+            except messages.MalformedMessageError as error:
+                await handshake.refuse(str(error))
+                raise
+            return _Arrival(handshake, request, hello, visitor)
+        self.counters["joins_timed_out"] += 1
         return None
 
-    async def _refuse_function(self, channel: Channel, error: FunctionError) -> None:
-        self._events.cannot_have_function(str(error))
-        await _deny(channel, str(error))
+    async def _begin_handshake(self, channel: Channel, visitor: Visitor) -> IncomingHandshake:
+        if isinstance(self._identity, RootIdentity):
+            return await self._identity.begin(channel, visitor)
+        return await self._identity.begin(channel, self.placement.find_ticket)
 
-    # ---- places ----
-
-    async def _find_place(self, origin: bytes, avoid: set[bytes]) -> tuple[bytes, messages.Offer]:
-        """A place below: the child that was asked, and its offer.
-
-        Raises:
-            _Here: the newcomer is to be a child of this node; its place is kept.
-        """
-        while True:
-            if len(avoid) >= MAX_TRIES:
-                avoid.update(self._children)
-            decision = self.overlay.request(origin, trio.current_time(), avoid=frozenset(avoid))
-            if isinstance(decision, Wait):
-                decision = await self._await_decision(origin)
-            if isinstance(decision, Accept):
-                self._candidate_came.set()
-                raise _Here
-            if not isinstance(decision, Delegate):
-                self.counters["put off"] += 1
-                raise ChannelClosedError("too many newcomers at once")
-            offer = await self._ask(decision.child, origin)
-            if offer is not None:
-                return decision.child, offer
-            avoid.add(decision.child)
-
-    async def _await_decision(self, origin: bytes) -> Decision:
-        earlier = self._decisions.get(origin)
-        if earlier is not None:
-            earlier[0].set()
-        event, decisions = self._decisions[origin] = (trio.Event(), [])
-        try:
-            await event.wait()
-            if not decisions:
-                raise ChannelClosedError("it has asked again")
-            return decisions[0]
-        finally:
-            if self._decisions.get(origin, (None,))[0] is event:
-                del self._decisions[origin]
-
-    def _carry_out(self, decisions: list[Decision]) -> None:
-        """Tell those who wait what has been decided on them."""
-        for decision in decisions:
-            waiting = self._decisions.get(decision.origin)
-            if waiting is not None and not isinstance(decision, Wait):
-                waiting[1].append(decision)
-                waiting[0].set()
-
-    async def _ask(self, node: bytes, origin: bytes) -> messages.Offer | None:
-        """Ask a child to find a place; None where it has none, or does not answer in time."""
-        child = self._children.get(node)
-        if child is None:
-            return None
-        asked = self._offers[origin] = _Asked(child)
-        try:
-            with trio.move_on_after(OFFER_SECONDS):
-                await child.link.send(messages.Join(origin))
-                await asked.answered.wait()
-        except ChannelClosedError:
-            return None
-        finally:
-            if self._offers.get(origin) is asked:
-                del self._offers[origin]
-        return asked.offer if asked.offer and asked.offer.addresses else None
-
-    async def offer_place(self, origin: bytes) -> messages.Offer:
-        """A parent asks for a place for this newcomer, here or below: what to answer."""
-        try:
-            _, offer = await self._find_place(origin, set())
-        except ChannelClosedError:
-            offer = messages.Offer(origin, self.overlay.node, [])
-        except _Here:
-            ticket = self._tickets[origin] = secrets.token_urlsafe(16)
-            offer = messages.Offer(origin, self.overlay.node, self._addresses, ticket)
-        return offer
-
-    async def expire_forever(self) -> None:
-        """Free the places of candidates that never come."""
-        while True:
-            await self._candidate_came.wait()
-            self._candidate_came = trio.Event()
-            while self.overlay.candidates:
-                await trio.sleep(EXPIRE_SECONDS)
-                self._carry_out(self.overlay.expire(trio.current_time()))
-            for origin in self._tickets.keys() - set(self.overlay.candidates):
-                del self._tickets[origin]
-
-    # ---- children ----
-
-    async def _serve_child(self, channel: Channel, hello: messages.Hello, host: str) -> None:
-        origin = hello.node
-        earlier = self._children.get(origin)
-        if earlier is not None:  # it has come back before its end was noticed
-            await earlier.link.aclose()
-        link = Link(channel, silence=self._silence)
-        addresses = [join_address(host, hello.port), *hello.addresses] if hello.port else []
-        del addresses[messages.MAX_ADDRESSES :]
-        child = Child(origin, tidy_name(hello.name), addresses, link)
-        await link.send(messages.Welcome(self.overlay.node))
-        self._children[origin] = child
-        self._carry_out(
-            self.overlay.connected(origin, trio.current_time(), takes_children=bool(addresses))
-        )
-        credit = new_credit(hello.workers)
-        borrower = Borrower(child.name, credit, lambda: None)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.run)
-                self._events.joined(child)
-                filtered = _ChildChannel(self, child)
-                borrower = await self._node.serve(
-                    filtered, child.name, credit, max_bytes=MAX_VALUES_BYTES
-                )
-                nursery.cancel_scope.cancel()
-        finally:
-            if self._children.get(origin) is child:
-                del self._children[origin]
-                self._carry_out(self.overlay.left(origin, trio.current_time()))
-            for asked in self._offers.values():
-                if asked.child is child:
-                    asked.answered.set()
-            self._events.left(child, borrower)
-
-    def take(self, child: Child, message: messages.Message) -> bool:
-        """Take a child's message that is not for the lender; False where it is."""
-        match message:
-            case messages.Offer(origin):
-                asked = self._offers.get(origin)
-                if asked is None or asked.child is not child:
-                    self.counters["offers not asked for"] += 1
-                    return True
-                if message.parent == child.node and message.addresses:
-                    # The address that it is seen at comes first.
-                    message.addresses = list(dict.fromkeys(child.addresses))
-                asked.offer = message
-                asked.answered.set()
-            case messages.Status(nodes):
-                child.status = nodes[:MAX_STATUS_NODES]
-            case messages.Reported():
-                raise messages.MalformedMessageError("a node's reports stand in its status")
-            case _:
-                return False
-        return True
-
-    async def end(self) -> None:
-        """Tell all children that the run is over."""
-        async with trio.open_nursery() as nursery:
-            for child in self.children:
-                nursery.start_soon(_send_quietly, child.link, messages.Ended())
-
-
-class _ChildChannel:
-    """A child's channel as the lender sees it: without the messages of membership."""
-
-    def __init__(self, membership: Membership, child: Child) -> None:
-        self._membership = membership
-        self._child = child
-
-    async def send(self, message: messages.Message) -> None:
-        await self._child.link.send(message)
-
-    async def receive(self) -> messages.Message:
-        while True:
-            try:
-                message = await self._child.link.receive()
-            except BrokenRulesError:
-                self._membership.counters["rules broken by children"] += 1
-                raise
-            if isinstance(message, messages.Leaving):
-                raise ChannelClosedError("it has left")
-            if not self._membership.take(self._child, message):
-                return message
-
-    async def aclose(self) -> None:
-        await self._child.link.aclose()
-
-
-def new_credit(workers: int) -> Credit:
-    """What a child with so many workers, its own and those below it, may hold."""
-    credit = Credit(
-        messages=CHILD_MESSAGES,
-        target_seconds=CHILD_TARGET_SECONDS,
-        pair_seconds=CHILD_PAIR_SECONDS,
-    )
-    credit.ask(workers)
-    return credit
-
-
-def divide(function: bytes) -> list[messages.FunctionPart]:
-    """A function in parts that fit into messages."""
-    size = messages.PART_BYTES
-    return [
-        messages.FunctionPart(function[start : start + size])
-        for start in range(0, len(function), size)
-    ]
-
-
-async def _deny(channel: Channel, reason: str) -> None:
-    await _send_quietly(channel, messages.Denied(reason, messages.VERSION))
-
-
-async def _send_quietly(channel: Channel, message: messages.Message) -> None:
-    with trio.move_on_after(1.0):
-        try:
-            await channel.send(message)
-        except ChannelClosedError:
+    async def _serve(self, arrival: _Arrival) -> None:
+        """Let in a node that has proved who it is, and serve it where its place is here."""
+        if arrival.hello.reports:
+            await self._serve_reports(arrival)
             return
+        certificate, issued = arrival.request.certificate, None
+        if self._admission is not None:
+            certificate = issued = self._admission.certify(arrival.request)
+        assert certificate is not None, "below the root nobody is let in without one"
+        node = certificate.identifier
+        with self._connection_of(node):
+            await self._serve_node(arrival, node, issued)
 
+    async def _serve_reports(self, arrival: _Arrival) -> None:
+        """Serve the report link of a device that is in the run; refuse any other."""
+        certificate, admission = arrival.request.certificate, self._admission
+        if admission is None or self.report_links is None:
+            await self._refuse_reports(arrival, NOT_HERE)
+        elif certificate is None or not admission.is_in_run(
+            certificate.identifier, arrival.hello.run
+        ):
+            await self._refuse_reports(arrival, NOT_IN_RUN)
+        else:
+            with self._connection_of(certificate.identifier):
+                channel = await arrival.accept(admission.certify(arrival.request))
+                await self.report_links.serve(channel, certificate.identifier)
 
-def tidy_name(name: str) -> str:
-    """A device's name, safe to print: one short line."""
-    printable = "".join(c if c.isprintable() else " " for c in name[: messages.MAX_NAME])
-    return " ".join(printable.split()) or "a volunteer"
+    async def _refuse_reports(self, arrival: _Arrival, reason: str) -> None:
+        self.counters["report_links_refused"] += 1
+        await arrival.handshake.refuse(reason)
+
+    @contextmanager
+    def _connection_of(self, node: bytes) -> Iterator[None]:
+        """Let a block end when the node's connections are to end."""
+        scopes = self._connections.setdefault(node, set())
+        with trio.CancelScope() as scope:
+            scopes.add(scope)
+            try:
+                yield
+            finally:
+                scopes.discard(scope)
+                if not scopes and self._connections.get(node) is scopes:
+                    del self._connections[node]
+
+    async def _serve_node(self, arrival: _Arrival, node: bytes, issued: Certificate | None) -> None:
+        channel = await arrival.accept(issued)
+        link, hello = KeepaliveChannel(channel, silence=self._silence), arrival.hello
+        try:
+            if self._admission is not None:
+                # A page over https may not connect to nodes, which have no certificates.
+                stays = arrival.visitor.over_https and hello.is_page
+                admitted = await self._admission.admit(
+                    link, node, hello, arrival.visitor.host, stays=stays
+                )
+                if admitted is None:
+                    return
+                hello = admitted
+            await self._children.serve(
+                link,
+                node,
+                hello,
+                arrival.visitor.host,
+                is_relayed=arrival.visitor.is_relayed,
+            )
+        except ProtocolError as error:
+            self.counters["malformed_messages"] += 1
+            await deny(link, str(error))
+
+    # ---- while the node lives ----
+
+    async def expire_candidates(self) -> None:
+        """Free the places of candidates that never come, until cancelled."""
+        await self.placement.expire_candidates()
+
+    async def send_away(self, node: bytes) -> None:
+        """Let a node take no part in the run any more, wherever it is; only at a root.
+
+        What it was lent is lent to others, and counts against nobody. When it comes back, it is
+        told so.
+        """
+        assert self._admission is not None, "only the root decides who takes part"
+        self._admission.sent_away.add(node)
+        await self.disconnect(node)
+
+    @property
+    def sent_away(self) -> Set[bytes]:
+        """The nodes that may take no part in the run."""
+        return self._admission.sent_away if self._admission else frozenset()
+
+    def let_back(self, node: bytes) -> None:
+        """Let a node take part again that was sent away."""
+        assert self._admission is not None, "only the root decides who takes part"
+        self._admission.sent_away.discard(node)
+
+    async def disconnect(self, node: bytes) -> None:
+        """End the connections of a node, to this node and to those below it."""
+        self.placement.cancel_ticket(node)
+        child = self.placement.children.get(node)
+        if child is not None:
+            child.has_left = True
+        for connection in self._connections.get(node, ()):
+            connection.cancel()
+        await self._children.send_to_others(node, messages.Disconnect(node))
+
+    async def answer_offers(self, servers: IceServers) -> None:
+        """Let nodes connect to this one by WebRTC, and serve those that have, until cancelled.
+
+        Args:
+            servers: gives the STUN and TURN servers for each connection.
+        """
+        answerer = Answerer(self.handle_connection, servers)
+        self.placement.answer_offer = answerer.answer
+        await answerer.run()
+
+    async def end(self, results: int = 0) -> None:
+        """Tell all children that the run is over, and how many results it has had."""
+        await self._children.end(results)

@@ -1,19 +1,34 @@
-"""The overlay: who accepts a newcomer and who passes it on. Decisions only, no I/O, no clock.
+"""The overlay: who accepts a joining node, and who delegates it. Decisions only, no I/O, no clock.
 
 The scheme is Genet's (Lavoie, Hendren, Desprez, Correia: "Genet: A Quickly Scalable Fat-Tree
-Overlay for Personal Volunteer Computing using WebRTC", 2019): a node accepts newcomers while it
-has fewer than `degree` children and candidates; a full one passes a newcomer on to the child in
-the slot that a hash of both their identifiers selects. Each node decides by what it knows itself,
-the same newcomer is always sent the same way, and the subtrees are balanced in probability.
+Overlay for Personal Volunteer Computing using WebRTC", 2019). Each node decides by what it knows
+itself, a joining node is sent one of two ways, and the subtrees are balanced in probability. A
+node that asks for a place meets one of these cases:
 
-What differs from the original: a slot whose child cannot take children is skipped, requests that
-wait for a slot are bounded in number and time, and a newcomer for whom there is no place below is
-accepted past the degree, so that no volunteer is ever lost to topology.
+1. It has a place here already, as a child or a candidate: its connection was lost, perhaps before
+   this node has noticed. It keeps that place, so that asking twice takes no second one.
+2. There are fewer than `degree` children and candidates: it is accepted, and its place is kept
+   for `timeout` seconds while it connects.
+3. The node is full: a hash of both identifiers selects two slots, and it is delegated to the child
+   to which this node has sent fewer. In Genet there is one slot; of two, the better one brings
+   nearly all nodes to the depth that they have in an ideal tree (Mitzenmacher, "The Power of Two
+   Choices in Randomized Load Balancing", 2001). Why not to the least loaded child of all: what
+   children say of their loads comes late and may be a lie, and this node's own count forgets
+   nothing, so that a new child would be sent all the joining nodes. Like this it is sent a few.
+4. The child in that slot is still connecting: the request waits for it, since another slot would
+   break the balance. The number of requests that wait, and their time, are bounded.
+5. The child in that slot takes no children, has failed to find a place, or too many requests wait
+   for it: the other one, then the next slots in order, are looked through for a connected child.
+   In the original each node takes children.
+6. There is no such child, but one is still connecting: the joining node is put off, and asks again.
+7. No child here takes it: it is accepted beyond the degree, so that no device is refused for the
+   shape of the tree. The original has no such case.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..limits import DEGREE
@@ -25,14 +40,14 @@ MAX_WAITING = 4096
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Take the newcomer as a child; its place is kept as a candidate's until it has connected."""
+    """Take the joining node as a child: a place is kept for it until it has connected."""
 
     origin: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """Pass the newcomer's request on to this child."""
+    """Delegate the join request to this child."""
 
     origin: bytes
     child: bytes
@@ -40,14 +55,14 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Say nothing yet: a decision on this newcomer follows when a candidate has connected."""
+    """Wait: a decision on this node follows when a candidate has connected."""
 
     origin: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Too many wait already: the newcomer should ask again in a moment."""
+    """There is no place at present: the joining node should ask again."""
 
     origin: bytes
 
@@ -55,19 +70,25 @@ class Busy:
 Decision = Accept | Delegate | Wait | Busy
 
 
-def choose_slot(origin: bytes, node: bytes, degree: int) -> int:
-    """The slot of `node` that a newcomer is sent to: a hash of the exclusive-or of both."""
+def choose_slots(origin: bytes, node: bytes, degree: int) -> tuple[int, int]:
+    """Return two slots of `node` for a joining node: a hash of the exclusive-or of both."""
     mixed = bytes(a ^ b for a, b in zip(origin, node, strict=True))
-    return int.from_bytes(hashlib.blake2b(mixed, digest_size=8).digest(), "big") % degree
+    digest = hashlib.blake2b(mixed, digest_size=16).digest()
+    return int.from_bytes(digest[:8], "big") % degree, int.from_bytes(digest[8:], "big") % degree
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A child's place: a candidate until it has connected."""
+    """A child's place: a candidate until it has connected.
+
+    Attributes:
+        sent: how many joining nodes have been sent there, or wait for that.
+    """
 
     node: bytes
     connected: bool
     takes_children: bool = True
+    sent: int = 0
     deadline: float = 0.0
     waiting: dict[bytes, None] = field(default_factory=dict)
 
@@ -99,15 +120,15 @@ class Overlay:
         self._extra: dict[bytes, _Slot] = {}
         self._waiting: dict[bytes, _Slot] = {}
 
-    # ---- newcomers ----
+    # ---- join requests ----
 
     def request(
         self, origin: bytes, now: float, *, avoid: frozenset[bytes] = frozenset()
     ) -> Decision:
-        """A newcomer asks for a place, here or below.
+        """Decide where a joining node finds its place. The module's docstring has the cases.
 
         Args:
-            origin: the newcomer's identifier.
+            origin: its identifier.
             now: the time.
             avoid: children that have failed to place it already.
         """
@@ -119,28 +140,33 @@ class Overlay:
         self._forget(origin)
         if None in self._slots:
             return self._accept(origin, now)
-        first = choose_slot(origin, self.node, self._degree)
         connecting = False
-        for step in range(self._degree):
-            slot = self._slots[(first + step) % self._degree]
-            assert slot is not None
+        for step, slot in enumerate(self._ways(origin)):
             if not slot.takes_children or slot.node in avoid:
                 continue
             if slot.connected:
+                slot.sent += 1
                 return Delegate(origin, slot.node)
             if step == 0 and len(self._waiting) < self.max_waiting:
-                # Its own slot is about to be ready; any other would break the balance.
+                # Any other slot would break the balance.
+                slot.sent += 1
                 slot.waiting[origin] = None
                 self._waiting[origin] = slot
                 return Wait(origin)
             connecting = True
-        # Nobody is refused for topology's sake, only put off while places below are about to be.
         return Busy(origin) if connecting else self._accept(origin, now)
+
+    def accept(self, origin: bytes, now: float) -> Accept:
+        """Give a joining node without another place one here, beyond the degree if need be."""
+        self._forget(origin)
+        if self._find(origin) is not None:
+            self._remove(origin)
+        return self._accept(origin, now)
 
     def connected(
         self, node: bytes, now: float = 0.0, *, takes_children: bool = True
     ) -> list[Decision]:
-        """A candidate has connected; those who waited for it are sent there."""
+        """Note that a candidate has connected; return the decisions on those that waited for it."""
         self._forget(node)
         slot = self._find(node) or self._add(node)
         slot.connected = True
@@ -148,13 +174,13 @@ class Overlay:
         return self._send_on(slot) if takes_children else self._release(slot, now)
 
     def set_takes_children(self, node: bytes, takes_children: bool) -> None:
-        """A child can, or cannot, be connected to by others."""
+        """Note whether others can connect to a child."""
         slot = self._find(node)
         if slot is not None:
             slot.takes_children = takes_children
 
     def left(self, node: bytes, now: float) -> list[Decision]:
-        """A child is gone, or a candidate has failed; its place is free again."""
+        """Free the place of a child that is gone; return the decisions on those that waited."""
         slot = self._find(node)
         if slot is None:
             return []
@@ -169,12 +195,17 @@ class Overlay:
                 decisions += self.left(slot.node, now)
         return decisions
 
-    # ---- looking in ----
+    # ---- state ----
 
     @property
     def children(self) -> list[bytes]:
         """The children that are connected."""
         return [slot.node for slot in self._all() if slot.connected]
+
+    @property
+    def beyond_degree(self) -> list[bytes]:
+        """Those of them that have a place beyond the degree."""
+        return [node for node, slot in self._extra.items() if slot.connected]
 
     @property
     def candidates(self) -> list[bytes]:
@@ -197,7 +228,18 @@ class Overlay:
         assert len(origins) == len(set(origins))
         assert not set(origins) & set(nodes)
 
-    # ---- inside ----
+    # ---- slots ----
+
+    def _ways(self, origin: bytes) -> Iterator[_Slot]:
+        """The slots of a full node for a joining node, in the order in which they are tried."""
+        first, second = choose_slots(origin, self.node, self._degree)
+        slots = [slot for slot in self._slots if slot is not None]
+        pair = sorted({first: slots[first], second: slots[second]}.values(), key=lambda s: s.sent)
+        yield from pair
+        for step in range(1, self._degree):
+            slot = slots[(first + step) % self._degree]
+            if slot is not pair[-1]:
+                yield slot
 
     def _all(self) -> list[_Slot]:
         return [slot for slot in self._slots if slot is not None] + list(self._extra.values())
@@ -208,7 +250,7 @@ class Overlay:
     def _add(self, node: bytes) -> _Slot:
         slot = _Slot(node, connected=False)
         if None in self._slots:
-            free = choose_slot(node, self.node, self._degree)
+            free, _ = choose_slots(node, self.node, self._degree)
             while self._slots[free] is not None:
                 free = (free + 1) % self._degree
             self._slots[free] = slot
@@ -225,13 +267,14 @@ class Overlay:
         return Accept(origin)
 
     def _forget(self, origin: bytes) -> None:
-        """Who asks again does not wait any more."""
+        """Remove the waiting request of a node that asks again, or has connected."""
         slot = self._waiting.pop(origin, None)
         if slot is not None:
+            slot.sent -= 1
             del slot.waiting[origin]
 
     def _take_waiting(self, slot: _Slot) -> list[bytes]:
-        """Those who waited for a slot; they do not any more."""
+        """Remove and return those that waited for a slot."""
         waiting, slot.waiting = list(slot.waiting), {}
         for origin in waiting:
             del self._waiting[origin]
@@ -241,5 +284,5 @@ class Overlay:
         return [Delegate(origin, slot.node) for origin in self._take_waiting(slot)]
 
     def _release(self, slot: _Slot, now: float) -> list[Decision]:
-        """Decide anew on those who waited for a slot that will not take them."""
+        """Decide anew on those that waited for a slot that will not take them."""
         return [self.request(origin, now) for origin in self._take_waiting(slot)]

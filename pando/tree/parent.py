@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import enum
+import logging
+from collections.abc import Awaitable, Callable
 
 import trio
 
 from .. import messages
 from ..channel import ChannelClosedError
-from ..errors import PandoError
-from ..net.keepalive import Link
+from ..errors import ProtocolError, one_line
+from ..net.keepalive import KeepaliveChannel
 from ..scheduler import Window
-from .lending import Job
-from .membership import Membership
+from .children import send_quietly
+from .job import Job
 from .node import Node
+from .placement import Placement
 from .uplink import Uplink
+
+logger = logging.getLogger(__name__)
 
 MAX_GATHER_SECONDS = 0.2
 """How long a node gathers what its children send, at the most, where items take long enough."""
-STATUS_WAITS = 1 / 3
-"""Part of the reporting interval for which figures wait for a message to go along with."""
+REPORT_WAITS = 1 / 3
+"""Part of the reporting interval for which a report waits for a message to go along with."""
+LAST_REPORT_SECONDS = 0.5
+"""Maximum seconds for sending the last report at the end of the run."""
 MAX_BUNDLE = 64
 """Messages that go up in one; `messages.MAX_BUNDLED` would be taken."""
-EVERYTHING = 2**62
+UNBOUNDED = 2**62
 """More items than there will ever be."""
+
+
+class ParentState(enum.Enum):
+    """What a child's stay below its parent has come to."""
+
+    COMPUTING = enum.auto()
+    """It is lent items, and answers for them."""
+    LEAVING = enum.auto()
+    """It gives back what has not been started, and takes nothing more."""
+    RUN_ENDED = enum.auto()
+    """The parent has said that the run is over."""
 
 
 class Parent:
@@ -32,40 +49,48 @@ class Parent:
 
     Args:
         node: the child's, which computes.
-        membership: finds places for newcomers that the parent passes on.
+        placement: finds places for joining nodes that the parent passes on.
         link: to the parent.
         device: what the child is called in failures.
-        status: gives the figures of the child and of all below it.
-        reporting_interval: seconds between two reports of them.
+        disconnect: ends the connection of a node, here or below.
+        report: gives what has changed at the child and below since the time before.
+        reporting_interval: seconds between two reports.
     """
 
     def __init__(
         self,
         node: Node,
-        membership: Membership,
-        link: Link,
+        placement: Placement,
+        link: KeepaliveChannel,
         device: str,
-        status: Callable[[], messages.Status],
+        disconnect: Callable[[bytes], Awaitable[None]],
+        report: Callable[[], messages.Update],
         reporting_interval: float,
     ) -> None:
         self.delivered = 0
+        self.run_results = 0
         self._node = node
-        self._membership = membership
-        self._status = status
+        self._placement = placement
+        self._disconnect = disconnect
+        self._make_report = report
         self._link = link
+        link.traffic = node.traffic
+        link.measures = True
         self._reporting_interval = reporting_interval
         self._uplink = Uplink(device)
-        lender = self._node.new_lender(ordered=False, max_strikes=1)
-        self._job = Job(self._uplink, lender, Window(limit=EVERYTHING))
-        self._job.withdrawn = self._given_back
+        lender = self._node.lending.new_lender(ordered=False, max_attempts=1)
+        lender.is_final = self._uplink.is_copy
+        self._job = Job(self._uplink, lender, Window(limit=UNBOUNDED))
+        self._job.cancelled = self._given_back
         self._job.notify = self._pass_results_up
         self._outbox: list[messages.Message] = []
         self._posted = trio.Event()
         self._progressed = trio.Event()
         self._wanted = 0
-        self._status_is_due = True
-        self._left = False
-        self._run_is_over = False
+        self._signalled: trio.Event | None = None
+        self._answer = ""
+        self._report_is_due = True
+        self._state = ParentState.COMPUTING
 
     async def run(self) -> bool:
         """Be its child until the link ends; returns whether the run is over."""
@@ -77,10 +102,12 @@ class Parent:
                 nursery.start_soon(self._report)
                 self.post_want()
                 await self._read(nursery)
+                if self._state is ParentState.RUN_ENDED:
+                    await self._send_last_report()
                 nursery.cancel_scope.cancel()
         finally:
             self._node.close_job(self._job)
-        return self._run_is_over
+        return self._state is ParentState.RUN_ENDED
 
     def post(self, message: messages.Message) -> None:
         """Have a message sent to the parent."""
@@ -91,7 +118,7 @@ class Parent:
         """Tell the parent how many workers compute here and below, where that has changed."""
         if self._node.workers != self._wanted:
             self._wanted = self._node.workers
-            self.post(messages.Want(self._wanted))
+            self.post(messages.Capacity(self._wanted, self._node.lending.max_value))
 
     async def hang_up(self) -> None:
         """End the link at once: the parent lends again what is here."""
@@ -99,12 +126,13 @@ class Parent:
 
     async def leave(self) -> None:
         """Give back what has not been started, wait a moment for what is running, say goodbye."""
-        self._left = True
-        self._node.withdraw(self._job, 0, EVERYTHING)
+        self._state = ParentState.LEAVING
+        self._node.cancel_pending(self._job, 0, UNBOUNDED)
         while self._job.lender.lent:
             self._progressed = trio.Event()
             await self._progressed.wait()
-        self.post(messages.Leaving())
+        self._post_report()
+        self.post(messages.Leave())
         while self._outbox:
             self._progressed = trio.Event()
             await self._progressed.wait()
@@ -113,76 +141,114 @@ class Parent:
         try:
             while True:
                 self._handle(await self._link.receive(), nursery)
-                if self._run_is_over:
+                if self._state is ParentState.RUN_ENDED:
                     return
-        except ChannelClosedError:
+        except ChannelClosedError as error:
+            logger.info("lost the parent at %r: %s", self._link, one_line(str(error)))
             return
-        except PandoError:
-            self._node.violations["parent"] += 1
+        except ProtocolError as error:
+            logger.info("left the parent at %r: %s", self._link, one_line(str(error)))
+            self._node.lending.violations["parent_protocol_violations"] += 1
             return
 
     def _handle(self, message: messages.Message, nursery: trio.Nursery) -> None:
         match message:
-            case messages.Lend() if self._left:
+            case messages.Lend() if self._state is ParentState.LEAVING:
                 pass  # given back now it would come again at once; so it goes back with the link
             case messages.Lend():
                 self._uplink.add(message)
-                self._node.input_has_news(self._job)
+                self._node.input_ready(self._job)
             case messages.Recall():
                 self._recall(message)
-            case messages.Join(origin):
-                nursery.start_soon(self._offer_place, origin)
-            case messages.Ended():
-                self._run_is_over = True
+            case messages.Join(origin, offer):
+                nursery.start_soon(self._offer_place, origin, offer)
+            case messages.Signal(answer) if self._signalled is not None:
+                self._answer = answer
+                self._signalled.set()
+            case messages.Disconnect(node):
+                nursery.start_soon(self._disconnect, node)
+            case messages.RunEnded(results):
+                self.run_results = results
+                self._state = ParentState.RUN_ENDED
             case _:
-                raise PandoError(f"unexpected message {type(message).__name__}")
+                raise ProtocolError(f"unexpected message {type(message).__name__}")
 
     def _recall(self, message: messages.Recall) -> None:
-        for answer in self._uplink.recall(
-            message, functools.partial(self._node.withdraw, self._job)
-        ):
+        answer, unstarted = self._uplink.recall(message)
+        if answer is not None:
+            self._node.meter.returned += answer.count
             self.post(answer)
+        if unstarted is not None:
+            self._node.cancel_pending(self._job, *unstarted, is_superseded=message.is_superseded)
 
     def _given_back(self, start: int, count: int) -> None:
         answer = self._uplink.give_back(start, count)
         if answer is not None:
+            self._node.meter.returned += count
             self.post(answer)
         self._progressed.set()
 
-    async def _offer_place(self, origin: bytes) -> None:
-        self.post(await self._membership.offer_place(origin))
+    async def _offer_place(self, origin: bytes, offer: str) -> None:
+        self.post(await self._placement.find_parent_slot(origin, offer))
+
+    async def signal(self, offer: str) -> str:
+        """Return the parent's answer to an offer to connect by WebRTC; empty where it has none."""
+        self._signalled = trio.Event()
+        self.post(messages.Signal(offer))
+        try:
+            await self._signalled.wait()
+            return self._answer
+        finally:
+            self._signalled = None
 
     def _pass_results_up(self) -> None:
-        while (run := self._job.lender.take()) is not None:
-            self.delivered += len(run.values)
-            for answer in self._uplink.answer(run, self._node.item_seconds):
+        while (batch := self._job.lender.take()) is not None:
+            self.delivered += len(batch.values)
+            for answer in self._uplink.answer(batch, self._node.lending.item_seconds):
                 self.post(answer)
         self._progressed.set()
 
     async def _report(self) -> None:
-        waiting = STATUS_WAITS * self._reporting_interval
+        waiting = REPORT_WAITS * self._reporting_interval
         while True:
             await trio.sleep(self._reporting_interval - waiting)
             self.post_want()
-            self._status_is_due = True
+            self._report_is_due = True
             await trio.sleep(waiting)
-            if self._status_is_due:
+            if self._report_is_due:
                 self._posted.set()
+
+    def _post_report(self) -> None:
+        """Have a report sent, unless nothing has changed."""
+        self._report_is_due = False
+        report = self._make_report()
+        if not report.is_empty:
+            self._outbox.append(report)
+
+    async def _send_last_report(self) -> None:
+        """Report what was done since the last time: the run is over."""
+        report = self._make_report()
+        with trio.move_on_after(LAST_REPORT_SECONDS):
+            if not report.is_empty:
+                await send_quietly(self._link, report)
 
     async def _write(self) -> None:
         try:
             while True:
                 await self._posted.wait()
-                if self._membership.children and not self._left:
-                    await trio.sleep(min(self._node.item_seconds / 5, MAX_GATHER_SECONDS))
+                if self._placement.children and self._state is ParentState.COMPUTING:
+                    await trio.sleep(min(self._node.lending.item_seconds / 5, MAX_GATHER_SECONDS))
                 self._posted = trio.Event()
-                if self._status_is_due:
-                    self._status_is_due = False
-                    self._outbox.append(self._status())
+                if self._report_is_due:
+                    self._post_report()
                 while self._outbox:
                     sent = self._outbox[:MAX_BUNDLE]
+                    self._node.meter.set_blocked(True)
                     await self._link.send_bundle(sent)
+                    self._node.meter.set_blocked(False)
                     del self._outbox[: len(sent)]
                 self._progressed.set()
         except ChannelClosedError:
             return  # the reading task notices, too
+        finally:
+            self._node.meter.set_blocked(False)

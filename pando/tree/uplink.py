@@ -16,11 +16,12 @@ from typing import Any, overload
 import msgspec
 
 from .. import messages
-from ..errors import MAX_TEXT, MalformedValueError, UnsupportedValueError
-from ..scheduler import ResultRun, StruckOut
+from ..errors import MalformedValueError, UnsupportedValueError
+from ..limits import MAX_VALUE_BYTES
+from ..scheduler import AttemptsExhausted, ResultBatch
 from ..source import WouldBlock
 
-MAX_VALUES_BYTES = messages.MAX_MESSAGE_BYTES - MAX_TEXT
+MAX_VALUES_BYTES = messages.MAX_MESSAGE_BYTES - 64 * 1024
 """Encoded values in one message to another machine."""
 NOTHING = msgspec.Raw(b"\xc0")
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])
@@ -70,7 +71,15 @@ class Packed(Sequence[msgspec.Raw]):
         return self._apart
 
 
-def _array_size(encoded: memoryview) -> int:
+def split_values(values: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the encoded values in an array; MalformedValueError where it is none."""
+    try:
+        return _split.decode(values)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise MalformedValueError(f"not an array of values: {error}") from None
+
+
+def array_size(encoded: memoryview) -> int:
     """How many values are in an encoded array; MalformedValueError where it is none."""
     first = encoded[0] if encoded else 0
     if first & 0xF0 == 0x90:
@@ -101,7 +110,7 @@ class RawCodec:
 
         That the array is whole is known: it has been found in a message.
         """
-        return Packed(values, _array_size(memoryview(values)))
+        return Packed(values, array_size(memoryview(values)))
 
 
 @dataclass(slots=True)
@@ -114,6 +123,7 @@ class _ParentLease:
         left: how many items are not answered for.
         start: the first item's index in the stream, once it has been read.
         read: how many have been read; they are consecutive in the stream.
+        is_copy: whether the parent has lent the items to another borrower, too.
     """
 
     number: int
@@ -121,6 +131,7 @@ class _ParentLease:
     left: int
     start: int = 0
     read: int = 0
+    is_copy: bool = False
 
 
 class Uplink:
@@ -149,30 +160,30 @@ class Uplink:
         items = RawCodec.decode(message.items)
         if not items or message.lease in self._by_number:
             raise MalformedValueError("a lease without items, or a lease's number used again")
-        lease = _ParentLease(message.lease, items, len(items))
+        lease = _ParentLease(message.lease, items, len(items), is_copy=message.is_copy)
         self._by_number[message.lease] = lease
         self._unread.append(lease)
 
     def recall(
-        self, message: messages.Recall, withdraw: Callable[[int, int], None]
-    ) -> list[messages.Message]:
+        self, message: messages.Recall
+    ) -> tuple[messages.ReturnItems | None, tuple[int, int] | None]:
         """The parent wants back what has not been started of a lease.
 
-        What has not been read goes back at once; `withdraw` is called with the first index and
-        the one behind the last of what has.
+        Returns:
+            The answer, which gives back at once what has not been read; and the indices of what
+            has, the first and the one after the last, to be cancelled in the node's lending.
         """
         lease = self._by_number.get(message.lease)
         if lease is None:
-            return []
-        answers: list[messages.Message] = []
+            return None, None
+        answer = None
         if lease.unread:
             count, lease.unread = len(lease.unread), []
             self._unread.remove(lease)
-            answers.append(messages.Returned(lease.number, lease.read, count))
+            answer = messages.ReturnItems(lease.number, lease.read, count)
             self._finished(lease, count)
-        if lease.read:
-            withdraw(lease.start, lease.start + lease.read)
-        return answers
+        read = (lease.start, lease.start + lease.read) if lease.read else None
+        return answer, read
 
     # ---- the node's source ----
 
@@ -193,7 +204,7 @@ class Uplink:
             self._unread.popleft()
         return items
 
-    def count_unread(self) -> None:
+    def remaining(self) -> None:
         """Nobody knows how many more the parent will lend."""
 
     async def run(self, wake: Callable[[], None]) -> None:
@@ -206,39 +217,44 @@ class Uplink:
         self._in_stream.clear()
         self._starts.clear()
 
+    def is_copy(self, index: int) -> bool:
+        """Return whether the parent has lent an item of the stream to another borrower, too."""
+        lease = self._lease_at(index)
+        return lease is not None and lease.is_copy
+
     # ---- to the parent ----
 
-    def answer(self, run: ResultRun, item_seconds: float) -> list[messages.Message]:
+    def answer(self, batch: ResultBatch, item_seconds: float) -> list[messages.Message]:
         """What to tell the parent of results.
 
         Args:
-            run: results of consecutive items.
+            batch: results of consecutive items.
             item_seconds: the time that computing one of them took, on average.
         """
         answers: list[messages.Message] = []
         done = 0
-        while done < len(run.values):
-            lease = self._lease_at(run.start + done)
+        while done < len(batch.values):
+            lease = self._lease_at(batch.start + done)
             if lease is None:
                 return answers
-            offset = run.start + done - lease.start
-            count = min(len(run.values) - done, lease.read - offset)
-            answers += self._answer_part(run, done, count, lease, offset, item_seconds)
+            offset = batch.start + done - lease.start
+            count = min(len(batch.values) - done, lease.read - offset)
+            answers += self._answer_part(batch, done, count, lease, offset, item_seconds)
             self._finished(lease, count)
             done += count
         return answers
 
-    def give_back(self, start: int, count: int) -> messages.Message | None:
+    def give_back(self, start: int, count: int) -> messages.ReturnItems | None:
         """What to tell the parent of items that leave this node undone."""
         lease = self._lease_at(start)
         if lease is None:
             return None
         self._finished(lease, count)
-        return messages.Returned(lease.number, start - lease.start, count)
+        return messages.ReturnItems(lease.number, start - lease.start, count)
 
     def _answer_part(
         self,
-        run: ResultRun,
+        batch: ResultBatch,
         done: int,
         count: int,
         lease: _ParentLease,
@@ -249,23 +265,23 @@ class Uplink:
         answers: list[messages.Message] = []
         failures: dict[int, messages.Failure] = {}
         first = done
-        for place in sorted(p for p in run.failures if done <= p < done + count):
-            failure = run.failures[place]
-            if isinstance(failure, StruckOut):
-                answers += self._results(run, first, place, lease, failures, item_seconds)
+        for place in sorted(p for p in batch.failures if done <= p < done + count):
+            failure = batch.failures[place]
+            if isinstance(failure, AttemptsExhausted):
+                answers += self._results(batch, first, place, lease, failures, item_seconds)
                 index = offset + place - done
-                answers.append(messages.Struck(lease.number, index, failure.reason))
+                answers.append(messages.ItemCrashed(lease.number, index, failure.reason))
                 first, failures = place + 1, {}
             else:
                 failures[place - first] = msgspec.structs.replace(
                     failure, device=failure.device or self._device
                 )
-        answers += self._results(run, first, done + count, lease, failures, item_seconds)
+        answers += self._results(batch, first, done + count, lease, failures, item_seconds)
         return answers
 
     @staticmethod
     def _results(
-        run: ResultRun,
+        batch: ResultBatch,
         first: int,
         last: int,
         lease: _ParentLease,
@@ -274,7 +290,7 @@ class Uplink:
     ) -> list[messages.Message]:
         if first == last:
             return []
-        values = run.values[first:last]
+        values = batch.values[first:last]
         encoded = RawCodec.encode(values)
         if len(encoded) > MAX_VALUES_BYTES and len(values) > 1:
             # Too much for one message: two of them.
@@ -285,14 +301,14 @@ class Uplink:
             return [
                 answer
                 for low, high, failed in parts
-                for answer in Uplink._results(run, low, high, lease, failed, item_seconds)
+                for answer in Uplink._results(batch, low, high, lease, failed, item_seconds)
             ]
-        if len(encoded) > MAX_VALUES_BYTES:
+        if len(encoded) > MAX_VALUE_BYTES:
             size = len(memoryview(values[0]))
-            reason = f"the result has {size:,} bytes, of which {MAX_VALUES_BYTES:,} may travel"
+            reason = f"the result has {size:,} bytes, and at most {MAX_VALUE_BYTES:,} can be sent"
             failures = {0: messages.Failure("UnsupportedValueError", reason)}
             encoded = RawCodec.encode([NOTHING])
-        offset = run.start + first - lease.start
+        offset = batch.start + first - lease.start
         seconds = len(values) * item_seconds
         return [messages.Results(lease.number, offset, seconds, msgspec.Raw(encoded), failures)]
 

@@ -1,6 +1,6 @@
 """The codec of items and results: Python values as MessagePack, types kept exactly.
 
-MessagePack's own types stand for None, bool, int (64 bits), float, str, bytes, list and dict.
+MessagePack's own types hold None, bool, int (64 bits), float, str, bytes, list and dict.
 Everything else is an extension type; its codes are in `Extension`, and both ends of a channel
 must agree on them. Nothing is ever unpickled or evaluated: decoding bytes of an unknown origin
 gives a value or raises `MalformedValueError`. `docs/values.md` lists the types.
@@ -11,7 +11,7 @@ call of anything that belongs to its class.
 
 from __future__ import annotations
 
-from .codec import MAX_NESTING, Codec, Unreadable, decode, encode, find_unsupported
+from .codec import MAX_NESTING, Codec, InvalidItem, decode, encode, find_unsupported
 from .extensions import Extension
 from .registry import REGISTERED, Registration, Registry, register_type, registered_types
 
@@ -20,9 +20,9 @@ __all__ = [
     "REGISTERED",
     "Codec",
     "Extension",
+    "InvalidItem",
     "Registration",
     "Registry",
-    "Unreadable",
     "decode",
     "encode",
     "find_unsupported",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KINDS = frozenset("biufcmMSU")
 """NumPy's kinds of elements that are plain bytes: no objects, no records."""
 STRUCTURES = {"v": numpy.void, "r": numpy.record}
-"""The types of a structured element, by what stands for them."""
+"""The types of a structured element, by their codes."""
 MAX_DEPTH = 16
 """How deeply structures may be nested."""
 MAX_EMPTY = 65536
@@ -54,7 +54,7 @@ def _encode_array(codec: Coder, array: Any) -> bytes:
 
 
 def _describe(dtype: Any, depth: int) -> Any:
-    """A dtype as text, [kind, aligned, size, fields] or, for subarrays, [dtype, shape]."""
+    """Describe a dtype as text, [kind, aligned, size, fields] or, for subarrays, [dtype, shape]."""
     if dtype.kind in KINDS:
         return dtype.str
     if dtype.hasobject or depth > MAX_DEPTH or dtype.kind != "V":
@@ -77,7 +77,7 @@ def _describe(dtype: Any, depth: int) -> Any:
 
 
 def _without_gaps(value: Any) -> Any:
-    """A copy in whose gaps between fields there is nothing of what was in memory."""
+    """Return a copy in whose gaps between fields there is nothing of what was in memory."""
     array = numpy.asanyarray(value)
     is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
     order: Literal["C", "F"] = "F" if is_fortran else "C"

@@ -2,11 +2,12 @@
 
 Looking at the type of each value would cost as much as packing it. So the packed bytes are looked
 at first: where no byte could begin bytes, or where all are numbers of one width, there is none.
-Only direct members are looked at: inside of lists and dicts, bytearrays become bytes.
+What is nested is then looked at layer by layer, each in a few steps.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import countOf
 
 import msgpack
@@ -15,56 +16,84 @@ from .extensions import Extension
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 WIDTHS = {0xCB: 9, 0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}
 """How many bytes a float or an integer takes, by the first of them."""
 NUMBERS = (int, float)
 SMALL = 8
-"""So few members are looked at one by one."""
+"""Up to this many members are looked at one by one."""
 LARGE_BYTES = 64
 """From this mean size on, looking at types costs less than looking through the bytes."""
 
 
-def is_member(members: list[Any], packed: bytes) -> bool:
-    """Tell whether a list, which has been packed, has a bytearray among its members."""
-    count = len(members)
+def is_inside(value: Any, packed: bytes) -> bool:
+    """Tell whether a value, which has been packed, is or has a bytearray.
+
+    What is inside of extension types does not count.
+    """
+    kind = type(value)
+    if kind is not list:
+        if kind is dict:
+            return _may_have_bytes(packed) and _is_in_any([], [value])
+        return kind is bytearray
+    count = len(value)
     if count <= SMALL:
-        for member in members:  # noqa: SIM110 - `any` takes twice as long
-            if type(member) is bytearray:
-                return True
+        return _is_in_few(value, packed)
+    if len(packed) < LARGE_BYTES * count:
+        if not (b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed):
+            return False
+        if _is_all_numbers(packed, count):
+            return False
+    if type(value[0]) is bytes and countOf(map(type, value), bytes) == count:
         return False
-    if len(packed) < LARGE_BYTES * count and (
-        not _may_have_bytes(packed) or _is_all_numbers(packed, count)
-    ):
-        return False
-    kind = type(members[0])
-    if kind in NUMBERS and _is_summable(members):
-        return False
-    if kind is not bytearray and countOf(map(type, members), kind) == count:
-        return False
-    return bytearray in set(map(type, members))
+    return _is_in_any([value], [])
 
 
 def mark(value: Any) -> Any:
-    """Put the extension type in the place of a bytearray."""
-    if type(value) is bytearray:
+    """Copy a value, with the extension type in the place of each bytearray inside of it."""
+    kind = type(value)
+    if kind is bytearray:
         return msgpack.ExtType(Extension.BYTEARRAY, bytes(value))
+    if kind is list:
+        return [mark(member) for member in value]
+    if kind is dict:
+        return {key: mark(member) for key, member in value.items()}
     return value
 
 
-def mark_values(found: dict[Any, Any]) -> dict[Any, Any]:
-    """Copy a dict, with the extension type in the place of each bytearray."""
-    return {key: mark(value) for key, value in found.items()}
+def _is_in_few(members: list[Any], packed: bytes) -> bool:
+    has_inner = False
+    for member in members:
+        kind = type(member)
+        if kind is bytearray:
+            return True
+        if kind is list or kind is dict:
+            has_inner = True
+    return has_inner and _may_have_bytes(packed) and _is_in_any([members], [])
 
 
-def mark_deeply(value: Any) -> Any:
-    """Copy a value, with the extension type in the place of each bytearray inside of it."""
-    if type(value) is list:
-        return [mark_deeply(member) for member in value]
-    if type(value) is dict:
-        return {key: mark_deeply(member) for key, member in value.items()}
-    return mark(value)
+def _is_in_any(lists: list[list[Any]], dicts: list[dict[Any, Any]]) -> bool:
+    """Tell whether there is a bytearray inside of lists and dicts, layer by layer."""
+    while lists or dicts:
+        groups: list[Collection[Any]]
+        if len(lists) + len(dicts) <= SMALL:
+            groups = [*lists, *map(dict.values, dicts)]
+        else:  # at once, since a step in Python takes as long as many members
+            groups = [[*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, dicts))]]
+        lists, dicts = [], []
+        for members in groups:
+            if len(members) > SMALL and _are_numbers(members):
+                continue
+            kinds = set(map(type, members))
+            if bytearray in kinds:
+                return True
+            if list in kinds:
+                lists += [each for each in members if type(each) is list]
+            if dict in kinds:
+                dicts += [each for each in members if type(each) is dict]
+    return False
 
 
 def _may_have_bytes(packed: bytes) -> bool:
@@ -72,7 +101,7 @@ def _may_have_bytes(packed: bytes) -> bool:
 
 
 def _is_all_numbers(packed: bytes, count: int) -> bool:
-    """Whether a packed list is so many numbers of one width, each with the same first byte."""
+    """Tell whether a packed list has numbers of one width alone, with the same first byte."""
     start = 1 if count < 16 else 3 if count < 65536 else 5
     width = WIDTHS.get(packed[start])
     if width is None or len(packed) != start + width * count:
@@ -80,8 +109,10 @@ def _is_all_numbers(packed: bytes, count: int) -> bool:
     return packed[start::width] == packed[start : start + 1] * count
 
 
-def _is_summable(members: list[Any]) -> bool:
-    """Whether all are numbers: the quickest way to tell that there is."""
+def _are_numbers(members: Collection[Any]) -> bool:
+    """Tell whether all are numbers: adding them is the quickest way to tell that there is."""
+    if type(next(iter(members))) not in NUMBERS:  # adding others may take long, or be user code
+        return False
     try:
         return type(sum(members)) in NUMBERS
     except Exception:

@@ -7,8 +7,21 @@ from collections.abc import Callable, Sequence
 
 import msgpack
 
-from ..errors import MalformedValueError, UnsupportedValueError, shorten
+from ..errors import (
+    MalformedValueError,
+    UnavailableValueError,
+    UnsupportedValueError,
+    shorten,
+)
 from . import bytearrays, kinds, plain
+from .collisions import (
+    MAX_UNCHECKED,
+    TOO_LONG,
+    EqualHashesError,
+    check_hashes,
+    make_dict,
+    watch_hashes,
+)
 from .extensions import EXTENSION_NAMES, Extension
 from .registry import REGISTERED, Registration, Registry
 from .shapes import Shape
@@ -27,7 +40,7 @@ TEXT_ERRORS = "surrogatepass"
 TOO_DEEP = "the value is nested too deeply to be serialized"
 
 
-class Unreadable:
+class InvalidItem:
     """An item that could not be read; it takes the item's place, so that it fails alone.
 
     Encoding it raises UnsupportedValueError with the reason.
@@ -42,7 +55,7 @@ class Unreadable:
 
 
 class _Held:
-    """Something that must not be hashed while it is decoded: its class has a hash of its own."""
+    """Something that must not be hashed while it is decoded: its class defines its own hash."""
 
     __slots__ = ("value",)
     __hash__ = None  # type: ignore[assignment]
@@ -69,7 +82,7 @@ class _State:
 
 
 class _Threads(threading.local):
-    """Each thread's state, in an object of its own: this one's attributes are slow to get."""
+    """Each thread's state, in a plain object: attributes of this one are slow to get."""
 
     def __init__(self) -> None:
         self.state = _State()
@@ -80,12 +93,10 @@ class Codec:
 
     Args:
         registry: the classes, which may be added to later.
-        thorough: whether bytearrays inside of lists and dicts are looked for, which takes time.
     """
 
-    def __init__(self, registry: Registry, *, thorough: bool = False) -> None:
+    def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._thorough = thorough
         self._threads = _Threads()
         self._has_strangers = False
 
@@ -103,14 +114,9 @@ class Codec:
         strangers = state.strangers
         state.levels = level + 1
         try:
-            if self._thorough:
-                value = _mark_deeply(value)
             packed = self._pack(value, state, level)
-            if type(value) is list:
-                if bytearrays.is_member(value, packed):
-                    packed = self._pack(list(map(bytearrays.mark, value)), state, level)
-            elif type(value) is bytearray:
-                packed = self._pack(bytearrays.mark(value), state, level)
+            if bytearrays.is_inside(value, packed):
+                packed = self._pack(_mark_bytearrays(value), state, level)
         finally:
             state.levels = level
         if level == 0 and state.strangers != strangers:
@@ -129,12 +135,7 @@ class Codec:
         strangers = state.strangers
         state.levels += 1
         try:
-            value = msgpack.unpackb(
-                data,
-                ext_hook=self._decode_extension,
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-            )
+            value = self._unpack(data)
             return value if state.strangers == strangers else _release(value)
         except MalformedValueError:
             raise
@@ -143,6 +144,35 @@ class Codec:
             raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
         finally:
             state.levels -= 1
+
+    def _unpack(self, data: bytes | memoryview) -> Any:
+        """Decode a value; one with long dicts so that their keys cannot have equal hashes."""
+        try:
+            return msgpack.unpackb(
+                data,
+                ext_hook=self._decode_extension,
+                strict_map_key=False,
+                unicode_errors=TEXT_ERRORS,
+                max_map_len=MAX_UNCHECKED,
+            )
+        except ValueError as error:
+            if isinstance(error, MalformedValueError) or TOO_LONG not in str(error):
+                raise
+        try:
+            return msgpack.unpackb(
+                data,
+                ext_hook=watch_hashes(self._decode_extension),
+                strict_map_key=False,
+                unicode_errors=TEXT_ERRORS,
+            )
+        except EqualHashesError:  # of keys, or of values that may well be equal
+            return msgpack.unpackb(
+                data,
+                ext_hook=self._decode_extension,
+                strict_map_key=False,
+                unicode_errors=TEXT_ERRORS,
+                object_pairs_hook=make_dict,
+            )
 
     def decode_hashable(self, data: bytes | memoryview) -> Any:
         """Decode a list whose members will be hashed.
@@ -154,6 +184,7 @@ class Codec:
         members = self.decode(data)
         if self._threads.state.strangers != strangers:
             raise MalformedValueError("a key of a class that has its own __hash__ or __eq__")
+        check_hashes(members)
         return members
 
     def find_unsupported(self, values: Sequence[Any]) -> dict[int, UnsupportedValueError]:
@@ -217,7 +248,7 @@ class Codec:
         if encoder is not None:
             code, to_bytes = encoder
             return msgpack.ExtType(code, to_bytes(self, value))
-        if kind is Unreadable:
+        if kind is InvalidItem:
             raise UnsupportedValueError(value.reason)
         registration = self.registry.of_type(kind)
         if registration is not None:
@@ -255,7 +286,11 @@ class Codec:
             value = _DECODERS[code](self, data)
         except MalformedValueError:
             raise
+        except ImportError as error:
+            raise UnavailableValueError(f"{error.name} is not installed") from None
         except Exception as error:
+            if type(error).__name__ == "ZoneInfoNotFoundError":
+                raise UnavailableValueError(f"{_line(error)}") from None
             name = EXTENSION_NAMES.get(code, f"unknown extension {code}")
             raise MalformedValueError(f"not an encoded {name}: {_line(error)}") from None
         if self._has_strangers and self._threads.state.strangers != strangers:
@@ -286,16 +321,16 @@ class Codec:
         registration = self.registry.named(name) if type(name) is str else None
         if registration is None:
             shown = shorten(name) if type(name) is str else "of no name"
-            raise MalformedValueError(
+            raise UnavailableValueError(
                 f"a value of the type {shown}, which is not registered here: "
                 "call pando.register_type before the run starts"
             )
         return registration
 
 
-def _mark_deeply(value: Any) -> Any:
+def _mark_bytearrays(value: Any) -> Any:
     try:
-        return bytearrays.mark_deeply(value)
+        return bytearrays.mark(value)
     except RecursionError:
         raise UnsupportedValueError(TOO_DEEP) from None
 
@@ -313,14 +348,14 @@ def _release(value: Any) -> Any:
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line; only its type where that could call code of an argument."""
+    """Return an error's text in one line, or its type where the text could run foreign code."""
     if all(type(argument) in (str, int) for argument in error.args):
         return str(error).partition("\n")[0]
     return type(error).__name__
 
 
 def _late_decoder(code: int, module: str) -> Decoder:
-    """What decodes the values of a library, and has imported it: it is itself replaced then."""
+    """Return a decoder that imports a library with its first value, and is then replaced."""
 
     def decode_late(codec: Coder, data: bytes) -> Any:
         decoder: Decoder = kinds.module_of(module).DECODERS[code]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 from . import plain
@@ -41,4 +40,6 @@ def encoder_of(kind: type) -> Encoder | None:
 
 def module_of(name: str) -> Any:
     """Return a module that knows the values of a library; it is imported with the first of them."""
+    import importlib
+
     return importlib.import_module(f"{__package__}.{name}")

@@ -56,7 +56,7 @@ def _encode(codec: Coder, value: Any) -> bytes:
 
 
 def _decode(codec: Coder, data: bytes) -> Any:
-    """Decode what `encode` was given; what is in it must not have hashes of its own."""
+    """Decode what `encode` was given; what is in it must not define hashes."""
     kind, *parts = codec.decode_hashable(data)
     return _MAKERS[kind](*parts)
 
@@ -291,7 +291,7 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 
 
 def _describe_zone(zone: Any) -> Any:
-    """An offset, the name of a `zoneinfo.ZoneInfo`, or one that pandas itself finds by its name."""
+    """Describe a time zone by its offset, or by the name that `zoneinfo` or pandas finds it by."""
     if type(zone) is datetime.timezone:
         return zone.utcoffset(None)
     name = getattr(zone, "key", None)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 
 from ..errors import MalformedValueError, UnsupportedValueError
-from .bytearrays import mark_values
 from .extensions import Extension
 
 TYPE_CHECKING = False
@@ -106,7 +105,7 @@ def _decode_fraction(codec: Coder, data: bytes) -> Any:
     numerator, denominator = codec.decode(data)
     if type(numerator) is not int or type(denominator) is not int or denominator < 1:
         raise MalformedValueError("not a fraction of integers")
-    # Making it by a call divides by the greatest common divisor, which may take for ever.
+    # Making it by a call divides by the greatest common divisor, which may not end.
     fraction: Any = object.__new__(Fraction)
     fraction._numerator = numerator
     fraction._denominator = denominator
@@ -147,7 +146,7 @@ def _decode_path(codec: Coder, data: bytes) -> Any:
 
 
 def _encode_dict(codec: Coder, value: dict[Any, Any]) -> bytes:
-    return codec.encode(mark_values(value))
+    return codec.encode(dict(value))
 
 
 def _decode_dict(codec: Coder, data: bytes) -> dict[Any, Any]:
@@ -171,7 +170,7 @@ def _encode_default_dict(codec: Coder, value: Any) -> bytes:
             "a defaultdict whose factory is no built-in type cannot be serialized: "
             "convert it with dict(…)"
         )
-    return codec.encode([name, mark_values(value)])
+    return codec.encode([name, dict(value)])
 
 
 def _decode_default_dict(codec: Coder, data: bytes) -> Any:
@@ -215,7 +214,7 @@ ENCODERS: dict[type, Encoder] = {
 }
 """What makes the bytes of an extension type; late ones are added when there is such a value."""
 
-# Modules that take long to import: whoever has such a value has imported them.
+# Modules that take long to import; where there is such a value, they have been imported.
 LATE_ENCODERS: dict[str, Encoder] = {
     "decimal.Decimal": (Extension.DECIMAL, lambda codec, value: str(value).encode()),
     "uuid.UUID": (Extension.UUID, lambda codec, value: value.bytes),

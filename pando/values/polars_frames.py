@@ -51,7 +51,7 @@ def _decode(codec: Coder, data: bytes) -> Any:
 
 
 def _describe_type(dtype: Any, depth: int = 0) -> list[Any]:
-    """A type's name and its parameters."""
+    """Describe a type's name and its parameters."""
     name = type(dtype).__name__
     is_inner = depth > 0
     if depth > MAX_DEPTH or (is_inner and (name in ("Time", "Categorical") or _counts_ns(dtype))):
@@ -79,7 +79,7 @@ def _describe_type(dtype: Any, depth: int = 0) -> list[Any]:
 
 
 def _counts_ns(dtype: Any) -> bool:
-    """Whether Python's own times are too coarse for it."""
+    """Tell whether Python's own times are too coarse for it."""
     return getattr(dtype, "time_unit", "") == "ns"
 
 

@@ -52,12 +52,16 @@ class Registry:
     """Registrations by class and by name, in addition to those of another registry.
 
     A message can only name what is in it: looking a name up imports and calls nothing.
+
+    Attributes:
+        has_own_code: whether a class in it was added with functions of its own.
     """
 
     def __init__(self, parent: Registry | None = None) -> None:
         self._parent = parent
         self._by_type: dict[type, Registration] = {}
         self._by_name: dict[str, Registration] = {}
+        self.has_own_code = False
 
     def add(self, registration: Registration) -> None:
         """Add a registration. It takes the place of those of the same class or name."""
@@ -68,6 +72,7 @@ class Registry:
             if earlier is not None:
                 self._by_type.pop(earlier.type, None)
                 self._by_name.pop(earlier.name, None)
+        self.has_own_code = self.has_own_code or registration.encode is not None
         self._by_type[registration.type] = registration
         self._by_name[registration.name] = registration
 
@@ -113,6 +118,14 @@ def register_type(
 
     Raises:
         UsageError: values of that type are serialized already, or need `encode` and `decode`.
+
+    Example:
+        >>> class Temperature:
+        ...     def __init__(self, kelvin):
+        ...         self.kelvin = kelvin
+        >>> pando.register_type(Temperature, lambda t: t.kelvin, Temperature)
+        >>> list(pando.map(lambda t: t.kelvin - 273.15, [Temperature(300.15)]))
+        [27.0]
     """
     from .kinds import is_built_in
 

@@ -1,6 +1,6 @@
 """Named tuples, dataclasses and enumerations: how an instance is taken apart and made again.
 
-A shape is made once for a class, by whoever has the class. Making an instance from a message then
+A shape is made once for a class. Making an instance from a message then
 uses only what the shape has found: no method of the class runs, neither `__new__`, `__init__`,
 `__post_init__` or `__setstate__`, nor a descriptor or a metaclass of the user's own.
 """
@@ -11,7 +11,6 @@ import sys
 import types
 
 from ..errors import MalformedValueError, UnsupportedValueError
-from .bytearrays import mark_values
 from .extensions import Extension
 
 TYPE_CHECKING = False
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 HEAP_TYPE = 1 << 9
 """CPython's flag of classes that are made by a class statement."""
 MAX_COMBINATIONS = 65536
-"""Combinations of an enumeration's flags, each of which CPython remembers for ever."""
+"""Combinations of an enumeration's flags, each of which CPython never forgets."""
 NAMELESS_BASES = {("typing", "Generic"), ("typing", "Protocol")}
 PLAIN_VALUES = (bool, int, float, str)
 
@@ -122,7 +121,7 @@ class DataclassShape(Shape):
         for name in state:
             if not self._accepts(name):
                 raise UnsupportedValueError(f"its attribute {name!r} hides what its class has")
-        return [mark_values(state)]
+        return [state]
 
     def make(self, parts: list[Any]) -> Any:
         (state,) = parts
@@ -137,7 +136,7 @@ class DataclassShape(Shape):
         return made
 
     def _accepts(self, name: object) -> bool:
-        """Whether setting an attribute of this name runs no code and hides no method."""
+        """Tell whether setting an attribute of this name runs no code and hides no method."""
         if not isinstance(name, str):
             return False
         if name in self._fields or name in self._slots:
@@ -235,11 +234,11 @@ def _check_layout(cls: type, base: type) -> None:
             raise UnsupportedValueError(f"its class is a {each.__name__}, too")
     found = _lookup(cls, "__dict__")
     if found is not None and not isinstance(found, types.GetSetDescriptorType):
-        raise UnsupportedValueError("its class has a __dict__ of its own")
+        raise UnsupportedValueError("its class defines its own __dict__")
 
 
 def _lookup(cls: type, name: str) -> Any:
-    """What a class or a base of it has under a name, as it stands there; None for nothing."""
+    """Return what a class or a base of it holds under a name; None for nothing."""
     for base in type.__dict__["__mro__"].__get__(cls):
         variables = type.__dict__["__dict__"].__get__(base)
         if name in variables:
@@ -259,7 +258,7 @@ def _is_field(field: Any) -> bool:
 
 
 def _is_compared_by_known_code(cls: type) -> bool:
-    """Whether `hash` and ``==`` run no code of the user's own, apart from that of the members."""
+    """Tell whether `hash` and ``==`` run no code of the user's, except that of the members."""
     fields = _lookup(cls, "__dataclass_fields__") or {}
     return (
         _is_known(_lookup(cls, "__hash__"), {"hash", *fields})
@@ -269,7 +268,7 @@ def _is_compared_by_known_code(cls: type) -> bool:
 
 
 def _is_known(method: Any, names: set[str]) -> bool:
-    """Whether a method is made in C, of the standard library, or as `dataclasses` makes it."""
+    """Tell whether a method is made in C, of the standard library, or as `dataclasses` makes it."""
     if method is None or isinstance(method, types.WrapperDescriptorType):
         return True
     method = getattr(method, "__wrapped__", method)  # of `reprlib.recursive_repr`

@@ -1,164 +1,262 @@
-"""A device that volunteers: it connects, takes its place in the tree, and comes back."""
+"""A volunteering device: connect to the root, join the tree, and reconnect after losses.
+
+The hard part is what to do when a connection ends, since the device cannot know why. Cases:
+
+- No session yet, connecting fails: the root has not started, or the network is down. Try again.
+- The root refuses the device, or its protocol version differs: trying again cannot help. Raise.
+- The root proves that the link has ended: return, as after the last run.
+- Somebody answers who does not prove to be the root of the link: compute nothing, and try again,
+  since the root may come back. Without a fingerprint in the link nobody can prove it. Raise.
+- The function cannot be loaded here: tell the root, and raise.
+- A public server relays, and tells why it does not: the run has not begun, is over, or its root
+  is away. It is believed for what it could do in any case: try again, or return after the end.
+- The parent is lost during a run: the run goes on elsewhere, or its root restarts. Keep the
+  session, with its workers and the subtree below, and ask the root for another parent.
+- The same, but the root has been unreachable for `LOST_RUN_SECONDS`: the run counts as ended, so
+  that its workers do not occupy the device.
+- The root answers with another run than that of the session: the old run has ended. Drop the
+  session and join the new run.
+- The root says that the run has ended: drop the session; wait for the next run, or return.
+"""
 
 from __future__ import annotations
 
-import random
+import enum
+import logging
+import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
 from .. import messages
 from ..channel import Channel, ChannelClosedError
-from ..errors import FunctionError, UsageError, WorkerError, cut
-from ..functions.fingerprint import own_fingerprint, versions_of
-from ..functions.package import ExactPackage, language_of
+from ..errors import FunctionError, RootUnreachableError, UsageError, WorkerError, one_line
+from ..functions.fingerprint import own_fingerprint
 from ..net import websocket
-from ..net.keepalive import Link
-from ..requirements import find_missing
-from ..tree.membership import tidy_name
-from ..worker.pool import MakePool, WorkerPool, count_cores
-from .invitation import Invitation
-from .work import Say, Work
+from ..net.keepalive import KeepaliveChannel
+from ..net.trust.errors import LINK_ENDED, TrustError
+from ..net.trust.identity import NodeIdentity
+from ..net.trust.join_link import JoinLink
+from ..net.webrtc.availability import AUTO, WEBRTC, WEBSOCKET, check_protocol
+from ..net.webrtc.ice_servers import IceServer
+from ..notifier import Notifier
+from ..tree.admission import SENT_AWAY
+from ..tree.child import sanitize_name
+from ..worker.pool import MakePool, WorkerPool
+from ..worker.processors import count_cores
+from .backoff import Backoff
+from .below import ParentSearch
+from .options import VolunteerOptions
+from .root_connection import RootConnector, find_own_link_at, is_over
+from .root_replies import receive_function, receive_reply
+from .second_link import SecondLink
+from .sent_away import SentAwayFiles
+from .session import Session, read_servers
+from .session_start import SessionStarter
 
-FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 15.0
-"""Pauses between two tries to connect grow to this; half of each is left to chance."""
+if TYPE_CHECKING:
+    from ..net.webrtc.connection import Connection
+
+logger = logging.getLogger(__name__)
+
 LOST_RUN_SECONDS = 30.0
-"""How long a run whose root cannot be reached is waited for, before its workers are ended."""
+"""Seconds without the root after which its run counts as ended."""
 LEAVE_SECONDS = 1.0
-"""How long leaving in order may take: what is finished is delivered first."""
-ANSWER_SECONDS = 120.0
-"""How long the root may take to answer, be it with the function or with a place."""
-CONNECT_PARENT_SECONDS = 5.0
-"""How long connecting to one address of a parent may take."""
+"""Maximum seconds for delivering finished results before leaving."""
 
 
-@dataclass(frozen=True)
-class VolunteerOptions:
-    """How a device takes part.
+class VolunteerState(enum.StrEnum):
+    """The state of a volunteer.
 
-    Attributes:
-        workers: processes that compute; None is one for each core.
-        name: what the device is called.
-        install: whether what the function needs may be installed, into a place of its own.
-        stay: whether to wait for the next run when one is over.
+    States follow each other in this order. The loss of the parent leads from the last two back to
+    ``JOINING``, the end of the run to ``CONNECTING``.
     """
 
-    workers: int | None = None
-    name: str | None = None
-    install: bool = False
-    stay: bool = True
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers must be at least 1, not {self.workers}")
+    CONNECTING = "connecting"
+    """It has no run, and tries to reach the root."""
+    JOINING = "joining"
+    """It has a run and workers, but no parent yet, or no longer."""
+    COMPUTING = "computing"
+    """It has a parent."""
 
 
 @dataclass(frozen=True)
 class VolunteerStatistics:
-    """What a volunteer does now.
+    """The state and metrics of a volunteer.
 
     Attributes:
-        state: ``connecting``, ``waiting``, ``joining`` or ``computing``.
-        function: the function's name.
+        state: see `VolunteerState`.
+        function: the name of the function; empty if there is no run.
         results: results delivered so far.
         children: nodes connected to this one.
     """
 
-    state: str
+    state: VolunteerState
     function: str
     results: int
     children: int
 
 
 class Volunteer:
-    """A device that takes part in the runs of one root.
+    """A device that computes for the runs of one root.
 
     Args:
-        link: what the root has printed.
+        link: the join link.
         options: see `VolunteerOptions`.
-        say: told, in sentences, what the person at the device should know.
-        make_pool: makes the workers; others than processes, for tests and measurements.
+        say: takes sentences for the person at the device.
+        make_pool: creates the pool of workers; tests and benchmarks use others than processes.
     """
 
     def __init__(
         self,
         link: str,
         options: VolunteerOptions,
-        say: Say,
+        say: Notifier,
         *,
         make_pool: MakePool = WorkerPool,
     ) -> None:
-        self._make_pool = make_pool
-        self._invitation = Invitation.parse(link)
+        self._link = self._given = JoinLink.parse(link)
+        protocol = options.protocol or self._link.options.get("protocol")
+        if protocol is not None:
+            check_protocol(protocol)
         self._options = options
         self._say = say
-        self._name = tidy_name(options.name or socket.gethostname())
+        self._name = sanitize_name(options.name or socket.gethostname())
         self._workers = options.workers or count_cores()
-        self._state = "connecting"
-        self._work: Work | None = None
+        self._state = VolunteerState.CONNECTING
+        self._session: Session | None = None
         self._results_before = 0
-        self._pause = FIRST_PAUSE_SECONDS
+        self._make_pool = make_pool
+        self._backoff = Backoff(0.0)
         self._last_in_tree = 0.0
+        self._patience = trio.CancelScope()
         self._said = ""
+        self._use(self._given)
+
+    def __repr__(self) -> str:
+        return f"<Volunteer {self._name} at {self._link.address}: {self._state}>"
 
     def statistics(self) -> VolunteerStatistics:
-        """A snapshot of the figures."""
-        work = self._work
+        """Return a snapshot of the state and the metrics."""
+        session = self._session
         return VolunteerStatistics(
             self._state,
-            work.name if work else "",
-            self._results_before + (work.results if work else 0),
-            len(work.membership.children) if work else 0,
+            session.name if session else "",
+            self._results_before + (session.results if session else 0),
+            len(session.membership.children) if session else 0,
         )
 
     async def run(self) -> None:
-        """Take part until cancelled, or until a run is over and `stay` was not chosen.
+        """Join runs and compute for them, until cancelled.
+
+        It returns when the link has ended, or when a run ends without `stay`.
 
         Raises:
-            FunctionError: the function cannot run here; the message says what is missing.
-            UsageError: the root does not let this device in.
-        WorkerError: workers keep ending here.
+            FunctionError: the function cannot run here; the message names what is missing.
+            RootUnreachableError: no run could be joined within `give_up_after`.
+            UsageError: the root refuses this device.
+            WorkerError: workers keep crashing here.
         """
         error: Exception | None = None
+        self._backoff = Backoff(trio.current_time())
         async with trio.open_nursery() as nursery:
-            try:
-                await self._take_part_for_ever(nursery)
-            except (FunctionError, UsageError, WorkerError) as problem:
-                error = problem
+            self._start_patience()
+            with self._patience:
+                try:
+                    await self._join_runs(nursery)
+                except (FunctionError, UsageError, WorkerError) as problem:
+                    error = problem
             nursery.cancel_scope.cancel()
         if error is not None:
             raise error
+        if self._patience.cancelled_caught:
+            seconds = self._options.give_up_after
+            reason = f" (last: {self._said})" if self._said else ""
+            raise RootUnreachableError(f"gave up after {seconds:g} s without a run to join{reason}")
+
+    def _use(self, link: JoinLink) -> None:
+        """Join by this link from now on, as a device that is new to its root."""
+        options = self._options
+        self._link = link
+        self._sent_away = SentAwayFiles()
+        self._identity = NodeIdentity(self._sent_away.read)
+        self._root = RootConnector(link, self._identity, options.cafile)
+        self._starter = SessionStarter(
+            self._name,
+            self._workers,
+            self._identity,
+            self._root.connect,
+            install=options.install,
+            max_value=options.max_value,
+            say=self._say,
+            make_pool=self._make_pool,
+            protocol=options.protocol or link.options.get("protocol"),
+        )
+
+    def _start_patience(self) -> None:
+        """Start the time limit of `give_up_after`, unless it is running."""
+        if self._options.give_up_after is not None and self._patience.deadline == math.inf:
+            self._patience.deadline = trio.current_time() + self._options.give_up_after
 
     async def leave(self) -> None:
-        """Leave in order: deliver what is finished, give back the rest."""
-        if self._work is not None:
+        """Leave in order: deliver finished results, return the other items."""
+        if self._session is not None:
             with trio.move_on_after(LEAVE_SECONDS):
-                await self._work.leave()
+                await self._session.leave()
 
-    async def _take_part_for_ever(self, nursery: trio.Nursery) -> None:
+    async def _join_runs(self, nursery: trio.Nursery) -> None:
+        found = False
         while True:
-            self._state = "connecting" if self._work is None else "joining"
+            if self._session is None and not found and self._link is not self._given:
+                self._use(self._given)
+            found = False
+            has_session = self._session is not None
+            self._state = VolunteerState.JOINING if has_session else VolunteerState.CONNECTING
             try:
-                async with self._connect() as channel:
-                    ended = await self._take_part(channel, nursery)
-                    self._pause = FIRST_PAUSE_SECONDS
-            except (ChannelClosedError, messages.MalformedMessageError) as problem:
-                ended = self._work is not None and self._has_been_alone_for_long()
+                async with self._root.connect(self._hello()) as root:
+                    ended = await self._join_run(root, nursery)
+                    self._backoff.reset()
+            except websocket.PublicServerError as problem:
+                own = find_own_link_at(self._given)
+                if own is not None:
+                    found = True
+                    self._use(own)
+                    continue
+                ended = False
                 self._say_once(f"{problem}; trying again")
+            except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
+                logger.debug("%r has lost its connection: %s", self, one_line(str(problem)))
+                if isinstance(problem, TrustError):
+                    if self._root.has_ended(problem):
+                        self._say(LINK_ENDED)
+                        await self._end_session()
+                        return
+                    problem = TrustError(f"{self._link.address} proves nothing ({problem})")
+                ended = is_over(problem) or (self._session is not None and self._has_lost_run())
+                if not (ended and self._options.stay):
+                    self._say_once(str(problem) if ended else f"{problem}; trying again")
+            self._start_patience()
             if ended:
-                await self._drop_work()
+                logger.debug("%r: the run has ended", self)
+                await self._end_session()
                 if not self._options.stay:
                     return
-                self._say_once("the run is over; waiting for the next one")
-            await trio.sleep(self._pause * random.uniform(0.5, 1))
-            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+                self._say_once(f"the run has ended; {self._outlook()}")
+            await trio.sleep(self._backoff.next_pause(trio.current_time()))
 
-    def _has_been_alone_for_long(self) -> bool:
+    def _outlook(self) -> str:
+        """What this device does after the end of a run."""
+        is_unknown = self._link.fingerprint is None or not self._identity.identifier
+        if self._identity.link_lasts or is_unknown:
+            return "waiting for the next one"
+        return "its link is good until its program ends"
+
+    def _has_lost_run(self) -> bool:
         return trio.current_time() - self._last_in_tree > LOST_RUN_SECONDS
 
     def _say_once(self, text: str) -> None:
@@ -166,176 +264,168 @@ class Volunteer:
             self._said = text
             self._say(text)
 
-    @asynccontextmanager
-    async def _connect(self) -> AsyncIterator[Channel]:
-        async with websocket.connect(self._invitation.address, tls=self._invitation.tls) as channel:
-            yield channel
-
-    async def _take_part(self, channel: Channel, nursery: trio.Nursery) -> bool:
-        """One stay in the tree, from the root's answer to the loss of the parent.
-
-        Returns whether the run is over.
-        """
-        work = self._work
-        await channel.send(
+    def _hello(self) -> bytes:
+        session = self._session
+        return messages.encode(
             messages.Hello(
-                messages.VERSION,
                 self._name,
-                self._workers if work is None else work.node.workers,
-                node=work.identifier if work else b"",
-                run=work.run_id if work else "",
-                token=self._invitation.token,
+                self._workers if session is None else session.node.workers,
+                session.run_id if session else "",
                 fingerprint=own_fingerprint(),
             )
         )
-        assigned = await _answer(channel)
-        if isinstance(assigned, messages.Denied):
-            raise UsageError(assigned.reason)
-        if not isinstance(assigned, messages.Assigned):
-            raise ChannelClosedError("the root does not answer as one")
-        if assigned.version != messages.VERSION:
-            raise UsageError("the root speaks another version of the protocol; update Pando")
-        if work is not None and work.run_id != assigned.run:
-            await self._drop_work()
-            raise ChannelClosedError("another run has begun")
-        if work is None:
-            function = assigned.function or await _receive_parts(channel, assigned.parts)
-            assigned = msgspec.structs.replace(assigned, function=function)
-            work = await self._start_work(channel, assigned, nursery)
-        await channel.send(messages.Ready(work.port, work.addresses))
-        self._state = "joining"
-        return await self._join(work, channel, assigned)
 
-    async def _start_work(
-        self, channel: Channel, assigned: messages.Assigned, nursery: trio.Nursery
-    ) -> Work:
-        is_exact = language_of(assigned.function) == ExactPackage.tag
-        if is_exact and not await self._can_load_exactly(assigned):
-            assigned = await _ask_portable(channel, assigned, "")
-            is_exact = False
-        try:
-            try:
-                work = await self._load(assigned, nursery)
-            except FunctionError as problem:
-                if not is_exact:
-                    raise
-                assigned = await _ask_portable(channel, assigned, str(problem))
-                work = await self._load(assigned, nursery)
-        except FunctionError as problem:
-            await channel.send(messages.Refused(str(problem)))
-            raise
-        self._work = work
+    async def _join_run(self, root: KeepaliveChannel, nursery: trio.Nursery) -> bool:
+        """Join a run through a channel to the root, and compute until the parent is lost.
+
+        Returns:
+            Whether the run has ended.
+        """
+        session = self._session
+        assigned = await receive_reply(root)
+        if isinstance(assigned, messages.JoinRejected):
+            reason = one_line(assigned.reason)
+            logger.debug("the root refuses %r: %s", self, one_line(reason))
+            if assigned.reason == SENT_AWAY:
+                self._sent_away.keep(self._identity.root_signing_key, self._identity.keep())
+            raise UsageError(reason)
+        if not isinstance(assigned, messages.RunInfo):
+            raise ChannelClosedError("unexpected reply from the root")
+        self._patience.deadline = math.inf
+        self._sent_away.forget(self._identity.root_signing_key)
+        if assigned.node != self._identity.identifier:
+            raise ChannelClosedError("the root takes this device for another one")
+        if session is not None and session.run_id != assigned.run:
+            await self._end_session()
+            raise ChannelClosedError("another run has begun")
+        if session is None:
+            function = assigned.function or await receive_function(root, assigned.parts)
+            assigned = msgspec.structs.replace(assigned, function=function)
+            session = await self._start_session(root, assigned, nursery)
+        session.ice_servers = read_servers(assigned)
+        self._state = VolunteerState.JOINING
+        return await self._join(session, root, assigned)
+
+    async def _start_session(
+        self, root: KeepaliveChannel, assigned: messages.RunInfo, nursery: trio.Nursery
+    ) -> Session:
+        session = await self._starter.start(root, assigned, nursery)
+        self._session = session
         self._last_in_tree = trio.current_time()
         self._said = ""
-        self._say(f"computing {work.name} for {self._invitation.address}")
-        return work
+        self._say(f"computing {session.name} for {self._link.address}")
+        return session
 
-    async def _load(self, assigned: messages.Assigned, nursery: trio.Nursery) -> Work:
-        work = Work(assigned, self._name, self._workers, self._make_pool)
-        await work.prepare(install=self._options.install, say=self._say)
-        await nursery.start(work.run)
-        return work
+    async def _end_session(self) -> None:
+        if self._session is not None:
+            self._results_before += self._session.results
+            await self._session.end()
+            self._session = None
 
-    async def _can_load_exactly(self, assigned: messages.Assigned) -> bool:
-        """Whether workers of this very Python have all that the exact form refers to."""
-        if find_missing(assigned.requirements):
-            return False  # they would compute in an environment of their own
-        there = await trio.to_thread.run_sync(versions_of, assigned.versions)
-        return there == assigned.versions
-
-    async def _drop_work(self) -> None:
-        if self._work is not None:
-            self._results_before += self._work.results
-            await self._work.end()
-            self._work = None
-
-    async def _join(self, work: Work, root: Channel, assigned: messages.Assigned) -> bool:
-        """Take the place that the root gives, there or below."""
+    async def _join(
+        self, session: Session, root: KeepaliveChannel, assigned: messages.RunInfo
+    ) -> bool:
+        """Join the root or a node below it, as the root says, and compute."""
+        protocol = session.protocol
+        # Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
+        offers = protocol == WEBRTC or (protocol == AUTO and bool(self._link.room))
+        ask: messages.Ready | messages.Unreachable
+        ask = messages.Ready(session.port, session.addresses)
         while True:
-            answer = await _answer(root)
+            async with _offering(session.ice_servers if offers else None) as offered:
+                offer = await offered.make_offer() if offered is not None else ""
+                await root.send(msgspec.structs.replace(ask, offer=offer))
+                answer = await receive_reply(root)
+                if isinstance(answer, messages.Redirect):
+                    ask = messages.Unreachable("")
+                    ended = await self._join_below(session, root, answer, assigned, offered)
+                    if isinstance(ended, bool):
+                        return ended
+                    ask = messages.Unreachable(ended)
+                    offers = protocol != WEBSOCKET
             if isinstance(answer, messages.Welcome):
-                return await self._compute(work, root, answer.parent, assigned)
-            if isinstance(answer, messages.Ended):
+                return await self._compute_for_root(session, root, answer.parent, assigned)
+            if isinstance(answer, messages.RunEnded):
                 return True
-            if isinstance(answer, messages.Delegated):
-                ended = await self._join_below(work, root, answer, assigned)
-                if ended is not None:
-                    return ended
+            if not isinstance(answer, messages.Redirect):
+                raise ChannelClosedError("unexpected reply from the root")
 
     async def _join_below(
         self,
-        work: Work,
-        root: Channel,
-        place: messages.Delegated,
-        assigned: messages.Assigned,
-    ) -> bool | None:
-        """Connect to a parent below the root, and compute; None where it cannot be reached."""
-        why = "it has no address"
-        for address in place.addresses[:8]:
-            joined = False
-            try:
-                async with websocket.connect(address) as channel:
-                    with trio.fail_after(CONNECT_PARENT_SECONDS):
-                        await channel.send(work.hello(place.ticket, self._name))
-                        answer = await channel.receive()
-                    if not isinstance(answer, messages.Welcome):
-                        why = answer.reason if isinstance(answer, messages.Denied) else "no welcome"
-                        continue
-                    await root.send(messages.Joined())
-                    joined = True
-                    await root.aclose()
-                    return await self._compute(work, channel, answer.parent, assigned)
-            except (ChannelClosedError, trio.TooSlowError) as problem:
-                if joined:
-                    return False
-                why = str(problem) or "it does not answer"
-        await root.send(messages.Unreachable(why))
-        return None
+        session: Session,
+        root: KeepaliveChannel,
+        redirect: messages.Redirect,
+        assigned: messages.RunInfo,
+        offered: Connection | None,
+    ) -> bool | str:
+        """Connect to a parent below the root, and compute; return why if it cannot be reached."""
+
+        async def compute(link: KeepaliveChannel) -> bool:
+            await root.send(messages.Joined())
+            await root.aclose()
+            return await self._compute(session, link, redirect.parent, assigned)
+
+        search = ParentSearch(
+            redirect, self._identity, session.hello(self._name), compute, self._say_once
+        )
+        wants_websocket = session.protocol != WEBRTC
+        ended = await search.run(offered, websockets=wants_websocket)
+        if ended is None:
+            logger.debug("%r cannot reach its parent: %s", self, one_line(search.why))
+            return search.why
+        return ended
+
+    async def _compute_for_root(
+        self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
+    ) -> bool:
+        """Compute for the root, and try to connect to it by WebRTC where that may be better."""
+        protocol = session.protocol
+        can_prove = self._link.fingerprint is not None
+        if not can_prove or not (protocol == WEBRTC or (protocol == AUTO and self._link.room)):
+            return await self._compute(session, link, parent, assigned)
+
+        async def compute(link: KeepaliveChannel, parent: bytes) -> bool:
+            return await self._compute(session, link, parent, assigned)
+
+        async def join_root(channel: Channel) -> Channel:
+            return await self._root.join(channel, self._hello())
+
+        second = SecondLink(session, join_root, compute, self._say)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(second.run)
+            ended = await compute(link, parent)
+            ended = await second.after_first() or ended
+            nursery.cancel_scope.cancel()
+        return ended
 
     async def _compute(
-        self, work: Work, channel: Channel, parent: bytes, assigned: messages.Assigned
+        self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
     ) -> bool:
-        self._state = "computing"
-        self._pause = FIRST_PAUSE_SECONDS
-        link = Link(channel, silence=assigned.silence)
+        self._state = VolunteerState.COMPUTING
+        self._backoff.reset()
+        logger.debug("%r has joined parent %s", self, parent.hex())
+        link.silence = assigned.silence
         try:
-            ended = await work.compute_for(link, parent)
-            work.check()
+            ended = await session.compute_for(link, parent)
+            session.check()
+            if not ended:
+                logger.info("%r has lost its parent %s", self, parent.hex())
             return ended
         finally:
-            self._state = "joining"
+            self._state = VolunteerState.JOINING
             self._last_in_tree = trio.current_time()
+            self._backoff.note_contact(self._last_in_tree)
 
 
-async def _receive_parts(root: Channel, count: int) -> bytes:
-    """A function that comes in parts."""
-    parts: list[bytes] = []
-    while len(parts) < count:
-        part = await _answer(root)
-        if not isinstance(part, messages.FunctionPart):
-            raise ChannelClosedError("the root does not send the function")
-        parts.append(part.data)
-        if len(parts) * messages.PART_BYTES > messages.MAX_FUNCTION_BYTES + messages.PART_BYTES:
-            raise ChannelClosedError("the function is too large")
-    return b"".join(parts)
+@asynccontextmanager
+async def _offering(
+    servers: tuple[IceServer, ...] | None,
+) -> AsyncIterator[Connection | None]:
+    """Make a connection to offer, with these ICE servers; None where none is wanted."""
+    if servers is None:
+        yield None
+        return
+    from ..net.webrtc.connection import open_connection
 
-
-async def _ask_portable(
-    root: Channel, assigned: messages.Assigned, reason: str
-) -> messages.Assigned:
-    """What the root has assigned, with the form of the function that everybody can have."""
-    await root.send(messages.AskPortable(cut(reason)))
-    answer = await _answer(root)
-    if isinstance(answer, messages.Denied):
-        raise UsageError(answer.reason)
-    if not isinstance(answer, messages.Portable):
-        raise ChannelClosedError("the root does not send the function")
-    function = await _receive_parts(root, answer.parts)
-    return msgspec.structs.replace(assigned, function=function)
-
-
-async def _answer(root: Channel) -> messages.Message:
-    """The root's answer; a link that is lost without a word must not be waited on for ever."""
-    with trio.move_on_after(ANSWER_SECONDS):
-        return await root.receive()
-    raise ChannelClosedError("the root does not answer")
+    async with open_connection(servers) as connection:
+        yield connection

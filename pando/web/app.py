@@ -10,21 +10,24 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper
 from hypercorn.utils import wrap_app
-from quart import Response, request
+from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
 from ..net.listener import PageStream
-from ..net.request_policy import Guard, Head
+from ..net.request_policy import RequestHead, RequestPolicy, tells_of_proxy
+from ..net.visitor import current_visitor
 from . import frontend_files
-from .frontend_files import TYPES, File, PythonParts
-from .run_page import LOOK_AGAIN, RunPage
+from .connection import serve_connection
+from .downloads import PIECE_BYTES, Downloads
+from .frontend_files import TYPES, File
+from .monitoring import MonitoringAccess, add_routes
+from .run_page import RunPage
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -41,152 +44,176 @@ SANDBOX_POLICY = (
 NETWORK_POLICY = " https: http: wss: ws:"
 SECURITY_HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+PING_SECONDS = 20.0
+"""Seconds between pings of WebSockets: answers to them are signs of life."""
+MAX_SAID_BYTES = 4096
+"""The largest message of a viewer."""
 Describe = Callable[[str], Awaitable[RunPage]]
-FOR_EVER = "public, max-age=31536000, immutable"
+IsInvited = Callable[[str], Awaitable[bool]]
+IMMUTABLE = "public, max-age=31536000, immutable"
 SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script>{script}</script>'
 
 
-class Pages:
+class PageHandler:
     """Serves the pages of a run. A `pando.net.listener.Pages`.
 
     Args:
         describe: gives what the volunteer page says of a run, by its identifier; or of the one
             that needs volunteers most.
-        guard: judges each request, also those behind the first on a connection.
-        monitoring: gives what the monitoring page shows, ready for JSON.
+        policy: checks each request, also those after the first on a connection.
+        monitoring: what may be seen of the runs, and by whom.
         link: gives the link to this page, for the host in a request.
         find_wheel: gives a package that a function needs, by its file name.
+        is_invited: whether somebody who proves to have a link, or else not, may know of a run.
     """
 
     def __init__(
         self,
         describe: Describe,
-        guard: Guard,
-        monitoring: Callable[[], dict[str, Any]],
+        policy: RequestPolicy,
+        monitoring: MonitoringAccess,
         link: Callable[[str], str],
         find_wheel: Callable[[str], File | None],
+        is_invited: IsInvited,
     ) -> None:
-        self.app = create_app(describe, guard, monitoring, link, find_wheel)
+        self.app = create_app(describe, policy, monitoring, link, find_wheel, is_invited)
         config = Config()
         config.h11_max_incomplete_size = 16 * 1024
         config.include_server_header = False
         config.keep_alive_timeout = 30
+        config.websocket_ping_interval = PING_SECONDS
+        config.websocket_max_message_size = MAX_SAID_BYTES
         logging.getLogger("hypercorn.error").setLevel(logging.CRITICAL)
         self._config = config
         self._wrapped: AppWrapper = wrap_app(self.app, config.wsgi_max_body_size, "asgi")
 
     async def serve(self, stream: PageStream) -> None:
         """Serve one connection until it ends."""
-        server = TCPServer(
-            self._wrapped,
-            self._config,
-            WorkerContext(None),
-            {},
-            stream,  # type: ignore[arg-type]
-        )
-        await server.run()
+        await serve_connection(self._wrapped, self._config, stream)
 
 
 def create_app(
     describe: Describe,
-    guard: Guard,
-    monitoring: Callable[[], dict[str, Any]],
+    policy: RequestPolicy,
+    monitoring: MonitoringAccess,
     link: Callable[[str], str],
     find_wheel: Callable[[str], File | None],
+    is_invited: IsInvited,
 ) -> QuartTrio:
     """The app with its routes."""
     app = QuartTrio("pando.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
+    downloads = Downloads()
+    add_files(app, downloads)
+
+    @app.before_websocket
+    async def check_websocket() -> Response | None:
+        return _check(policy, websocket.path, "GET", websocket.headers)
 
     @app.before_request
-    async def judge() -> Response | None:
-        head = Head(
-            request.method,
-            request.path,
-            request.headers.get("Host", ""),
-            request.headers.get("Origin"),
-            request.headers.get("Upgrade", "").lower(),
-        )
-        refusal = guard.judge(head)
-        if refusal is None:
-            return None
-        return Response(f"{refusal.reason}\n", refusal.status, content_type="text/plain")
+    async def check_request() -> Response | None:
+        return _check(policy, request.path, request.method, request.headers)
 
     @app.after_request
     async def add_headers(response: Response) -> Response:
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        if link(request.host).startswith("https:"):
+            # Browsers ignore it over plain http, and complain.
+            response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
     @app.get("/")
     async def volunteer_page() -> Response:
-        run = await describe(request.args.get("run", ""))
-        page = Response(run.render(link(request.host)), content_type=TYPES[".html"])
-        if parts := run.python_parts():
-            page.headers["Link"] = _preload(parts)
-        return page
+        return Response(frontend_files.read_text("index.html"), content_type=TYPES[".html"])
 
-    @app.get("/again.js")
-    async def look_again() -> Response:
-        return Response(LOOK_AGAIN, content_type=TYPES[".js"])
-
-    @app.get("/assets/<name>")
-    async def asset(name: str) -> Response:
-        return _keep(frontend_files.read_file(f"assets/{name}"))
-
-    @app.get("/python/<name>")
-    async def own_modules(name: str) -> Response:
-        known, archive = frontend_files.own_modules()
-        return _keep(archive if name == known else None)
+    @app.get("/run")
+    async def run_description() -> Response:
+        proof = request.headers.get("Pando-Proof", "")
+        if not await is_invited(proof):
+            told: dict[str, Any] = {"type": "denied", "incomplete": not proof}
+        else:
+            told = (await describe(request.args.get("id", ""))).describe(link(request.host))
+        return Response(json.dumps(told), content_type=TYPES[".json"])
 
     @app.get("/wheels/<name>")
     async def wheel(name: str) -> Response:
-        return _keep(find_wheel(name))
-
-    @app.get("/sandbox")
-    async def sandbox() -> Response:
-        return _sandbox(network=False)
+        return _immutable(find_wheel(name), downloads)
 
     @app.get("/sandbox/online")
     async def sandbox_online() -> Response:
         if not (await describe(request.args.get("run", ""))).network:
             return Response("This run's function may not use the internet.\n", 403)
-        return _sandbox(network=True)
+        return make_sandbox(network=True)
 
-    @app.get("/licences")
-    async def licences() -> Response:
-        return Response(frontend_files.read_text("licences.txt"), content_type=TYPES[".txt"])
-
-    @app.get("/monitoring")
-    async def monitoring_page() -> Response:
-        return Response(json.dumps(monitoring(), indent=1) + "\n", content_type="application/json")
-
+    add_routes(app, monitoring)
     return app
 
 
-def _preload(parts: PythonParts) -> str:
-    """A header with which a browser fetches Python before the page's program asks for it."""
-    return ", ".join(f"<{place}>; rel=preload; as=fetch; crossorigin" for place in parts.places)
+def _check(policy: RequestPolicy, path: str, method: str, headers: Any) -> Response | None:
+    """Return why a request is not let in; also those after the first on a connection."""
+    if any(tells_of_proxy(name) for name in headers.keys()):  # noqa: SIM118
+        # Others may come through a connection that began as this user's own.
+        current_visitor.set(replace(current_visitor.get(), is_own_user=False))
+    origin, upgrade = headers.get("Origin"), headers.get("Upgrade", "").lower()
+    refusal = policy.check(RequestHead(method, path, headers.get("Host", ""), origin, upgrade))
+    if refusal is None:
+        return None
+    return Response(f"{refusal.reason}\n", refusal.status, content_type="text/plain")
 
 
-def _keep(file: File | None) -> Response:
-    """A file whose name tells its content; compressed where the client takes that."""
+def add_files(app: QuartTrio, downloads: Downloads, prefix: str = "") -> None:
+    """Add the routes of what is the same for every run.
+
+    Args:
+        app: what they are added to.
+        downloads: limits how many files are sent at once.
+        prefix: what the paths begin with.
+    """
+
+    @app.get(f"{prefix}/assets/<name>")
+    async def asset(name: str) -> Response:
+        return _immutable(frontend_files.read_file(f"assets/{name}"), downloads)
+
+    @app.get(f"{prefix}/python/<name>")
+    async def own_modules(name: str) -> Response:
+        known, archive = frontend_files.own_modules()
+        return _immutable(archive if name == known else None, downloads)
+
+    @app.get(f"{prefix}/sandbox")
+    async def sandbox() -> Response:
+        return make_sandbox(network=False)
+
+    @app.get(f"{prefix}/licences")
+    async def licences() -> Response:
+        return Response(frontend_files.read_text("licences.txt"), content_type=TYPES[".txt"])
+
+
+def _immutable(file: File | None, downloads: Downloads) -> Response:
+    """A file whose name tells its content, as it is kept here: it is not expanded for anybody."""
     if file is None:
         return Response("There is no such file.\n", 404, content_type=TYPES[".txt"])
-    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
-    if file.compressed and request.accept_encodings["gzip"] > 0:
+    headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding"}
+    if file.compressed:
+        if not request.accept_encodings["gzip"] > 0:
+            sentence = "This file is compressed: accept gzip to have it.\n"
+            return Response(sentence, 406, content_type=TYPES[".txt"])
         headers["Content-Encoding"] = "gzip"
+    if len(file.data) <= PIECE_BYTES:
         return Response(file.data, headers=headers, content_type=file.type)
-    return Response(file.plain(), headers=headers, content_type=file.type)
+    download = downloads.start(file.data, request.remote_addr or "")
+    answer = Response(download, headers=headers, content_type=file.type)
+    answer.content_length = len(file.data)
+    answer.timeout = None  # a client that does not read is ended by the connection
+    return answer
 
 
-def _sandbox(*, network: bool) -> Response:
+def make_sandbox(*, network: bool) -> Response:
     """The page without rights, with its program inside: from an opaque origin it fetches none."""
     script = frontend_files.read_text("sandbox.js").replace("</script", "<\\/script")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -198,4 +225,4 @@ def _sandbox(*, network: bool) -> Response:
     return Response(page, headers={"Content-Security-Policy": policy}, content_type=TYPES[".html"])
 
 
-__all__ = ["Pages", "create_app"]
+__all__ = ["PAGE_POLICY", "PageHandler", "add_files", "create_app", "make_sandbox"]

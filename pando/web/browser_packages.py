@@ -16,7 +16,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ..cache import cache_folder, make_whole
+from ..cache import atomic_directory, cache_folder
 from ..errors import PandoError
 from ..requirements import PYTHON
 from .frontend_files import TYPES, File
@@ -39,7 +39,7 @@ PIP_SECONDS = 120.0
 """How long finding the packages may take."""
 
 
-class NotInBrowsersError(PandoError):
+class BrowserUnsupportedError(PandoError):
     """Browsers cannot run a function, because of what it needs."""
 
 
@@ -54,7 +54,7 @@ def find_packages(requirements: Iterable[str], folder: Folder | None = None) -> 
         folder: where wheels are looked for first.
 
     Raises:
-        NotInBrowsersError: something is not to be had there; the message says what.
+        BrowserUnsupportedError: something is not to be had there; the message says what.
     """
     wanted = _wanted(requirements)
     if not wanted:
@@ -67,11 +67,13 @@ def find_packages(requirements: Iterable[str], folder: Folder | None = None) -> 
             wheel.name: File(wheel.read_bytes(), TYPES[".whl"])
             for wheel in sorted(cached.glob("*.whl"))
         }
-    except NotInBrowsersError:
+    except BrowserUnsupportedError:
         raise
     except (OSError, PandoError) as error:
         what = ", ".join(wanted)
-        raise NotInBrowsersError(f"it needs {what}, which cannot be looked for: {error}") from None
+        raise BrowserUnsupportedError(
+            f"it needs {what}, which cannot be looked for: {error}"
+        ) from None
 
 
 def _wanted(requirements: Iterable[str]) -> list[str]:
@@ -84,7 +86,7 @@ def _wanted(requirements: Iterable[str]) -> list[str]:
         if requirement.name != PYTHON:
             wanted.append(text.partition(";")[0].strip())
         elif not requirement.specifier.contains(PYTHON_IN_BROWSERS, prereleases=True):
-            raise NotInBrowsersError(
+            raise BrowserUnsupportedError(
                 f"it needs {text}, and the Python in browsers is {PYTHON_IN_BROWSERS}"
             )
     return wanted
@@ -98,12 +100,12 @@ def _cached(wanted: list[str], folder: Folder | None) -> Path:
 
 def _download(wanted: list[str], folder: Folder | None, target: Path) -> None:
     links = [os.fspath(folder)] if folder else []
-    with make_whole(target) as made, tempfile.TemporaryDirectory() as distributed:
+    with atomic_directory(target) as made, tempfile.TemporaryDirectory() as distributed:
         while (said := _run_pip(wanted, [*links, distributed], made)) is not None:
             missing = _missing(said)
             gotten = [_get_distributed(text, Path(distributed)) for text in missing]
             if not any(gotten):
-                raise NotInBrowsersError(_why(missing or wanted, said))
+                raise BrowserUnsupportedError(_why(missing or wanted, said))
 
 
 def _get_distributed(text: str, folder: Path) -> bool:
@@ -142,7 +144,7 @@ def _run_pip(wanted: list[str], links: list[str], target: Path) -> str | None:
     except subprocess.CalledProcessError as error:
         return str(error.stderr or "")
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInBrowsersError(f"pip cannot look for {', '.join(wanted)}: {error}") from None
+        raise BrowserUnsupportedError(f"pip cannot look for {', '.join(wanted)}: {error}") from None
 
 
 def _missing(said: str) -> list[str]:

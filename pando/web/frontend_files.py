@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
+from typing import Any
 
 from ..errors import PandoError
 
@@ -38,8 +39,8 @@ MODULES_IN_BROWSERS = (
     "values",
     "functions",
     "runtime/__init__.py",
-    "runtime/calling.py",
-    "runtime/speech.py",
+    "runtime/invoke.py",
+    "runtime/wire.py",
     "runtime/tab.py",
 )
 """What of Pando a browser's Python has."""
@@ -53,24 +54,62 @@ class File:
     type: str
     compressed: bool = False
 
+    @functools.cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
     def plain(self) -> bytes:
         """The bytes as they are when they are not compressed."""
         return gzip.decompress(self.data) if self.compressed else self.data
 
+    @property
+    def unpacked_size(self) -> int:
+        """The size of these bytes, with which gzip ends a file."""
+        return int.from_bytes(self.data[-4:], "little") if self.compressed else len(self.data)
+
 
 @dataclass(frozen=True)
-class PythonParts:
-    """Where the page finds the parts of Python, relative to itself."""
+class Asset:
+    """A file that the page fetches.
 
-    program: str
-    wasm: str
-    standard_library: str
-    packages: list[str]
+    Attributes:
+        url: where it is, relative to the page.
+        size: its size on the way there, in bytes.
+        unpacked_size: its size there, in bytes.
+    """
 
-    @property
-    def places(self) -> list[str]:
-        """All of them."""
-        return [self.program, self.wasm, self.standard_library, *self.packages]
+    url: str
+    size: int
+    unpacked_size: int
+
+    @staticmethod
+    def of(url: str, file: File) -> Asset:
+        """A file under an address."""
+        return Asset(url, len(file.data), file.unpacked_size)
+
+    def describe(self) -> dict[str, object]:
+        """The same, ready for JSON."""
+        return {"url": self.url, "bytes": self.size, "unpackedBytes": self.unpacked_size}
+
+
+@dataclass(frozen=True)
+class PyodideAssets:
+    """The parts of Python that the page fetches."""
+
+    program: Asset
+    wasm: Asset
+    standard_library: Asset
+    packages: list[Asset]
+
+    def describe(self) -> dict[str, Any]:
+        """The same, ready for JSON."""
+        return {
+            "program": self.program.describe(),
+            "wasm": self.wasm.describe(),
+            "standardLibrary": self.standard_library.describe(),
+            "packages": [each.describe() for each in self.packages],
+        }
 
 
 def _static() -> Traversable:
@@ -118,15 +157,24 @@ def read_text(name: str) -> str:
 
 
 @functools.cache
-def python_parts() -> PythonParts:
+def pyodide_assets() -> PyodideAssets:
     """The parts of Python that were built, and Pando's own modules."""
     built = json.loads((_static() / "python.json").read_text("utf-8"))
-    return PythonParts(
-        built["program"],
-        built["wasm"],
-        built["standardLibrary"],
-        [*built["packages"], f"python/{own_modules()[0]}"],
+    name, archive = own_modules()
+    packages = [_built_asset(url) for url in built["packages"]]
+    return PyodideAssets(
+        _built_asset(built["program"]),
+        _built_asset(built["wasm"]),
+        _built_asset(built["standardLibrary"]),
+        [*packages, Asset.of(f"python/{name}", archive)],
     )
+
+
+def _built_asset(url: str) -> Asset:
+    file = read_file(url)
+    if file is None:
+        raise PandoError("this installation lacks its pages: install Pando again, from its folder")
+    return Asset.of(url, file)
 
 
 @functools.cache

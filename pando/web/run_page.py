@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import json
-import socket
-from dataclasses import dataclass, field, replace
+import os
+import pwd
+from dataclasses import dataclass, field
+from typing import Any
 
 from . import frontend_files
-from .frontend_files import File, PythonParts
-
-RUN_DATA = '<script type="application/json" id="run">{}</script>'
-"""The place in the built page for what is particular to a run."""
-LOOK_AGAIN = "setTimeout(() => location.reload(), 2000);\n"
-"""The program of a page that has come too early: it asks again.
-
-`<meta http-equiv="refresh">` would not: with something behind its ``#``, an address is not loaded
-again, only scrolled to.
-"""
-TOO_EARLY = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Pando</title>
-<p>This run is still looking for what its function needs in browsers, which may take some minutes.
-This page loads itself again until it is found.</p>
-<script src="./again.js"></script>
-</html>
-"""
+from .frontend_files import Asset, File
 
 
 @dataclass(frozen=True)
@@ -39,64 +20,70 @@ class RunPage:
         function: the function's name.
         identifier: by which nodes know the run.
         language: ``python`` or ``javascript``.
-        asker: who asks for help.
+        requester: who asks for help.
+        about: what the run is for.
         network: whether the function may use the internet in browsers.
         problem: why browsers cannot take part, if they cannot.
         packages: wheels that the function needs, by file name.
         complete: whether it is known what the function needs.
+        link_lasts: whether other runs may follow at the same link.
     """
 
     function: str
     language: str = "python"
-    asker: str = ""
+    requester: str = ""
+    about: str = ""
     network: bool = False
     problem: str = ""
     packages: dict[str, File] = field(default_factory=dict)
     complete: bool = True
     identifier: str = ""
+    link_lasts: bool = False
 
-    def python_parts(self) -> PythonParts | None:
-        """The parts of Python that the page is going to fetch, if it does."""
-        if self.language != "python" or self.problem:
-            return None
-        parts = frontend_files.python_parts()
-        wheels = [f"wheels/{name}" for name in self.packages]
-        return replace(parts, packages=[*parts.packages, *wheels])
+    def describe(self, link: str, *, has_pyodide: bool = False) -> dict[str, Any]:
+        """The same for the page, ready for JSON.
 
-    def render(self, link: str) -> str:
-        """The page, for people who found it at this link; too early, one that asks again."""
+        Args:
+            link: where the page was found, up to the ``#``.
+            has_pyodide: whether the page has Python from elsewhere, and needs packages alone.
+        """
         if not self.complete:
-            return TOO_EARLY
-        parts = self.python_parts()
-        python = parts and {
-            "program": parts.program,
-            "wasm": parts.wasm,
-            "standardLibrary": parts.standard_library,
-            "packages": parts.packages,
-        }
-        data = json.dumps(
-            {
+            return {"type": "notReady", "packages": bool(self.identifier)}
+        return {
+            "type": "run",
+            "run": {
                 "id": self.identifier,
                 "function": self.function,
+                "requester": self.requester,
+                "about": self.about,
                 "language": self.language,
-                "asker": self.asker,
                 "network": self.network,
                 "problem": self.problem,
-                "python": python,
                 "link": link,
-            }
-        )
-        # Nothing in it can end the element it stands in.
-        escaped = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-        page = frontend_files.read_text("index.html")
-        assert RUN_DATA in page
-        return page.replace(RUN_DATA, RUN_DATA.replace("{}", escaped))
+                "linkLasts": self.link_lasts,
+                "python": self._describe_python(has_pyodide=has_pyodide),
+            },
+        }
+
+    def _describe_python(self, *, has_pyodide: bool) -> dict[str, Any] | None:
+        """The files that the page fetches; None where it fetches none."""
+        if self.language != "python" or self.problem:
+            return None
+        wheels = [
+            Asset.of(f"wheels/{name}", file).describe() for name, file in self.packages.items()
+        ]
+        if has_pyodide:  # and so comes from elsewhere: what a wheel is, its digest says
+            digests = [file.digest for file in self.packages.values()]
+            pairs = zip(wheels, digests, strict=True)
+            return {"packages": [{**wheel, "digest": digest} for wheel, digest in pairs]}
+        pyodide = frontend_files.pyodide_assets().describe()
+        return {**pyodide, "packages": [*pyodide["packages"], *wheels]}
 
 
-def default_asker() -> str:
-    """Who runs this, in words for volunteers."""
+def default_requester() -> str:
+    """The full name of the user who runs this, or else the account's name."""
     try:
-        user = getpass.getuser()
+        name = pwd.getpwuid(os.getuid()).pw_gecos.partition(",")[0].strip()
+        return name or getpass.getuser()
     except (OSError, KeyError, ImportError):
-        return socket.gethostname()
-    return f"{user} on {socket.gethostname()}"
+        return ""

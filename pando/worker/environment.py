@@ -7,19 +7,21 @@ import sys
 from dataclasses import dataclass, field
 
 from ..errors import UsageError
+from ..functions.placing import find_places
 
 GEVENT_PATCHES = ("threading", "socket", "select")
 
 
 def import_path() -> tuple[str, ...]:
-    """This process's import path as another process can have it: entries that are no text do not
-    count here either.
+    """This process's import path as another process can have it.
+
+    Entries that are no text do not count here either.
     """
     return tuple(os.path.join(_folder(), entry) for entry in sys.path if isinstance(entry, str))
 
 
 def own_path() -> list[str]:
-    """Where Pando and what it imports at a worker's start are found, and nothing of the user's."""
+    """Return the import path of Pando and its dependencies, without the user's folders."""
     import msgpack
 
     standard = os.path.dirname(os.__file__)
@@ -32,7 +34,7 @@ def own_path() -> list[str]:
 
 
 def interpreter_flags() -> tuple[str, ...]:
-    """The options that make another interpreter like this one, such as ``-O``."""
+    """Return the options that make another interpreter like this one, such as ``-O``."""
     import subprocess
 
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -62,10 +64,20 @@ def _folder() -> str:
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python to start workers with, and what they find; by default as in this process."""
+    """A Python to start workers with, and what they find; by default as in this process.
+
+    Attributes:
+        python: the program.
+        path: the import path.
+        arguments: the command line.
+        folder: the current folder.
+        flags: the interpreter's options.
+        places: where modules are imported from whose names are not unique on the path.
+    """
 
     python: str = field(default_factory=lambda: sys.executable)
     path: tuple[str, ...] = field(default_factory=import_path)
     arguments: tuple[str, ...] = field(default_factory=lambda: tuple(map(str, sys.argv)))
     folder: str = field(default_factory=_folder)
     flags: tuple[str, ...] = field(default_factory=interpreter_flags)
+    places: dict[str, str] = field(default_factory=lambda: find_places(import_path()))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
-import socket
-import subprocess
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,17 +12,18 @@ import msgspec
 import trio
 import trio.lowlevel
 
-from .. import messages, values
+from .. import messages, standard_error, values
 from ..channel import ChannelClosedError
-from ..errors import FunctionError, WorkerError
+from ..errors import FunctionError
 from ..runtime import framing
-from ..runtime.progress import Progress, create_file
-from .environment import Environment, own_path
+from ..runtime.running_item import RunningItem
+from .environment import Environment
+from .time_limit import TimeLimit
 
 GRACE_SECONDS = 0.3
 """How long an idle worker may take to end in order."""
 DEATH_SECONDS = 0.2
-"""How long the link may stay open behind a process that has ended."""
+"""How long the socket may stay open after the process has ended."""
 OUTPUT_BYTES = 64 * 1024
 """What is read at once of a worker's output."""
 MAX_LINE_BYTES = 2000
@@ -37,6 +35,11 @@ MAX_POLL_SECONDS = 0.25
 
 _running: set[int] = set()
 """The workers of this process that have not ended, by their number."""
+
+
+def remember(pid: int) -> None:
+    """Note a worker that has been started, for `kill_all`."""
+    _running.add(pid)
 
 
 def kill_all() -> None:
@@ -59,7 +62,7 @@ class Output:
             while data := await self._stream.receive_some(OUTPUT_BYTES):
                 self._tail = (self._tail + data)[-MAX_LINE_BYTES:]
                 with trio.CancelScope(shield=True):  # what was read must not be lost
-                    await trio.to_thread.run_sync(_write_to_standard_error, bytes(data))
+                    await trio.to_thread.run_sync(standard_error.write, bytes(data))
 
     @property
     def last_line(self) -> str:
@@ -74,32 +77,34 @@ class Output:
         await trio.aclose_forcefully(self._stream)
 
 
-def _write_to_standard_error(data: bytes) -> None:
-    with suppress(OSError):
-        while data:
-            data = data[os.write(2, data) :]
-
-
 class WorkerProcess:
     """A worker process and the channel to it.
 
-    Use it as ``async with start_worker(…) as worker``. It is a `pando.channel.Channel`; when the
-    process dies while it runs an item, a `Struck` message is received before the end.
+    Use it as ``async with start_worker(…) as worker``. It is a
+    `pando.channel.MessageChannel`; when the process dies while it runs an item, an `ItemCrashed`
+    message is received before the end.
     """
 
     def __init__(
-        self, process: trio.Process, link: trio.SocketStream, progress: Progress, output: Output
+        self, process: trio.Process, stream: trio.SocketStream, running: RunningItem, output: Output
     ) -> None:
         self._process = process
         self._output = output
-        self._link = link
-        self._progress = progress
+        self._stream = stream
+        self._running = running
         self._reader = framing.FrameReader()
         self._received: deque[messages.Message] = deque()
         self._timed_out: tuple[int, int] | None = None
-        self._timeout: float | None = None
+        self._superseded: set[int] = set()
+        self._limit: TimeLimit | None = None
+        self._stood_still: tuple[int, int] | None = None
+        self._bytes_received = 0
+        self._is_receiving = False
         self._ended = False
         self.item_was_running = False
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.pid}>"
 
     @property
     def pid(self) -> int:
@@ -107,10 +112,25 @@ class WorkerProcess:
         return self._process.pid
 
     async def send(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Recall) and message.is_superseded:
+            self._superseded.add(message.lease)
+        elif isinstance(message, messages.Lend) and self._superseded:
+            self._end_superseded()
         try:
-            await self._link.send_all(framing.frame(messages.encode(message)))
+            framed = messages.encode_after(framing.HEADER.size, message)
+            framing.write_header(framed)
+            await self._stream.send_all(framed)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ChannelClosedError("the worker has ended") from None
+        if self._limit is not None:
+            self._limit.held.note_sent(message)
+
+    def _end_superseded(self) -> None:
+        """End the process if it runs an item that is not wanted any more: it is needed."""
+        running = self._running.running()
+        if running is not None and running[0] in self._superseded:
+            self.kill()
+        self._superseded.clear()
 
     async def receive(self) -> messages.Message:
         while not self._received:
@@ -120,47 +140,57 @@ class WorkerProcess:
         return self._received.popleft()
 
     async def aclose(self) -> None:
-        await self._link.aclose()
+        await self._stream.aclose()
 
     async def _receive_more(self) -> None:
+        self._is_receiving = True
         try:
-            data = await self._link.receive_some(framing.RECEIVE_SIZE)
+            data = await self._stream.receive_some(framing.RECEIVE_SIZE)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             data = b""
+        self._is_receiving = False
         if data:
-            self._received.extend(messages.decode(m) for m in self._reader.feed(bytes(data)))
+            self._bytes_received += len(data)
+            received = [messages.decode(m) for m in self._reader.feed(bytes(data))]
+            self._received.extend(received)
+            if self._limit is not None:
+                for message in received:
+                    self._limit.held.note_received(message)
             return
         self._ended = True
         with trio.move_on_after(DEATH_SECONDS):
             await self._process.wait()
             await trio.lowlevel.checkpoint()  # its last line may be there, too
-        running = self._timed_out or self._progress.running()
+        running = self._timed_out or self._stood_still or self._running.running()
         self.item_was_running = running is not None
         if running is not None:
-            self._received.append(self._last_words(*running))
+            self._received.append(self._exit_message(*running))
 
-    def _last_words(self, lease: int, offset: int) -> messages.Message:
-        """What a worker would say if it could: which item it was running when it ended."""
-        if self._timed_out is None:
-            return messages.Struck(lease, offset, self.describe_end())
-        failure = messages.Failure("TimeoutError", f"it took longer than {self._timeout:g} s")
+    def _exit_message(self, lease: int, offset: int) -> messages.Message:
+        """Return the message about the item that a worker was running when it ended."""
+        if self._timed_out is None or self._limit is None:
+            return messages.ItemCrashed(lease, offset, self.describe_end())
+        failure = messages.Failure("TimeoutError", f"it took longer than {self._limit.seconds:g} s")
         nothing = msgspec.Raw(values.encode([None]))
         return messages.Results(lease, offset, 0.0, nothing, {0: failure})
 
     def describe_end(self) -> str:
-        """How the process ended, and what it wrote last."""
+        """Tell how the process ended, and what it wrote last."""
         status = self._process.returncode
         text = f"the worker exited with status {status}"
+        if self._stood_still is not None and self._limit is not None:
+            seconds = self._limit.standstill_seconds
+            return f"the worker did nothing for {seconds:g} s with the items that it held"
         if status is None:
-            text = "the worker closed its link"
+            text = "the worker closed its socket"
         elif status < 0:
             with suppress(ValueError):
                 text = f"the worker was killed by {signal.Signals(-status).name}"
         line = self._output.last_line
         return f"{text}; the last line that it wrote: {line}" if line else text
 
-    async def load(self, function: bytes, environment: Environment) -> None:
-        """Send the function, and wait until it is loaded.
+    async def load(self, environment: Environment) -> None:
+        """Tell the worker to load the function, and wait until it has.
 
         Raises:
             FunctionError: it cannot be loaded there.
@@ -168,14 +198,14 @@ class WorkerProcess:
         """
         await self.send(
             messages.Load(
-                function,
                 [_as_bytes(entry) for entry in environment.path],
                 [_as_bytes(argument) for argument in environment.arguments],
                 _as_bytes(environment.folder),
+                {name: _as_bytes(folder) for name, folder in environment.places.items()},
             )
         )
         answer = await self.receive()
-        if isinstance(answer, messages.Refused):
+        if isinstance(answer, messages.LoadFailed):
             error = FunctionError(answer.reason)
             if answer.traceback:
                 error.add_note(answer.traceback)
@@ -183,7 +213,6 @@ class WorkerProcess:
 
     async def use(
         self,
-        function: bytes,
         serve: Callable[[WorkerProcess], Awaitable[None]],
         environment: Environment,
         timeout: float | None,
@@ -195,10 +224,10 @@ class WorkerProcess:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._output.pass_on)
                 try:
-                    await self.load(function, environment)
+                    await self.load(environment)
                     nursery.start_soon(self.watch_process)
                     if timeout is not None:
-                        nursery.start_soon(self.watch_items, timeout)
+                        nursery.start_soon(self.watch_items, self.limit_items(timeout))
                     await serve(self)
                     interrupted = False
                 except ChannelClosedError:
@@ -216,33 +245,37 @@ class WorkerProcess:
         if error is not None:
             raise error
 
-    async def watch_items(self, timeout: float) -> None:
-        """End the process as soon as an item has been running for `timeout` seconds.
+    def limit_items(self, seconds: float) -> TimeLimit:
+        """Set the time that an item may take; items sent before are not watched."""
+        self._limit = TimeLimit(seconds)
+        return self._limit
 
-        Time in which this process did not run, because the machine slept or Ctrl-Z had stopped it,
-        does not count: perhaps the worker did not run either.
+    async def watch_items(self, limit: TimeLimit) -> None:
+        """End the process as soon as an item takes longer than the limit, wherever it is.
+
+        So is one that does nothing with what it holds, such as a process that was stopped. Time in
+        which this process did not run, because the machine slept or Ctrl-Z had stopped it, does not
+        count: perhaps the worker did not run either.
         """
-        pause = min(timeout / 10, MAX_POLL_SECONDS)
-        self._timeout = timeout
-        seen, since = None, trio.current_time()
+        pause = min(limit.seconds / 10, MAX_POLL_SECONDS)
         while True:
             due = trio.current_time() + pause
             await trio.sleep_until(due)
             now = trio.current_time()
-            since += now - due
-            running = self._progress.running()
-            if running != seen or running is None:
-                seen, since = running, now
-            elif now - since >= timeout:
-                self._timed_out = running
+            limit.skip(now - due)
+            stages = self._running.stages()
+            self._timed_out = limit.find_overdue(stages, now)
+            if self._timed_out is None and self._is_receiving:
+                self._stood_still = limit.find_standstill(stages, self._bytes_received, now)
+            if self._timed_out is not None or self._stood_still is not None:
                 self.kill()
                 return
 
     async def watch_process(self) -> None:
-        """Close the link behind a process that has ended, should something hold it open."""
+        """Close the socket after the process has ended, should something hold it open."""
         await self._process.wait()
         await trio.sleep(DEATH_SECONDS)
-        await self._link.aclose()
+        await self._stream.aclose()
 
     def kill(self) -> None:
         """End the process, and those that the function has started, at once."""
@@ -251,94 +284,18 @@ class WorkerProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> None:
-        """Hang up, wait a moment for an orderly end, then kill."""
+        """Close the socket, wait a moment for an orderly exit, then kill."""
         with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(self._link)
+            await trio.aclose_forcefully(self._stream)
             if not self._ended:
                 with trio.move_on_after(GRACE_SECONDS):
                     await self._process.wait()
             self.kill()
             await self._process.wait()
             _running.discard(self.pid)
-            self._progress.close()
-
-
-async def run_worker(
-    function: bytes,
-    serve: Callable[[WorkerProcess], Awaitable[None]],
-    *,
-    environment: Environment,
-    timeout: float | None = None,
-    threads: int = 1,
-) -> WorkerProcess:
-    """Start a worker, let `serve` use it until it ends or `serve` returns, and end it.
-
-    Args:
-        function: the packed function.
-        serve: called once the function is loaded.
-        environment: the Python to start.
-        timeout: seconds that an item may take.
-        threads: how many threads numeric libraries in the worker may start.
-
-    Returns:
-        The ended worker, which tells how it ended.
-
-    Raises:
-        FunctionError: the function cannot be loaded in it.
-        WorkerError: the process cannot be started.
-    """
-    ours, theirs = socket.socketpair()
-    lifeline_theirs, lifeline_ours = os.pipe()
-    output_ours, output_theirs = os.pipe()
-    progress_file = create_file()
-    shared = (theirs.fileno(), progress_file, lifeline_theirs)
-    try:
-        process = await _start_process(shared, output_theirs, environment, threads)
-        progress = Progress(progress_file)
-    except BaseException:
-        ours.close()
-        os.close(lifeline_ours)
-        os.close(output_ours)
-        raise
-    finally:
-        theirs.close()
-        for file in (progress_file, lifeline_theirs, output_theirs):
-            os.close(file)
-    link = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-    worker = WorkerProcess(process, link, progress, Output(output_ours))
-    try:
-        await worker.use(function, serve, environment, timeout)
-    finally:
-        os.close(lifeline_ours)
-    return worker
-
-
-async def _start_process(
-    shared: tuple[int, int, int], output: int, environment: Environment, threads: int
-) -> trio.Process:
-    if not environment.python:
-        raise WorkerError("workers cannot be started: this Python does not know its own program")
-    boot = f"import sys; sys.path[:] = {own_path()!r}; from pando.runtime.child import main; main()"
-    start = functools.partial(
-        trio.lowlevel.open_process,
-        [environment.python, *environment.flags, "-c", boot, *map(str, shared)],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=output,
-        pass_fds=shared,
-        start_new_session=True,  # so that no terminal can stop it
-        # A map inside of the function computes here: it is not for others to see.
-        env={"OMP_NUM_THREADS": str(threads), **os.environ, "PANDO_SERVE": "0"},
-    )
-    try:
-        with trio.CancelScope(shield=True):  # a process that is being started must not be lost
-            process: trio.Process = await start()
-    except OSError as error:
-        raise WorkerError(f"workers cannot be started: {error}") from None
-    _running.add(process.pid)
-    return process
+            self._running.close()
 
 
 def _as_bytes(name: str) -> bytes:
-    """A file's name, which may be no proper Unicode, as a message can hold it."""
+    """Return a file's name, which may be no proper Unicode, as a message can hold it."""
     return name.encode("utf-8", "surrogateescape")

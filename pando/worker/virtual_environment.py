@@ -8,25 +8,26 @@ import hashlib
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import trio
 from packaging.requirements import Requirement
 
 from ..cache import cache_folder
-from ..errors import FunctionError
+from ..errors import FunctionError, one_line
+from ..notifier import Notifier
 from ..requirements import PYTHON, find_missing
 from .environment import Environment
 
 
 async def prepare_environment(
-    requirements: Iterable[str], *, install: bool, say: Callable[[str], None]
+    requirements: Iterable[str], *, install: bool, say: Notifier
 ) -> Environment:
-    """An environment in which workers find all that is required.
+    """Prepare an environment in which workers find all that is required.
 
     Args:
-        requirements: in the words of PEP 508.
+        requirements: PEP 508 requirement strings.
         install: whether what is missing may be installed, into a cached virtual environment.
         say: told what is being done.
 
@@ -38,7 +39,7 @@ async def prepare_environment(
     wrong = [text for text in missing if Requirement(text).name == PYTHON]
     if wrong:
         raise FunctionError(
-            f"it needs {wrong[0]}, and this is Python {platform.python_version()} "
+            f"it needs {one_line(wrong[0])}, and this is Python {platform.python_version()} "
             f"({sys.executable})"
         )
     requirements = [text for text in requirements if Requirement(text).name != PYTHON]
@@ -46,13 +47,13 @@ async def prepare_environment(
         return Environment()
     if not install:
         raise FunctionError(
-            f"it needs {', '.join(missing)}, not installed for {sys.executable} "
-            "(--install gets it into a place of its own)"
+            f"it needs {one_line(', '.join(missing))}, not installed for {sys.executable} "
+            "(--install puts it into a dedicated virtual environment)"
         )
     return await trio.to_thread.run_sync(_install, requirements, say, abandon_on_cancel=True)
 
 
-def _install(requirements: list[str], say: Callable[[str], None]) -> Environment:
+def _install(requirements: list[str], say: Notifier) -> Environment:
     key = "\n".join([sys.version, sys.executable, *sorted(requirements)])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     folder = cache_folder() / "environments" / digest
@@ -61,7 +62,7 @@ def _install(requirements: list[str], say: Callable[[str], None]) -> Environment
     try:
         with contextlib.nullcontext() if done.exists() else _locked(folder):
             if not done.exists():  # nor has another process made it meanwhile
-                say(f"installing {', '.join(requirements)} into {folder}")
+                say(f"installing {one_line(', '.join(requirements))} into {folder}")
                 # What was interrupted before is no good.
                 _check_call([sys.executable, "-m", "venv", "--clear", str(folder)])
                 _check_call([str(python), "-m", "pip", "install", "--quiet", *requirements])
@@ -70,7 +71,8 @@ def _install(requirements: list[str], say: Callable[[str], None]) -> Environment
         said = getattr(error, "stderr", "") or ""
         last = said.strip().splitlines()[-1:] or [str(error)]
         raise FunctionError(
-            f"it needs {', '.join(requirements)}, which cannot be installed: {last[0]}"
+            f"it needs {one_line(', '.join(requirements))}, which cannot be installed: "
+            f"{one_line(last[0])}"
         ) from None
     site = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     return Environment(str(python), (str(site), *Environment().path))

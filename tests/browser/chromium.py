@@ -34,6 +34,8 @@ FLAGS = (
 )
 NAMES = (os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+FRONTEND = Path(__file__).parents[2] / "pando" / "web" / "frontend"
+AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 30_000.0
 """Milliseconds that anything on a page may take, however busy the machine is."""
 
@@ -111,6 +113,19 @@ class UnattendedTab:
             return json.loads(await socket.get_message())["result"]["result"]["value"]
 
 
+def barriers(page: Page) -> list[str]:
+    """What axe finds against WCAG 2.2 AA, with the elements."""
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+    rules["rules"] = {"target-size": {"enabled": True}}  # type: ignore[assignment]
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("rules => axe.run(document, rules)", rules)
+    return [
+        f"{each['id']}: {node['html']}: {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
+
+
 class Tab:
     """The volunteer page in a tab."""
 
@@ -132,8 +147,18 @@ class Tab:
 
     @property
     def state(self) -> str:
-        texts = (self[name].text_content() or "" for name in ("state", "retry"))
+        """All that it says of its state, in words."""
+        texts = (self[name].text_content() or "" for name in ("state", "detail", "retry"))
         return " ".join(texts).strip()
+
+    @property
+    def stage(self) -> str | None:
+        return self["page"].get_attribute("data-stage")
+
+    def set_workers(self, count: int) -> None:
+        """Choose how many cores it uses, as people do who open the settings."""
+        self["settings"].evaluate("settings => { settings.open = true; }")
+        self["workers"].fill(str(count))
 
     @property
     def results(self) -> int:
@@ -143,6 +168,10 @@ class Tab:
 
     def start(self) -> None:
         self["start"].click()
+
+    def barriers(self) -> list[str]:
+        """What axe finds in the page."""
+        return barriers(self.page)
 
     def computes(self, results: int = 1) -> bool:
         """Whether it soon has so many results."""

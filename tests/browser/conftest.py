@@ -52,7 +52,7 @@ def tab(chromium: Chromium) -> Iterator[OpenTab]:
     def open_tab(root: Root, *, name: str = "tab", start: bool = True, workers: int = 1) -> Tab:
         tab = Tab(chromium.context(), link_of(root.link, f"device={name}"))
         tabs.append(tab)
-        tab["workers"].fill(str(workers))
+        tab.set_workers(workers)
         if start:
             tab.start()
         return tab

@@ -112,12 +112,17 @@ def close(url: str) -> None:
     run_js("close()")
 
 
+def open_peer_connection(url: str) -> None:
+    run_js("new RTCPeerConnection()")
+
+
 NETWORK = (
     fetch,
     request,
     urlopen,
     pyfetch,
     connect,
+    open_peer_connection,
     listen,
     import_module,
     import_script,

@@ -34,8 +34,16 @@ def test_the_function_reaches_nothing_it_should_not(
             *(f"{probe.__name__} -" for probe in probes.PAGE),
         ]
         root = party.root(*options, items=items, module=PROBES_FILE.read_text(), port=port)
-        own = tab(root)
+        own = tab(root, start=False)
+        assert own.says("asks for your help")
         assert own["network-choice"].is_visible() is network
+        assert own["network"].is_checked() is network
+        installs, rights, ends = own["assurances"].locator("li").all_text_contents()
+        assert installs.startswith("Nothing is installed.")
+        assert ("cannot see your files, your other tabs or your network" in rights) is not network
+        assert ("may use the internet and this device's network" in rights) is network
+        assert "until you pause it or close this page" in ends
+        own.start()
         assert root.process.wait(60) == 0, root.errors.read_text()
     answers = dict(zip(items, map(str.split, root.output.read_text().splitlines()), strict=True))
     assert {answer[0] for answer in answers.values()} == {"null"}, "it has no origin"
@@ -80,7 +88,7 @@ def test_another_site_s_page_can_neither_join_nor_frame_the_run(
         for host in ("localhost", "127.0.0.1"):
             assert page.evaluate(connect, f"ws://{host}:{root.port}/node") == "refused"
         read = "url => fetch(url).then(() => 'read', () => 'refused')"
-        assert page.evaluate(read, f"{root.link}monitoring") == "refused"
+        assert page.evaluate(read, f"{root.link}monitoring.json") == "refused"
         frame = """url => new Promise((answer) => {
             const frame = document.createElement("iframe");
             frame.src = url;
@@ -93,24 +101,32 @@ def test_another_site_s_page_can_neither_join_nor_frame_the_run(
         assert [frame.url for frame in page.frames[1:]] == ["chrome-error://chromewebdata/"] * 3
     context.close()
     counters = root.monitoring()["root"]["counters"]
-    assert counters["refused requests"] >= 3
+    assert counters["requests_refused"] >= 3
     assert "joined" not in counters
 
 
 def test_without_the_token_a_page_says_what_is_missing(party: Party, chromium: Chromium) -> None:
+    """When it opens, not only when it starts; and the link may be pasted."""
     port = free_port()
     url = f"http://localhost:{port}/"
-    root = party.root("--start-idle", f"--public-url={url}", items=5, port=port)
+    root = party.root("--start-idle", f"--public-url={url}", "--requester=Ada", items=5, port=port)
     link = next(word for word in root.errors.read_text().split() if word.startswith(f"{url}#"))
-    wrong = Tab(chromium.context(), link_of(url, "wrong-token", "start"))
-    assert wait_until(wrong["problem"].is_visible)
-    assert "This link is not, or no more, good" in wrong["problem"].inner_text()
-    assert wrong["start"].is_visible(), "it may be tried again"
-    assert wrong.says("This device cannot take part")
+    fragment = f"{link.partition('#')[2][:22]}{22 * 'A'}"
+    wrong = Tab(chromium.context(), link_of(url, fragment, "start"))
+    assert wrong.says("This link has expired"), wrong.state
+    assert not wrong["start"].is_visible()
+    assert "Ada" not in wrong.page.inner_text("body"), "strangers are not told who asks"
+    assert wrong.barriers() == []
     wrong.close()
-    right = Tab(chromium.context(), f"{link};start")
+    incomplete = Tab(chromium.context(), url)
+    assert incomplete.says("This link is incomplete"), incomplete.state
+    assert not incomplete.problems
+    incomplete["new-link"].fill(link)
+    incomplete["new-link"].press("Enter")
+    assert incomplete.says("Ada asks for your help"), incomplete.state
+    incomplete.start()
     root.finish()
-    right.close()
+    incomplete.close()
 
 
 def test_monitoring_shows_names_as_they_are(party: Party, tab: OpenTab) -> None:
@@ -119,6 +135,6 @@ def test_monitoring_shows_names_as_they_are(party: Party, tab: OpenTab) -> None:
     assert own["name"].input_value() == "<b>bold</b>"
     assert wait_until(lambda: "<b>bold</b>" in root.volunteers())
     page = own.context.new_page()
-    page.goto(f"{root.link}monitoring")
+    page.goto(f"{root.link}monitoring.json")
     assert page.locator("b", has_text="bold").count() == 0
     assert "bold" in json.dumps(root.monitoring())

@@ -30,7 +30,7 @@ def test_two_tabs_that_were_opened_for_one_run_serve_both(chromium: Chromium) ->
         try:
             assert all("square" in tab.page.inner_text("body") for tab in tabs)
             for tab in tabs:
-                tab["workers"].fill("1")
+                tab.set_workers(1)
                 tab.start()
                 assert tab.computes(0)
             maps: list[Callable[[], list[int]]] = [

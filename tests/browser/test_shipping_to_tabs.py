@@ -46,6 +46,21 @@ if __name__ == "__main__":
 """
 
 
+def start(party: Party, folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start ``script.py``, and wait until tabs may join."""
+    with (folder / "errors").open("wb") as errors, (folder / "output").open("wb") as output:
+        script = subprocess.Popen(
+            [sys.executable, "script.py", str(port)],
+            stdout=output,
+            stderr=errors,
+            cwd=folder,
+            env=environment(),
+        )
+    party.processes.append(script)
+    assert wait_until(lambda: "volunteers join" in (folder / "errors").read_text())
+    return script
+
+
 def test_functions_in_a_tab_give_the_same(party: Party, chromium: Chromium, tmp_path: Path) -> None:
     port = free_port()
     text = (
@@ -53,19 +68,39 @@ def test_functions_in_a_tab_give_the_same(party: Party, chromium: Chromium, tmp_
     )
     driver = DRIVER.replace("COUNT", str(200 // SHARE))
     (tmp_path / "script.py").write_text(text + driver)
-    with (tmp_path / "errors").open("wb") as errors, (tmp_path / "output").open("wb") as output:
-        script = subprocess.Popen(
-            [sys.executable, "script.py", str(port)],
-            stdout=output,
-            stderr=errors,
-            cwd=tmp_path,
-            env=environment(),
-        )
-    party.processes.append(script)
-    assert wait_until(lambda: "volunteers join" in (tmp_path / "errors").read_text())
+    script = start(party, tmp_path, port)
     tab = Tab(chromium.context(), f"http://localhost:{port}/#start")
     assert script.wait(60) == 0, (tmp_path / "errors").read_text()
     tab.close()
     expected, came = json.loads((tmp_path / "output").read_text())
     assert len(came) == 200 // SHARE
     assert came == expected
+
+
+WITHOUT_SOURCE = """
+import os, sys, time, pando
+
+def wait():
+    while not os.path.exists("told"):
+        time.sleep(0.05)
+
+function = eval("lambda x: wait() or x")
+serve = pando.ServeOptions(port=int(sys.argv[1]))
+print(list(pando.map(function, range(60), workers=1, serve=serve)) == list(range(60)))
+"""
+
+
+def test_a_tab_that_cannot_have_the_function_says_why(
+    party: Party, chromium: Chromium, tmp_path: Path
+) -> None:
+    """The run goes on without it."""
+    port = free_port()
+    (tmp_path / "script.py").write_text(WITHOUT_SOURCE)
+    script = start(party, tmp_path, port)
+    tab = Tab(chromium.context(), f"http://localhost:{port}/#start")
+    assert tab.says("This device cannot take part"), tab.state
+    assert "its source cannot be read" in tab.state
+    tab.close()
+    (tmp_path / "told").touch()
+    assert script.wait(60) == 0, (tmp_path / "errors").read_text()
+    assert (tmp_path / "output").read_text() == "True\n"

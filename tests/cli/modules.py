@@ -1,4 +1,4 @@
-"""Modules that several tests of the command use, and what they look at of its end."""
+"""Modules and helpers that several tests of the command use."""
 
 from __future__ import annotations
 

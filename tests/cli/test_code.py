@@ -98,13 +98,14 @@ def test_one_liners(option):
     assert done.stdout == b"A\nB\n"
     done = run_command("-c", "import math\n1 / math.floor(x)", option, "0")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert 'File "<pando -c>", line 4, in pando\n    return 1 / math.floor(x)' in errors_of(done)
+    raised = 'File "<pando -c>", line 4, in pando\n        return 1 / math.floor(x)'
+    assert raised in errors_of(done)
     done = run_command("-c", "x = 5", option, "0")
     assert (done.returncode, errors_of(done).count("\n")) == (2, 1)
 
 
 def test_volunteers_see_the_code_or_its_beginning():
-    from pando.cli.modules import CodeModule
+    from pando.cli.user_module import CodeModule
 
     assert CodeModule("y = x\ny  * y").name == "y = x y * y"
     long = CodeModule("x" + " + x" * 50).name

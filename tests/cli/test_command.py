@@ -1,4 +1,4 @@
-"""The `pando` command as a process: what it prints, what it says, and how it ends."""
+"""The `pando` command as a process: its output, errors and exit status."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from pando.cli.main import main
+from pando.cli.options import parse
 
 from ..processes import COMMAND, environment, run_command
 from .modules import ECHO, TYPES, errors_of
@@ -77,7 +78,7 @@ def test_what_happens_when_items_fail(python_module, option):
     done = run_command(path, option, *items)
     assert (done.returncode, done.stdout) == (1, b"1\n2\n")
     errors = errors_of(done)
-    assert errors.startswith("Traceback (most recent call last):\n")
+    assert errors.startswith("    Traceback (most recent call last):\n")
     assert 'raise ValueError(f"no {x}")' in errors
     assert f'File "{path}", line 3' in errors
     assert "pando/" not in errors.replace(str(path), "")
@@ -100,13 +101,13 @@ def test_a_crash_and_a_timeout_on_the_command_line(python_module):
     done = run_command(path, "--timeout=0.3", "--on-error=skip", "1", "die", "2", "sleep", "3")
     assert (done.returncode, done.stdout) == (1, b"1\n2\n3\n")
     died, slow = errors_of(done).splitlines()
-    assert died.startswith("pando: item 1 ('die'): WorkerLost: the item was given up after 3")
+    assert died.startswith("pando: item 1 ('die'): WorkerLost: gave up after 3 workers crashed")
     assert slow == "pando: item 3 ('sleep'): TimeoutError: it took longer than 0.3 s"
 
 
 def test_a_function_that_cannot_be_loaded_by_workers(python_module):
     path = python_module(
-        "import sys\nif 'pando.runtime.child' in sys.modules:\n    raise OSError('not there')\n"
+        "import sys\nif 'pando.runtime.main' in sys.modules:\n    raise OSError('not there')\n"
         "def helper():\n    pass\nclass A:\n    pass\ndef pando(x):\n    return A and x\n"
     )
     done = run_command(path, "1", "2")
@@ -180,26 +181,68 @@ def test_the_whole_command_in_wrong_use_and_in_config(python_module, tmp_path):
     assert (done.returncode, done.stdout) == (0, b"str '1'\n")
 
 
-def test_options_that_do_nothing_yet_say_so(python_module, capfd, monkeypatch, tmp_path):
+def test_an_option_that_does_nothing_says_so(python_module, capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert main([str(python_module(ECHO)), "--headless", "--public", "--global-monitoring"]) == 0
-    errors = capfd.readouterr().err
-    assert "pando: --global-monitoring is not implemented yet; ignored" in errors
-    assert "pando: --public is not implemented yet; ignored" in errors
-    assert "pando: --headless is not needed" in errors
+    assert main([str(python_module(ECHO)), "--headless"]) == 0
+    assert "pando: --headless is not needed" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("given", ["--host=example.org", "--sync-stdio"])
-def test_a_run_is_not_another_one_than_was_asked_for(python_module, capfd, given, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("public", "would tell strangers of the run"), ("sync-stdio", "is not implemented yet")],
+)
+def test_a_run_is_not_another_one_than_was_asked_for(python_module, capfd, name, reason, tmp_path):
     path = str(python_module(ECHO))
-    name = given.partition("=")[0]
-    assert main([path, given, "1"]) == 2
-    assert capfd.readouterr().err == f"pando: {name} is not implemented yet; leave it out\n"
+    assert main([path, f"--{name}", "1"]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith(f"pando: --{name} {reason}")
+    assert said.count("\n") == 1
     (tmp_path / ".pando").mkdir()
-    (tmp_path / ".pando" / "config.json").write_text('{"host": "example.org", "serve": false}')
+    (tmp_path / ".pando" / "config.json").write_text(f'{{"{name}": true, "serve": false}}')
     done = run_command(path, "1", home=tmp_path)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert "'host' in config.json is not implemented yet" in errors_of(done)
+    assert f"{name!r} in config.json {reason}" in errors_of(done)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--host"], "--host needs a value after an equals sign, as in --host=localhost"),
+        (["--host", "localhost"], "as in --host=localhost"),
+        (["--host=localhost", "--no-serve"], "--no-serve and --host are mutually exclusive"),
+        (["--host=localhost", "--open"], "open and host exclude each other"),
+        (["--host=localhost", "--secret=short"], "a server's secret must have 12 to 200"),
+        (["--host=not a host"], "--host takes a host such as pando.example.org"),
+        (["--host=https://localhost", "--cafile=/nowhere"], "/nowhere holds no certificates"),
+    ],
+)
+def test_a_wrong_server_is_one_sentence(python_module, capfd, options, reason):
+    assert main([str(python_module(ECHO)), "1", *options]) == 2
+    said = capfd.readouterr().err
+    assert reason in said
+    assert said.count("\n") == 1
+
+
+def test_the_secret_comes_from_the_command_line_else_the_environment_else_config(
+    monkeypatch, tmp_path
+):
+    (tmp_path / ".pando").mkdir()
+    (tmp_path / ".pando" / "config.json").write_text('{"secret": "of config.json"}')
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(["module.py", "1"]).settings.secret == "of config.json"
+    monkeypatch.setenv("PANDO_SECRET", "of the environment")
+    assert parse(["module.py", "1"]).settings.secret == "of the environment"
+    assert parse(["module.py", "1", "--secret=of options"]).settings.secret == "of options"
+
+
+@pytest.mark.parametrize(
+    ("options", "serves_here"),
+    [([], False), (["--port=1234"], True), (["--serve"], True), (["--listen=::1"], True)],
+)
+def test_with_a_host_there_is_a_port_only_where_one_is_asked_for(options, serves_here, tmp_path):
+    parsed = parse(["module.py", "1", "--host=localhost", *options])
+    options = parsed.settings.serve_options(parsed.given, "")
+    assert options.serves_here is serves_here
 
 
 def test_workers_that_cannot_start_say_why(python_module, tmp_path):

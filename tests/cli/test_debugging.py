@@ -1,4 +1,4 @@
-"""Debugging in the command's own process, and the hint where there is no terminal for it."""
+"""Debugging in the process of the command, and the hint if there is no terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command ends where its files are closed, full, or read slowly."""
+"""The end of the command if its files are closed, full, or read slowly."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_closed_standard_files(python_module):
     assert (done.returncode, done.stdout) == (0, b"1\n")
 
 
-def test_memory_is_flat_behind_a_slow_reader(python_module):
+def test_memory_is_flat_with_a_slow_reader(python_module):
     """A reader that has stopped stops the reading of items, too."""
     with subprocess.Popen(
         [*COMMAND, str(python_module(ECHO)), "--stdin", "--workers=1"],
@@ -98,7 +98,7 @@ def test_memory_is_flat_behind_a_slow_reader(python_module):
 
 @pytest.mark.parametrize("option", ["--workers=1", "--local"])
 @pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
-def test_where_nobody_can_be_told_results_come(python_module, option, errors):
+def test_results_come_without_standard_error(python_module, option, errors):
     command = [*COMMAND, str(python_module("def pando(x):\n    return 6 // x\n")), option]
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {errors}', "sh", *command, "--on-error=null", "1", "0", "2"],
@@ -111,7 +111,7 @@ def test_where_nobody_can_be_told_results_come(python_module, option, errors):
 
 
 @pytest.mark.parametrize("errors", ["2>/dev/full", "2>&-"])
-def test_a_volunteer_that_can_tell_nobody(errors):
+def test_a_volunteer_without_standard_error(errors):
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {errors}', "sh", *VOLUNTEER, "ftp://x"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Items: as words, as lines, from files of several kinds, and how results are printed."""
+"""Items from arguments, lines and files, and the format of results."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_no_items(python_module):
         for nothing in (subprocess.DEVNULL, ours):
             done = run_command(path, stdin=nothing)
             assert (done.returncode, done.stdout) == (0, b"")
-            assert errors_of(done).startswith("pando: no items, so nothing is done")
+            assert errors_of(done).startswith("pando: no items: pass them")
 
 
 def test_items_that_wait_on_standard_input_are_not_left_there(python_module, tmp_path):
@@ -148,7 +148,7 @@ def test_items_that_wait_on_standard_input_are_not_left_there(python_module, tmp
 
 
 @pytest.mark.parametrize("option", ["--workers=1", "--local"])
-def test_a_dash_stands_for_standard_input(python_module, option):
+def test_a_dash_means_standard_input(python_module, option):
     path = python_module(TYPES)
     done = run_command(path, option, "-", stdin=b"5\nsix")
     assert done.stdout.decode().splitlines() == ["int 5", "str 'six'"]

@@ -12,7 +12,7 @@ import pytest
 
 from pando.cache import cache_folder
 from pando.cli.main import main
-from pando.functions import toolbox
+from pando.functions import npm_packages
 from pando.runtime import v8
 
 from ..functions.test_javascript import install
@@ -29,8 +29,8 @@ ANYWHERE = pytest.mark.parametrize("where", [("--workers=2",), ("--local",)], id
 def installed(monkeypatch):
     """What bundling needs is installed before, since the command's user here has no home."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache_folder().parent))
-    toolbox.find_esbuild(Path(__file__).parent, lambda text: None)
-    toolbox.find_built_ins(lambda text: None)
+    npm_packages.find_esbuild(Path(__file__).parent, lambda text: None)
+    npm_packages.find_built_ins(lambda text: None)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_items_that_fail(module, where):
     )
     assert (done.returncode, done.stdout) == (1, b"1\n5\n")
     errors = done.stderr.decode().splitlines()
-    assert errors[:2] == ["TypeError: no two", f"    at work ({path}:2:22)"]
+    assert errors[:2] == ["    TypeError: no two", f"        at work ({path}:2:22)"]
     assert errors[2].startswith("pando: item 1 (2): TypeError: no two")
     assert errors[3].startswith("pando: item 2 ('3x'): UnsupportedValueError: the line is not JSON")
     assert errors[4].startswith("pando: item 3 (4): Error: no four")
@@ -227,7 +227,7 @@ def test_without_the_engine_only_volunteers_may_compute(module, monkeypatch, cap
         assert main([path, where, "1"]) == 2
         assert capfd.readouterr().err == (
             "pando: JavaScript modules need mini-racer: pip install mini-racer; "
-            "--start-idle leaves it to volunteers\n"
+            "with --start-idle only volunteers compute\n"
         )
 
 

@@ -1,4 +1,4 @@
-"""The links that the command shows, and their code for phones."""
+"""The join links that the command shows, and their QR code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import trio
 import trio.testing
 
 from pando.cli import links
-from pando.volunteering import Invitation
 
 LINK = "http://192.168.1.7:5000/#wo-T9S3Y1ggTvM1E"
 
@@ -29,7 +28,9 @@ class Terminal:
         return True
 
 
-async def test_no_code_where_nobody_could_scan_it(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_qr_code_without_a_terminal_that_fits_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     await links.show_links([LINK])
     assert capsys.readouterr().err == f"pando: volunteers join at {LINK}\n"
 
@@ -45,14 +46,14 @@ async def test_one_code_on_a_terminal_that_has_room(
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("LINES", str(lines))
     monkeypatch.setenv("COLUMNS", "80")
-    with trio.move_on_after(links.CODE_AFTER_SECONDS / 2):
+    with trio.move_on_after(links.QR_CODE_AFTER_SECONDS / 2):
         await links.show_links([LINK, "http://[fd00::2]:5000/#wo-T9S3Y1ggTvM1E"])
     assert "█" not in terminal.text, "who knows whether the run lasts"
     terminal.text = ""
     await links.show_links([LINK, "http://[fd00::2]:5000/#wo-T9S3Y1ggTvM1E"])
     assert ("█" in terminal.text) is shown
     assert terminal.text.count("volunteers join at") == 2
-    assert not shown or links.make_code(LINK) in terminal.text
+    assert not shown or links.make_qr_code(LINK) in terminal.text
 
 
 async def test_nothing_where_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,18 +61,3 @@ async def test_nothing_where_nothing_is_served(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stderr", terminal)
     await links.show_links([])
     assert not terminal.text
-
-
-@pytest.mark.parametrize(
-    ("fragment", "token"),
-    [
-        ("abc", "abc"),
-        ("abc;start", "abc"),
-        ("start;abc;device=My%20phone", "abc"),
-        ("abc&start&device=x", "abc"),
-        ("device=x;", ""),
-        ("", ""),
-    ],
-)
-def test_words_for_pages_are_no_part_of_the_token(fragment: str, token: str) -> None:
-    assert Invitation.parse(f"http://192.168.1.7:5000/#{fragment}").token == token

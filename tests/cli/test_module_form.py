@@ -1,4 +1,4 @@
-"""`python -m pando` is the command, too."""
+"""`python -m pando` runs the command."""
 
 from __future__ import annotations
 

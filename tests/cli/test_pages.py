@@ -1,4 +1,4 @@
-"""Pages made of the options: completion for shells, and manual pages."""
+"""Shell completion and manual pages, generated from the options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARSERS = {
     "pando": options.documented_parser,
     "pando-volunteer": volunteer_command.make_parser,
 }
-HIDDEN = ("--host", "--public ", "--ice-servers", "--no-stdin", "--serve")
+HIDDEN = ("--public ", "--no-stdin", "--serve")
 COMPLETE = {
     "bash": (
         'source "$1"; COMP_WORDS=(pando "${@:2}"); COMP_CWORD=$(($# - 1)); _shtab_pando;'

@@ -1,4 +1,4 @@
-"""The options of the command: their defaults, config.json, and what is refused."""
+"""The options of the command: defaults, config.json, and invalid values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from pando.cli.defaults import describe_config, read_config
 from pando.cli.items import ItemWords
 from pando.cli.options import parse
-from pando.cli.settings import Settings, dashed, implemented_options, value_type
+from pando.cli.settings import FILE_ONLY, Settings, dashed, implemented_options, value_type
 from pando.errors import UsageError
 
 
@@ -60,7 +60,10 @@ def test_defaults():
     assert not Settings().start_idle
 
 
-@pytest.mark.parametrize("option", [f.name for f in fields(Settings)])
+ON_THE_COMMAND_LINE = [f for f in fields(Settings) if f.metadata["group"] != FILE_ONLY]
+
+
+@pytest.mark.parametrize("option", [f.name for f in ON_THE_COMMAND_LINE])
 def test_every_option_is_read_in_each_of_its_forms(option):
     name = f"--{dashed(option)}"
     kind = value_type(option)
@@ -72,11 +75,14 @@ def test_every_option_is_read_in_each_of_its_forms(option):
         with pytest.raises(UsageError, match=f"{name} is true or false, not 'maybe'"):
             parse_settings(f"{name}=maybe")
         return
-    value = "skip" if option == "on_error" else "7"
-    for given in ([name, value], [f"{name}={value}"]):
+    value = {"on_error": "skip", "protocol": "websocket"}.get(option, "7")
+    forms = [[f"{name}={value}"]]
+    if option != "host":  # the original's users leave out the value of this one
+        forms.append([name, value])
+        with pytest.raises(UsageError, match=f"{name}.*expected one argument"):
+            parse_settings(name)
+    for given in forms:
         assert getattr(parse_settings(*given), option) == kind(value)
-    with pytest.raises(UsageError, match=f"{name}.*expected one argument"):
-        parse_settings(name)
     if kind is not str:
         with pytest.raises(UsageError, match=f"{name}: invalid {kind.__name__} value: 'x'"):
             parse_settings(name, "x")
@@ -105,7 +111,7 @@ def test_negative_numbers_are_items_and_others_go_after_two_dashes():
         parse_items("-x")
 
 
-def test_a_dash_stands_for_standard_input():
+def test_a_dash_means_standard_input():
     assert parse_items("-") == ItemWords([], True, [])
     assert parse_items("1", "-", "2", "--", "-") == ItemWords(["1"], True, ["2", "-"])
     assert parse_items("--stdin") == ItemWords(reads_stdin=True)
@@ -148,12 +154,17 @@ def test_an_option_is_never_abbreviated():
     [
         (["--workers", "-1"], "--workers must be at least 0, not -1"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
+        (["--batch-size", "1000000000"], "--batch-size must be at most 1000000"),
+        (["--degree", "1000000000"], "--degree must be at most 10000"),
+        (["--workers", "100000"], "--workers must be at most 4096"),
+        (["--timeout", "inf"], r"--timeout must be at most 1e\+09"),
         (["--degree", "0"], "--degree must be at least 1"),
         (["--timeout", "0"], "--timeout must be more than 0"),
         (["--timeout", "nan"], "--timeout must be more than 0"),
         (["--heartbeat", "-1"], "--heartbeat must be more than 0"),
         (["--port", "65536"], "--port must be between 0 and 65535"),
         (["--on-error", "panic"], "--on-error must be stop, skip or null, not 'panic'"),
+        (["--protocol=tcp"], "--protocol must be auto, websocket or webrtc, not 'tcp'"),
         (["--json", "--strings"], "--json and --strings are mutually exclusive"),
         (["--stdin", "1"], "from --stdin or from the command line, not from both"),
     ],
@@ -173,16 +184,16 @@ def test_the_help_page_names_every_option_that_does_something():
     assert isinstance(page, str)
     assert parse(["--help", "module.py", "1"]) == page
     words = page.split()
-    for option in fields(Settings):
+    for option in ON_THE_COMMAND_LINE:
         name = dashed(option.name)
         shown = f"--no-{name}" if option.default is True else f"--{name}"
         assert (shown in words) == (not option.metadata["missing"]), name
-    for unseen in ("--host", "--public ", "--secret", "--ice-servers", "to come"):
+    for unseen in ("--public ", "to come"):
         assert unseen not in page
     assert "  -0, --null " in page
     assert "  -c CODE " in page
     assert max(map(len, page.splitlines())) <= 96
-    assert "Exit status: 0 all done, 1 an item failed, 2 usage error." in page
+    assert "Exit status: 0 success, 1 an item failed, 2 usage error;" in page
 
 
 def test_the_version():

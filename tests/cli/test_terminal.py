@@ -1,4 +1,4 @@
-"""The live line on real terminals, as their screens show it."""
+"""The status line on real terminals."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_a_small_dumb_or_unknown_terminal_has_no_line(monkeypatch):
     ours, theirs = os.openpty()
     try:
         monkeypatch.setenv("TERM", "xterm")
-        assert not LiveLine(theirs).is_possible  # nobody knows its size
+        assert not LiveLine(theirs).is_possible  # its size is unknown
         os.set_blocking(ours, False)
         LiveLine(theirs).draw("nothing")
         with pytest.raises(BlockingIOError):
@@ -198,6 +198,26 @@ def test_what_the_line_says():
     )
     progress = Progress(shown=False, total=None, workers=lambda: 0)
     assert plain.sub("", progress.text()) == "0 done · 0/s · 0 workers"
+
+
+def test_it_says_that_nothing_has_come_back_yet(monkeypatch):
+    """As of a module that never calls back."""
+    plain = re.compile(r"\x1b\[\d*m")
+    now, lent = 1000.0, 0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = Progress(shown=False, total=3, workers=lambda: 1, in_flight=lambda: lent)
+
+    def said():
+        return plain.sub("", progress.text())
+
+    now += 60  # the input has not given anything
+    assert said() == "0 of 3 done · 0/s · 1 worker"
+    lent = 3
+    assert said() == "0 of 3 done · 0/s · 1 worker"
+    now += 65
+    assert said() == "0 of 3 done · nothing has come back yet, for 1:05 · 1 worker"
+    progress.count(1, 0)
+    assert "nothing" not in said()
 
 
 @pytest.mark.socket

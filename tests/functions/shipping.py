@@ -37,7 +37,8 @@ def ship(cases: Cases) -> None:
 
 def _captured(function: Callable[..., Any], form: str) -> dict[str, str]:
     from pando.errors import FunctionError
-    from pando.functions.capture import capture, function_name
+    from pando.functions.capture import capture
+    from pando.functions.naming import function_name
     from pando.functions.serialized import dump_exactly
 
     try:

@@ -12,6 +12,7 @@ from running import receive, run_python
 
 from pando.errors import FunctionError
 from pando.functions.capture import capture
+from pando.functions.modules import MAX_DATA_BYTES
 from pando.values import REGISTERED
 
 
@@ -52,7 +53,7 @@ def refusal(function) -> str:
         ("sys._getframe()", "frame"),
     ],
 )
-def test_a_global_that_cannot_travel_is_named(load, value, type):
+def test_a_global_that_cannot_be_serialized_is_named(load, value, type):
     text = f"import os, sys, threading\nguard = {value}\ndef work(x):\n    return guard"
     module = load(text)
     message = refusal(module.work)
@@ -343,9 +344,65 @@ def test_the_command_has_no_other_way(tmp_path):
     """A function of a found file is captured as a module of the user's own."""
     (tmp_path / "exported-work.py").write_text("K = 2\ndef pando(x):\n    return x * K\n")
     script = (
-        "import sys\nfrom pando.functions.convention import find_function\n"
+        "import sys\nfrom pando.functions.exports import find_function\n"
         "from shipping import ship\n"
         "ship({'work': (find_function(sys.argv[1]), [4])})"
     )
     shipped = run_python("-c", script, str(tmp_path / "exported-work.py"))
     assert receive(shipped, tmp_path) == {"work": ["8"]}
+
+
+SHIPS_A_NAMESAKE = """
+import sys
+sys.path.insert(0, "lib")
+import colorsys
+from shipping import ship
+
+def work(x):
+    import sched
+    return colorsys.OWN + x, sched.OWN
+
+colorsys.OWN = 5
+ship({"work": (work, [1])})
+"""
+
+
+@pytest.mark.process
+def test_a_module_with_the_name_of_one_of_pythons_own(tmp_path):
+    """It is sent, where it is what the name means here."""
+    (tmp_path / "lib").mkdir()
+    for name in ("colorsys", "sched"):
+        (tmp_path / "lib" / f"{name}.py").write_text("OWN = 1\n")
+    script = tmp_path / "script.py"
+    script.write_text(SHIPS_A_NAMESAKE)
+    shipped = run_python(str(script), cwd=tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert receive(shipped, elsewhere) == {"work": ["(6, 1)"]}
+
+
+SHIPS_DATA = """
+import importlib.resources
+import package
+from shipping import ship
+
+def work(name):
+    return len(importlib.resources.files(package).joinpath(name).read_bytes())
+
+ship({"work": (work, ["small.bin", "large.bin"])})
+"""
+
+
+@pytest.mark.process
+def test_a_file_that_is_too_large_to_be_sent_is_named(tmp_path):
+    folder = tmp_path / "ground" / "package"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "small.bin").write_bytes(bytes(1000))
+    (folder / "large.bin").write_bytes(bytes(MAX_DATA_BYTES))
+    script = tmp_path / "ground" / "script.py"
+    script.write_text(SHIPS_DATA)
+    shipped = run_python(str(script))
+    refused = "FileNotFoundError: large.bin of package was not sent to workers"
+    assert receive(shipped, tmp_path) == {"work": ["1000", refused]}
+    assert json.loads(shipped)["work"]["expected"] == ["1000", str(MAX_DATA_BYTES)]

@@ -8,10 +8,10 @@ import os
 import pytest
 
 from pando.errors import FunctionError
-from pando.functions import javascript, npm, toolbox
+from pando.functions import javascript, npm, npm_packages
 from pando.functions.javascript import read_module
-from pando.functions.needs import find_needs
 from pando.functions.package import FunctionPackage, JavaScriptPackage, language_of, read_package
+from pando.functions.requires import scan_requires
 
 
 def read(path):
@@ -69,7 +69,7 @@ REQUIRE = {
 
 @pytest.mark.parametrize("source", REQUIRE)
 def test_what_is_required_is_found(source):
-    assert find_needs(source).required == REQUIRE[source]
+    assert scan_requires(source).required == REQUIRE[source]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_required_is_found(source):
     }.items(),
 )
 def test_node_s_global_variables_are_found(source, built_in):
-    assert find_needs(source).built_in == built_in
+    assert scan_requires(source).built_in == built_in
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,35 @@ def test_node_s_global_variables_are_found(source, built_in):
     }.items(),
 )
 def test_es_modules_are_found(source, is_es_module):
-    assert find_needs(source).is_es_module == is_es_module
+    assert scan_requires(source).is_es_module == is_es_module
+
+
+@pytest.mark.parametrize(
+    ("source", "page"),
+    {
+        "var x\nvar c = document.createElement('canvas')": {"document": 2},
+        "window['atob']('a')\n\nwindow.x = document?.title": {"window": 1, "document": 3},
+        "// document.title\nvar s = 'window.x'": {},
+        "my.document.title; my_window.x; documents.push(1)": {},
+        "if (typeof window !== 'undefined') window.x = 3": {},
+        "var document = {}\ndocument.title = 'x'": {},
+        "(function (window, document) { return window.x + document.y })": {},
+        "window = globalThis; window.x": {},
+        "f({document: 3})": {},
+    }.items(),
+)
+def test_what_only_pages_have_is_found(source, page):
+    assert scan_requires(source).page == page
+
+
+def test_a_module_that_needs_a_page_is_warned_of_by_its_line(tmp_path):
+    path = tmp_path / "canvas.js"
+    path.write_text("module.exports = (x) => {\n  return document.title + x\n}\n")
+    said = []
+    read_module(path, as_text=True, say=said.append)
+    assert said == [
+        f"{path}, line 2: there is no `document` where functions run, in browsers neither"
+    ]
 
 
 # ---- reading ----
@@ -166,8 +194,8 @@ def test_an_installation_that_fails_is_a_sentence_and_leaves_nothing(tmp_path, m
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     said = []
     with pytest.raises(FunctionError, match="cannot be installed: npm error: no network"):
-        toolbox.find_built_ins(said.append)
-    assert said == ["installing what stands for Node's own modules, once"]
+        npm_packages.find_built_ins(said.append)
+    assert said == ["installing Node polyfills (first use only)"]
     assert list((tmp_path / "cache" / "pando" / "npm").iterdir()) == []
 
 
@@ -177,10 +205,10 @@ def test_esbuild_in_the_folders_of_others_is_not_run(tmp_path, monkeypatch):
     on_path = write_program(tmp_path / "bin" / "esbuild")
     folder = tmp_path / "deep"
     folder.mkdir()
-    assert toolbox.find_esbuild(folder, print) == str(own)
+    assert npm_packages.find_esbuild(folder, print) == str(own)
     monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
     monkeypatch.setenv("PATH", str(on_path.parent))
-    assert toolbox.find_esbuild(folder, print) == str(on_path)
+    assert npm_packages.find_esbuild(folder, print) == str(on_path)
 
 
 def test_an_esbuild_that_needs_node_is_not_run_without_it(tmp_path, monkeypatch):
@@ -189,9 +217,9 @@ def test_an_esbuild_that_needs_node_is_not_run_without_it(tmp_path, monkeypatch)
     script.write_text("#!/usr/bin/env node\n")
     on_path = write_program(tmp_path / "bin" / "esbuild")
     monkeypatch.setenv("PATH", str(on_path.parent))
-    assert toolbox.find_esbuild(tmp_path, print) == str(on_path)
+    assert npm_packages.find_esbuild(tmp_path, print) == str(on_path)
     write_program(on_path.with_name("node"))
-    assert toolbox.find_esbuild(tmp_path, print) == str(script)
+    assert npm_packages.find_esbuild(tmp_path, print) == str(script)
 
 
 @pytest.mark.process

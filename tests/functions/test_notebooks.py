@@ -21,16 +21,16 @@ from pando.functions.serialized import serialize
 def both(function, items):
     'What workers give that get the exact form, and what those give that get the portable one.'
     exact = list(pando.map(function, items, workers=1, serve=False))
-    import pando.running.run as run
+    import pando.running.mapping as mapping
     made = serialize(function)
     made._exact = made._packed = None
-    kept, run.serialize = run.serialize, lambda *arguments, **options: made
+    kept, mapping.serialize = mapping.serialize, lambda *arguments, **options: made
     try:
         portable = list(pando.map(function, items, workers=1, serve=False))
     except pando.FunctionError as error:
         portable = str(error)
     finally:
-        run.serialize = kept
+        mapping.serialize = kept
     print(exact if exact == portable else (exact, portable))
 """
 

@@ -91,6 +91,35 @@ def test_a_map_in_a_script(way, tmp_path):
     assert done.returncode == 0
 
 
+REWRITTEN = """
+import math, pando
+from pando.functions.capture import capture
+
+def check(x):
+    assert math.sqrt(x) == x / 2, "not four"
+    return x
+
+class Checked:
+    def check(self, x):
+        assert x == 4
+        return x
+
+def test_it():
+    work = lambda x: check(x) + Checked().check(x)
+    capture(work)
+    assert list(pando.map(work, [4, 4], workers=1, serve=False)) == [8, 8]
+    [error] = pando.map(work, [5], workers=1, serve=False, return_exceptions=True)
+    assert error.type == "AssertionError" and "not four" in str(error)
+"""
+
+
+def test_functions_that_pytest_has_rewritten(tmp_path):
+    write(tmp_path, {"test_it.py": REWRITTEN})
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
 def test_the_interactive_interpreter(tmp_path):
     lines = [
         "import pando",
@@ -138,12 +167,16 @@ def test_what_the_function_finds(options, tmp_path):
     assert done.stdout == "equal\n", done.stderr
 
 
+BOOT = "import sys; from pando.cli.main import main; sys.exit(main())"
 NAMES = [
     "pando.py",
     "types.py",
     "select.py",
     "struct.py",
     "queue.py",
+    "signal.py",
+    "socket.py",
+    "json.py",
     "traceback.py",
     "asyncio.py",
     "copyreg.py",
@@ -155,14 +188,65 @@ def test_modules_named_like_those_of_pando_and_python(tmp_path):
     write(tmp_path, dict.fromkeys(NAMES, "raise RuntimeError('not this one')\n"))
     write(tmp_path, {"work.py": "import own\n\ndef pando(x):\n    return own.twice(int(x))\n"})
     write(tmp_path, {"own.py": "def twice(x):\n    return 2 * x\n"})
-    boot = "import sys; from pando.cli.main import main; sys.exit(main())"
-    done = run("-P", "-c", boot, "--no-serve", "work.py", "1", "2", cwd=tmp_path)
+    done = run("-P", "-c", BOOT, "--no-serve", "work.py", "1", "2", cwd=tmp_path)
     assert done.stdout == "2\n4\n", done.stderr
     failing = "def pando(x):\n    raise ValueError('own error')\n"
     write(tmp_path, {"failing.py": failing})
-    done = run("-P", "-c", boot, "--no-serve", "failing.py", "1", cwd=tmp_path)
+    done = run("-P", "-c", BOOT, "--no-serve", "failing.py", "1", cwd=tmp_path)
     assert "own error" in done.stderr
     assert "not this one" not in done.stderr
+
+
+IMPORTS = """
+import importlib, sys, pando
+pando.map  # imports much of Python's own
+sys.path.insert(0, "lib")
+import colorsys
+
+def is_own(name):
+    return hasattr(importlib.import_module(name), "OWN")
+
+def value(x):
+    return colorsys.OWN + x
+
+names = sys.argv[1:]
+there = list(pando.map(is_own, names, workers=1, serve=False))
+here = [is_own(name) for name in names]
+assert there == here, (there, here)
+print([name for name, own in zip(names, here) if own])
+colorsys.OWN = 5
+print(list(pando.map(value, [1], workers=1, serve=False)))
+"""
+SHADOWED = ["queue", "types", "select", "struct", "signal", "socket", "pando", "trio", "random"]
+"""Imported with Pando, so that they are Python's and Trio's own."""
+OWN = ["colorsys", "csv", "sched", "plistlib"]
+"""Not imported before, so that they are the user's."""
+
+
+def test_a_worker_imports_what_the_caller_imports(tmp_path):
+    """Whatever has the same name, and whatever either of them has imported before."""
+    write(tmp_path, {f"lib/{name}.py": "OWN = 1\n" for name in [*SHADOWED, *OWN]})
+    write(tmp_path, {"script.py": IMPORTS})
+    done = run("script.py", *SHADOWED, *OWN, cwd=tmp_path)
+    assert done.stdout == f"{OWN}\n[6]\n", done.stderr
+
+
+def test_the_module_of_the_command_imports_what_it_imports_in_workers(tmp_path):
+    names = [*SHADOWED, *OWN]
+    write(tmp_path, {f"{name}.py": "OWN = 1\n" for name in names})
+    module = f"""
+    import importlib
+
+    def pando(x):
+        return [hasattr(importlib.import_module(name), "OWN") for name in {names}]
+    """
+    write(tmp_path, {"work.py": module})
+    here, there = (
+        run("-P", "-c", BOOT, "--no-serve", *options, "work.py", "1", cwd=tmp_path)
+        for options in (["--local"], ["--workers", "1"])
+    )
+    assert here.returncode == there.returncode == 0, here.stderr + there.stderr
+    assert here.stdout == there.stdout
 
 
 def test_a_map_at_the_top_of_a_module_that_is_imported(tmp_path):
@@ -209,6 +293,42 @@ def test_a_module_edited_while_the_run_goes_on(tmp_path):
     assert done.stdout == "['as it was', 'as it was', 'as it was']\n", done.stderr
 
 
+EDITED_LATER = """
+import os, pando
+
+def work(x):
+    if x == 1 and not os.path.exists("done"):
+        open("done", "w").close()
+        open("helper.py", "w").write("def value(): return 'edited'\\n")
+        open("package/part.py", "w").write("NAME = 'edited'\\n")
+        os._exit(1)
+    if x == 2:
+        import helper
+        from package.part import NAME
+        return helper.value(), NAME, helper.__file__ == os.path.abspath("helper.py")
+
+print(list(pando.map(work, [1, 2], workers=1, serve=False))[1])
+assert "IMPORTED" not in os.environ
+"""
+
+
+def test_a_module_edited_before_it_is_first_imported(tmp_path):
+    """A worker that replaces another imports what was there when the run began."""
+    write(
+        tmp_path,
+        {
+            "script.py": EDITED_LATER,
+            "helper.py": "import other\ndef value(): return other.VALUE\n",
+            "other.py": "VALUE = 'as it was'\n",
+            "package/__init__.py": "import os\nos.environ['IMPORTED'] = 'by the caller'\n",
+            "package/part.py": "from . import inner\nNAME = inner.NAME\n",
+            "package/inner.py": "NAME = 'as well'\n",
+        },
+    )
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "('as it was', 'as well', True)\n", done.stderr
+
+
 def test_a_module_edited_before_the_run(tmp_path):
     script = """
     import pando, helper
@@ -240,9 +360,6 @@ def test_a_module_in_latin_1(tmp_path):
     assert run("script.py", cwd=tmp_path, PYTHONIOENCODING="utf-8").stdout == "['größe']\n"
 
 
-BOOT = "import sys; from pando.cli.main import main; sys.exit(main())"
-
-
 def test_byte_order_marks(tmp_path):
     """Before the metadata of a module, and before the first line of input."""
     module = "# /// script\n# dependencies = ['no-such-package']\n# ///\ndef pando(x): return [x]\n"
@@ -252,7 +369,7 @@ def test_byte_order_marks(tmp_path):
     done = run(*command, "work.py", cwd=tmp_path, input="\ufeff1\n2\n")
     assert done.stdout == "2\n3\n", done.stderr
     code = (
-        "from pando.cli.modules import open_module; "
+        "from pando.cli.user_module import open_module; "
         "print(open_module('needs.py', as_text=False).read_requirements())"
     )
     assert run("-c", code, cwd=tmp_path).stdout == "['no-such-package']\n"
@@ -292,6 +409,59 @@ def test_a_folder_into_which_packages_were_installed(tmp_path):
     )
     done = run("script.py", cwd=tmp_path)
     assert done.stdout == "[4]\n[] ['fakelib']\n", done.stderr
+
+
+TARGET_NUMPY = """
+import sys, pando
+sys.path.insert(0, "target")
+import numpy
+
+weights = numpy.arange(3.0)
+
+def work(x):
+    return float((weights * x).sum()), numpy.__file__
+
+[[result, there]] = pando.map(work, [2], workers=1, serve=False)
+print(result, there == numpy.__file__, "target" in there)
+from pando.functions.capture import capture
+print(sorted(capture(work).modules), capture(work).imports)
+"""
+
+
+def test_numpy_in_a_folder_into_which_it_was_installed(tmp_path):
+    import numpy
+
+    installed = Path(numpy.__file__).parents[1]
+    (tmp_path / "target").mkdir()
+    for found in installed.glob("numpy*"):
+        (tmp_path / "target" / found.name).symlink_to(found)
+    write(tmp_path, {"script.py": TARGET_NUMPY})
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "6.0 True True\n[] ['numpy']\n", done.stderr
+
+
+LOGS = """
+import pando
+from loguru import logger
+
+bound = logger.bind(who="me")
+
+def work(x):
+    logger.info("item {}", x)
+    bound.warning("bound {}", x)
+    return x, type(logger).__module__
+
+print(list(pando.map(work, [1], workers=1, serve=False)))
+"""
+
+
+def test_a_logger_of_loguru(tmp_path):
+    """It is imported in workers, and logs as it does by default."""
+    write(tmp_path, {"script.py": LOGS})
+    done = run("script.py", cwd=tmp_path)
+    assert done.stdout == "[(1, 'loguru._logger')]\n", done.stderr
+    assert "INFO     | __main__:work:8 - item 1\n" in done.stderr
+    assert "WARNING  | __main__:work:9 - bound 1\n" in done.stderr
 
 
 def test_a_package_with_a_part_in_c(tmp_path):

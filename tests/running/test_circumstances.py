@@ -1,4 +1,4 @@
-"""Programs in odd circumstances: no standard error, no folder, another tool's threads."""
+"""Programs without standard error, without a working directory, or with patched threads."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ print(results)
         "sys.stderr = open('/dev/full', 'w')",
     ],
 )
-def test_where_nobody_can_be_told_results_come(before, tmp_path):
+def test_results_come_without_standard_error(before, tmp_path):
     done = run_script(tmp_path / "script.py", SERVED.format(before=before))
     assert done.stdout == "[0, 1, 4, 9]\n", done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Where items come from: read only as far as they are wanted, whatever kind of input it is."""
+"""Inputs of all kinds are consumed lazily."""
 
 from __future__ import annotations
 
@@ -79,13 +79,13 @@ CONTAINERS = [[1, 2, 3], (1, 2, 3), range(1, 4), {1: 0, 2: 0, 3: 0}, b"\x01\x02\
 @pytest.mark.parametrize("items", CONTAINERS, ids=lambda items: type(items).__name__)
 def test_a_container_is_read_in_place_and_knows_its_size(items):
     source = open_source(items)
-    assert source.count_unread() == 3
+    assert source.remaining() == 3
     assert source.read_nowait(2) == [1, 2]
-    assert source.count_unread() == 1
+    assert source.remaining() == 1
     assert source.read_nowait(2) == [3]
     with pytest.raises(EndOfInput):
         source.read_nowait(1)
-    assert source.count_unread() == 0
+    assert source.remaining() == 0
 
 
 def test_a_closed_container_gives_no_more():
@@ -100,7 +100,7 @@ def test_what_is_not_iterable_is_refused_at_once():
         open_source(5)
 
 
-def test_a_container_that_changes_meanwhile_fails_as_in_a_loop():
+def test_a_container_that_changes_while_it_is_read_fails_as_in_a_loop():
     items = {1: 0, 2: 0}
     source = open_source(items)
     assert source.read_nowait(1) == [1]
@@ -232,7 +232,7 @@ async def test_closing_ends_a_thread_in_the_middle_of_what_it_may_read(open_read
     assert read == [0]
 
 
-async def test_closing_finalizes_a_generator_that_nobody_else_holds(open_reader):
+async def test_closing_finalizes_a_generator_without_other_references(open_reader):
     finalized = threading.Event()
 
     def generate():
@@ -247,7 +247,7 @@ async def test_closing_finalizes_a_generator_that_nobody_else_holds(open_reader)
     assert await trio.to_thread.run_sync(finalized.wait, 10)
 
 
-async def test_closing_leaves_an_iterator_alone_that_somebody_holds(open_reader):
+async def test_closing_leaves_an_iterator_with_other_references_alone(open_reader):
     numbers = (number for number in itertools.count())
     reader = open_reader(numbers)
     first = await reader.read(1)

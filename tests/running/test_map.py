@@ -117,7 +117,7 @@ def test_an_infinite_input_is_read_only_as_far_as_the_buffer():
 
 
 @pytest.mark.parametrize("buffersize", [1, 10])
-def test_the_buffer_bounds_reading_behind_a_stuck_item(buffersize):
+def test_the_buffer_bounds_reading_after_a_stuck_item(buffersize):
     read = []
 
     def count():
@@ -137,7 +137,7 @@ def test_the_buffer_bounds_reading_behind_a_stuck_item(buffersize):
         results_thread.join()
 
 
-def test_memory_stays_flat_behind_a_slow_consumer():
+def test_memory_stays_flat_with_a_slow_consumer():
     with map_here(lambda x: x, (str(n) * 10 for n in itertools.count()), workers=2) as results:
         for _ in itertools.islice(results, 50_000):
             pass
@@ -232,7 +232,7 @@ def test_strange_failures_are_failures_of_their_item_alone():
     assert results[7] == "none"
 
 
-def test_values_that_cannot_travel_are_named_and_fail_alone():
+def test_values_that_cannot_be_serialized_are_named_and_fail_individually():
     items = [1, threading.Lock(), 3, {"a": [object()]}, 5]
     results = list(map_here(lambda x: x, items, workers=1, return_exceptions=True))
     assert [results[place] for place in (0, 2, 4)] == [1, 3, 5]
@@ -248,7 +248,7 @@ def test_values_that_cannot_travel_are_named_and_fail_alone():
     assert "generator" in results[2].reason
 
 
-def test_a_failing_input_raises_behind_the_results_of_what_came_before():
+def test_a_failing_input_raises_after_the_results_of_earlier_items():
     def count():
         yield from range(100)
         raise OSError("the disk is gone")
@@ -277,7 +277,7 @@ def test_an_item_over_its_time_fails_and_its_worker_is_replaced():
         ({"workers": 1.5}, "workers must be a whole number"),
         ({"timeout": 0}, "timeout must be a positive number"),
         ({"buffersize": 0}, "buffersize must be a whole number of at least 1"),
-        ({"batch_limit": 0}, "batch_limit must be a whole number of at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
     ],
 )
 def test_wrong_options_are_refused_at_once(options, message):
@@ -290,7 +290,7 @@ def test_what_is_not_iterable_is_refused_at_once():
         map_here(square, 5)
 
 
-def test_a_function_that_cannot_travel_is_refused_at_once():
+def test_a_function_that_cannot_be_serialized_is_refused_at_once():
     lock = threading.Lock()
     with pytest.raises(pando.FunctionError, match="lock"):
         map_here(lambda x: lock, [1])
@@ -447,7 +447,7 @@ async def test_a_run_maps_again_with_the_same_workers():
     assert all_gone(first)
 
 
-async def test_asynchronous_items_and_iteration_behind_an_error():
+async def test_asynchronous_items_and_iteration_after_an_error():
     async def count():
         for number in range(8):
             await trio.lowlevel.checkpoint()

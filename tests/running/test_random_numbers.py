@@ -1,4 +1,4 @@
-"""Random numbers that items draw, and what runs once in each worker."""
+"""Random numbers drawn by items, and initializers of workers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_items_draw_different_numbers_and_each_map_others():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_is_repeatable_whoever_computes_what(workers):
+def test_a_run_is_repeatable_with_any_assignment_of_items(workers):
     first = [list(map_here(draws_of(*make_generators()), range(300), workers=1))]
     again = [list(map_here(draws_of(*make_generators()), range(300), workers=workers))]
     assert first == again

@@ -1,4 +1,4 @@
-"""`Results`: shared by threads, left and taken up again, closed, and asked by its own input."""
+"""`Results`: shared by threads, resumed, closed, and requested by their own input."""
 
 from __future__ import annotations
 
@@ -47,6 +47,27 @@ def test_each_batch_goes_to_one_thread_and_all_see_the_end():
     assert all(mine == sorted(mine) for mine in results)
     assert sorted(itertools.chain(*results)) == [n / 2 for n in range(2000)]
     assert len(released) == 1000
+    assert handover.take() is None
+
+
+def test_a_wait_that_is_refused_before_it_begins_raises():
+    handover = Handover()
+    taker = object()
+    handover.refuse(taker, KeyError("x"))
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(handover.take, taker)
+        try:
+            with pytest.raises(KeyError):
+                taken.result(GENEROUS_SECONDS)
+        finally:
+            handover.end()
+
+
+def test_a_batch_that_comes_after_closing_is_discarded():
+    handover = Handover()
+    handover.put([1])
+    handover.close()
+    handover.put([2])
     assert handover.take() is None
 
 
@@ -140,7 +161,7 @@ def test_closing_from_another_thread_ends_the_loop():
 
 
 @pytest.mark.process
-def test_a_loop_that_is_left_ends_the_workers_when_nobody_holds_it():
+def test_leaving_a_loop_ends_the_workers_of_an_unreferenced_iterator():
     for worker in map_here(pid, itertools.count(), workers=1):
         break
     gc.collect()
@@ -157,15 +178,17 @@ def test_the_input_may_go_on_with_the_results():
         yield 2
         for result in results:
             if result > 1000:
+                ended.set()
                 return
             taken.append(result)
             yield result
 
-    taken = []
+    taken, ended = [], threading.Event()
     results = map_here(square, items(), workers=2)
     threading.Thread(target=next, args=(iter(map_here(square, [1], workers=1)),)).start()
     results._feed.start()
-    assert wait_until(lambda: taken == [4, 16, 256])
+    assert ended.wait(GENEROUS_SECONDS), "the last result must not be taken here instead"
+    assert taken == [4, 16, 256]
     assert list(results) == []
 
 
@@ -177,7 +200,7 @@ def test_an_input_that_waits_for_what_needs_more_input_is_told():
             next(results)
 
     results = map_here(square, items(), workers=1)
-    with pytest.raises(pando.UsageError, match="the input waits for a result of this very map"):
+    with pytest.raises(pando.UsageError, match="the input waits for a result of its own map"):
         for result in results:
             assert result == 9
 

@@ -1,4 +1,4 @@
-"""Who may connect: argument before environment before configuration, and what is refused."""
+"""Options of serving: precedence of argument, environment and config.json; invalid values."""
 
 from __future__ import annotations
 
@@ -92,10 +92,11 @@ WRONG = {
     "a port as text": lambda: ServeOptions(port="80"),
     "a port as a truth": lambda: ServeOptions(port=True),
     "no degree": lambda: ServeOptions(degree=0),
-    "no silence": lambda: ServeOptions(silence=0),
+    "no timeout": lambda: ServeOptions(heartbeat_timeout=0),
     "NaN": lambda: ServeOptions(reporting_interval=float("nan")),
     "an address": lambda: ServeOptions(listen=80),
     "a truth as text": lambda: ServeOptions(open="no"),
+    "report links as text": lambda: ServeOptions(global_monitoring="no"),
     "a folder that is none": lambda: ServeOptions(wheels="/not/there"),
     "a URL that is none": lambda: ServeOptions(public_url="example.org"),
     "a key alone": lambda: ServeOptions(keyfile="key.pem"),

@@ -1,4 +1,4 @@
-"""One port and one token for a process: what is said of them, and who joins there."""
+"""The shared server of a process: one port, one token, announcements and joining."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import trio.testing
 import pando
 from pando.functions.serialized import as_received
 from pando.net.addresses import own_addresses
+from pando.running.opening import open_serialized_run
 from pando.running.options import RunOptions
-from pando.running.run import open_packed_run
 
 from ..net.clients import NO_FUNCTION
 from ..processes import GENEROUS_SECONDS, environment, open_run_here, run_script, wait_until
@@ -67,12 +67,15 @@ def test_two_maps_have_one_port_and_one_link_which_is_said_once(serve, tmp_path)
     assert (done.returncode, done.stdout) == (0, "[0, 1, 2, 3]\n" * 2), done.stderr
     said = [line for line in done.stderr.splitlines() if "is taken" not in line]
     assert len(said) == 1
-    assert re.search(r"monitoring: http://localhost:\d+/monitoring", said[0])
     if serve == "None":
         assert 'other devices can join with serve="lan"' in said[0]
+        assert re.search(r"monitoring: http://localhost:\d+/monitoring ", said[0])
         assert "#" not in said[0]
     else:
-        assert re.search(r"volunteers join at http://[\w.:\[\]]+/#[\w-]+ ", said[0])
+        kept = r"( \(kept for later runs\))?"
+        assert re.search(rf"volunteers join at http://[\w.:\[\]]+/#[\w-]+{kept} · ", said[0])
+        assert re.search(r"monitoring: http://[\w.:\[\]]+/monitoring#[\w-]{16,} · ", said[0])
+        assert re.search(r"devices away: http://[\w.:\[\]]+/monitoring#[\w-]{16,}$", said[0])
 
 
 SERVING = """\
@@ -88,7 +91,7 @@ for _ in results:
 def test_other_machines_reach_the_port_only_where_that_was_asked_for(serve, is_open, tmp_path):
     addresses = [address for address in own_addresses() if ":" not in address]
     if not addresses:
-        pytest.skip("this machine has no address of its own")
+        pytest.skip("this machine has no network address")
     script = tmp_path / "script.py"
     script.write_text(SERVING.format(serve=serve))
     said = tmp_path / "said"
@@ -98,8 +101,8 @@ def test_other_machines_reach_the_port_only_where_that_was_asked_for(serve, is_o
         )
     try:
         assert wait_until(lambda: "monitoring" in said.read_text())
-        port = int(re.search(r"localhost:(\d+)/", said.read_text())[1])
-        assert get(f"http://localhost:{port}/monitoring")["root"]["function"] == "sleep"
+        port = int(re.search(r":(\d+)/", said.read_text())[1])
+        assert get(f"http://localhost:{port}/monitoring.json")["root"]["function"] == "sleep"
         with socket.socket() as stranger:
             stranger.settimeout(GENEROUS_SECONDS)
             assert (stranger.connect_ex((addresses[0], port)) == 0) == is_open
@@ -124,11 +127,11 @@ def test_a_map_inside_of_the_function_does_not_serve():
 async def test_runs_at_once_share_a_port_and_its_volunteers():
     options = RunOptions(0, serve=pando.ServeOptions(port=0, listen="127.0.0.1"))
     async with (
-        open_packed_run(as_received(NO_FUNCTION), "first", options) as first,
-        open_packed_run(as_received(NO_FUNCTION), "second", options) as second,
+        open_serialized_run(as_received(NO_FUNCTION), "first", options) as first,
+        open_serialized_run(as_received(NO_FUNCTION), "second", options) as second,
     ):
         assert first.links == second.links
-        shown = await trio.to_thread.run_sync(get, first.links[0].split("#")[0] + "monitoring")
+        shown = await trio.to_thread.run_sync(get, first.links[0].split("#")[0] + "monitoring.json")
         assert [root["function"] for root in shown["runs"]] == ["second", "first"]
         assert shown["root"]["function"] == "second"
 
@@ -137,7 +140,7 @@ async def test_the_port_is_closed_after_the_last_run_and_the_link_stays():
     options = RunOptions(0, serve=pando.ServeOptions(port=0, listen="127.0.0.1", degree=3))
     links = []
     for _ in range(2):
-        async with open_packed_run(as_received(NO_FUNCTION), "name", options) as run:
+        async with open_serialized_run(as_received(NO_FUNCTION), "name", options) as run:
             links += run.links
         port = int(links[-1].split(":")[2].split("/")[0])
         with socket.socket() as probe:
@@ -148,7 +151,7 @@ async def test_the_port_is_closed_after_the_last_run_and_the_link_stays():
 async def test_runs_with_other_ports_have_other_tokens():
     async def link(**chosen):
         serve = pando.ServeOptions(port=0, listen="127.0.0.1", **chosen)
-        async with open_packed_run(
+        async with open_serialized_run(
             as_received(NO_FUNCTION), "name", RunOptions(0, serve=serve)
         ) as run:
             return run.links[0]
@@ -175,7 +178,7 @@ async def test_a_run_that_was_not_asked_to_serve_goes_on_without(monkeypatch, ca
         raise pando.UsageError("no sockets here")
 
     monkeypatch.setattr("pando.running.server.listen", fail)
-    monkeypatch.setattr("pando.running.run.SERVE_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr("pando.running.opening.SERVE_AFTER_SECONDS", 0.01)
     async with pando.open_run(square, workers=1) as run:
         await trio.sleep(0.3)
         assert [result async for result in run.map([3])] == [9]

@@ -65,7 +65,7 @@ def test_an_error_ends_its_own_map_alone():
         assert [str(r)[:6] for r in run.map([0, 2], return_exceptions=True)] == ["item 0", "0.5"]
 
 
-def test_a_map_that_nobody_holds_is_dropped():
+def test_an_unreferenced_map_is_dropped():
     with pando.run(square, workers=1, serve=False) as run:
         for _ in range(20):
             for _ in run.map(itertools.count()):
@@ -139,13 +139,13 @@ def test_a_map_whose_run_takes_no_more_tasks_ends():
         assert list(bystander.map([3])) == [9]
 
 
-def test_an_error_in_the_background_is_told_to_whoever_asked():
+def test_an_error_in_the_background_is_raised_in_the_caller():
     def fail():
         raise LookupError("asked for nothing")
 
     with pando.run(square, workers=1, serve=False) as run:
         with pytest.raises(LookupError):
-            run._task.ask(fail)
+            run._task.call_and_wait(fail)
         assert list(run.map([3])) == [9]
 
 

@@ -1,4 +1,4 @@
-"""What a type checker knows of a small user's program."""
+"""Types that a type checker infers in a user's program."""
 
 from __future__ import annotations
 

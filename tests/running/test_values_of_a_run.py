@@ -1,4 +1,4 @@
-"""Values of each kind as items and as results of a real map."""
+"""Values of each type as items and results of a real map."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from pando.errors import FunctionError
 from pando.figures import tally
 from pando.functions.javascript import read_module
 from pando.functions.package import JavaScriptPackage
-from pando.runtime import progress, v8
+from pando.runtime import running_item, v8
 from pando.runtime.batch import Batch
 from pando.runtime.javascript import JavaScriptFunction
-from pando.runtime.progress import OFFSET
+from pando.runtime.running_item import OFFSET
 
 from ..processes import GENEROUS_SECONDS, wait_until
 
@@ -47,7 +47,7 @@ def batch_of(function, items):
 def results_of(function, items):
     """The results; where there is none, the failure's type and reason."""
     batch = batch_of(function, items)
-    function.compute(batch, progress.create())
+    function.compute(batch, running_item.create())
     results = [values.decode(result) for result in batch.results]
     for place, failure in batch.failures.items():
         results[place] = failure[:2]
@@ -137,7 +137,7 @@ def test_results_as_text_are_what_string_makes_of_them(load):
     assert results_of(load(source, as_text=True), range(len(TEXTS))) == list(TEXTS.values())
 
 
-def test_a_result_that_cannot_travel_fails_alone(load):
+def test_a_result_that_cannot_be_serialized_fails_alone(load):
     source = "module.exports = x => x === 1 ? function () {} : x"
     function = load(source)
     assert results_of(function, [0, 1, 2]) == [
@@ -190,7 +190,7 @@ def test_an_async_function_that_takes_a_callback_and_fails(load):
 def test_the_stack_is_the_user_s_own(load):
     function = load(FAILING)
     batch = batch_of(function, [1, 5])
-    function.compute(batch, progress.create())
+    function.compute(batch, running_item.create())
     stack = batch.failures[0][2].splitlines()
     assert stack == ["TypeError: thrown", "    at work (folder/work.js:2:22)"]
     stack = batch.failures[1][2].splitlines()
@@ -206,7 +206,7 @@ def test_the_stack_of_a_bundled_module_has_its_own_lines(tmp_path):
     )
     function = JavaScriptFunction(read_module(path, as_text=True, say=lambda text: None))
     batch = batch_of(function, [1])
-    function.compute(batch, progress.create())
+    function.compute(batch, running_item.create())
     assert f"{path}:4:" in batch.failures[0][2]
     function.close()
 
@@ -255,7 +255,7 @@ def test_which_item_runs_is_told_while_it_runs(load):
     function = load(
         "module.exports = function (x) { var end = Date.now() + x; while (Date.now() < end); }"
     )
-    shared = progress.create()
+    shared = running_item.create()
     results_of(function, [0] * 100)  # so that many are taken at once
     batch = batch_of(function, [0] * 20 + [300, 0])
     seen = set()
@@ -273,12 +273,12 @@ def test_what_has_not_been_started_is_cut_off(load):
     )
     results_of(function, [0] * 1000)
     batch = batch_of(function, [0] * 20 + [2000] + [0] * 1000)
-    shared = progress.create()
+    shared = running_item.create()
     thread = threading.Thread(target=lambda: function.compute(batch, shared))
     thread.start()
     assert wait_until(lambda: shared.cells[OFFSET] == 20)
     since = time.monotonic()
-    assert function.cut(batch, shared) == 21
+    assert function.truncate_batch(batch, shared) == 21
     assert time.monotonic() - since < 1
     thread.join()
     assert len(batch.results) == len(batch.items) == 21
@@ -289,11 +289,11 @@ def test_cutting_at_any_moment_loses_and_doubles_nothing(load):
     results_of(function, range(1000))
     for round_ in range(30):
         batch = batch_of(function, range(50_000))
-        shared = progress.create()
+        shared = running_item.create()
         thread = threading.Thread(target=lambda b=batch, s=shared: function.compute(b, s))
         thread.start()
         time.sleep(round_ / 1000)
-        kept = function.cut(batch, shared)
+        kept = function.truncate_batch(batch, shared)
         thread.join()
         assert len(batch.results) == len(batch.items) <= kept
         assert [values.decode(r) for r in batch.results] == list(range(len(batch.results)))
@@ -322,7 +322,7 @@ def test_what_is_printed_is_shown_while_the_item_runs(load, capfdbinary):
     )
     assert capfdbinary.readouterr().out == b'loaded {"a":"1n"} [2]\n'
     batch = batch_of(function, [1])
-    thread = threading.Thread(target=lambda: function.compute(batch, progress.create()))
+    thread = threading.Thread(target=lambda: function.compute(batch, running_item.create()))
     thread.start()
     printed = b""
     since = time.monotonic()
@@ -342,7 +342,7 @@ def test_items_that_cannot_be_decoded_fail_alone(load):
         good = [msgpack.packb(n) for n in range(count)]
         encoded = b"\xdd" + (2 * count + 1).to_bytes(4, "big") + b"".join([*good, wrong, *good])
         batch = Batch(1, function.decode(encoded))
-        function.compute(batch, progress.create())
+        function.compute(batch, running_item.create())
         assert list(batch.failures) == [count]
         assert len(batch.results) == 2 * count + 1
 

@@ -10,7 +10,7 @@ import msgpack
 import pytest
 
 from pando import values
-from pando.running.run import pack
+from pando.functions.serialized import serialize
 from pando.runtime import tab
 
 NO_SUCH_ZONE = msgpack.packb(msgpack.ExtType(6, b"2024-10-27T02:30:00|0|Europe/Nowhere"))
@@ -47,7 +47,7 @@ def compute(function: Callable[[Any], Any], encoded: bytes) -> tuple[list[Any], 
         results.extend(values.decode(some))
         assert len(values.decode(some)) == count
 
-    assert tab.load(Buffer(pack(function).portable())) is None
+    assert tab.load(Buffer(serialize(function).portable())) is None
     later = tab.compute(Buffer(encoded), flush)
     if later is not None:
         asyncio.run(_wait(later))
@@ -83,12 +83,12 @@ def test_an_item_that_cannot_be_decoded_here_fails_alone(function: Callable[[Any
     encoded = b"\x93\x01" + NO_SUCH_ZONE + b"\x03"
     results, failures = compute(function, encoded)
     assert results == [2, None, 6]
-    assert [why[0] for why in failures.values()] == ["MalformedValueError"]
+    assert [why[0] for why in failures.values()] == ["UnavailableValueError"]
     assert "Europe/Nowhere" in failures[1][1]
     assert failures[1][2] == ""
 
 
-def test_a_result_that_cannot_travel_fails_alone() -> None:
+def test_a_result_that_cannot_be_serialized_fails_alone() -> None:
     results, failures = compute(lambda x: object() if x == 2 else x, values.encode([1, 2, 3]))
     assert results == [1, None, 3]
     assert failures[1][0] == "UnsupportedValueError"

@@ -6,9 +6,9 @@ follows from the seed: a run with the same seed is the same run.
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 
 from pando import messages
-from pando.scheduler import Credit, Window
+from pando.scheduler import Borrower, Credit, Lender, Source, Window
 from pando.source import EndOfInput
-from pando.tree.lending import Borrower, Job, Lending
-from pando.tree.membership import new_credit
+from pando.tree.actions import Action, Cancelled, Notify, Send
+from pando.tree.child import credit_for_child
+from pando.tree.job import Job
+from pando.tree.lending import Lending
 from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overlay
 from pando.tree.uplink import RawCodec, Uplink
 
@@ -29,13 +31,18 @@ LATENCY = (0.002, 0.08)
 SILENCE_SECONDS = 10.0
 RETRY_SECONDS = 0.25
 OFFER_SECONDS = 5.0
+TICK_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
 WORKER_FLUSH_SECONDS = 0.025
 
 
 @dataclass
 class Scenario:
-    """What happens in a run. Times are in seconds, probabilities between 0 and 1."""
+    """What happens in a run. Times are in seconds, probabilities between 0 and 1.
+
+    The volunteers `slow`, in the order in which they come, take `slow_times` as long for an item
+    that they start after `slow_from`; where that is infinite, they never answer it.
+    """
 
     nodes: int = 25
     degree: int = 3
@@ -47,6 +54,10 @@ class Scenario:
     silent_deaths: float = 0.0
     unreachable: float = 0.0
     crashes: float = 0.0
+    slow: tuple[int, ...] = ()
+    slow_from: float = 0.0
+    slow_times: float = 50.0
+    speculates: bool = True
     time_limit: float = 600.0
 
 
@@ -62,6 +73,7 @@ class Outcome:
     deaths: int = 0
     most_waiting: int = 0
     end: float = 0.0
+    doubled: int = 0
     read_ahead: int = 0
 
 
@@ -80,7 +92,7 @@ class Numbers:
         self.next = last
         return items
 
-    def count_unread(self) -> int:
+    def remaining(self) -> int:
         return self.end - self.next
 
     async def run(self, wake: Callable[[], None]) -> None: ...
@@ -96,6 +108,7 @@ class Simulation:
         self.scenario = scenario
         self.now = 0.0
         self.outcome = Outcome()
+        self._volunteers = 0
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = itertools.count()
         self.nodes: dict[bytes, SimulatedNode] = {}
@@ -108,6 +121,12 @@ class Simulation:
     def after(self, seconds: float, do: Callable[..., None], *arguments: Any) -> None:
         """Have something done at a later time."""
         heapq.heappush(self._events, (self.now + seconds, next(self._count), do, arguments))
+
+    def slowness(self, node: SimulatedNode) -> float:
+        """Return how many times longer an item takes that a node starts now."""
+        scenario = self.scenario
+        is_slow = self.now >= scenario.slow_from and node.number in scenario.slow
+        return scenario.slow_times if is_slow else 1.0
 
     def latency(self) -> float:
         return self.random.uniform(*LATENCY)
@@ -137,6 +156,8 @@ class Simulation:
 
     def _measure(self) -> Outcome:
         self.outcome.end = self.now
+        if self.root.lender is not None:
+            self.outcome.doubled = self.root.lender.holdings.doubled
         for node in self.nodes.values():
             depth, at = 0, node
             while at.parent is not None:
@@ -147,6 +168,8 @@ class Simulation:
     def add_volunteer(self) -> None:
         node = SimulatedNode(self, self.new_id())
         self.nodes[node.id] = node
+        node.number = self._volunteers
+        self._volunteers += 1
         node.workers_start()
         node.join()
 
@@ -209,17 +232,27 @@ class SimulatedWorker:
         self._done: list[msgspec.Raw] = []
         self._since = 0.0
         self._busy = False
-        self.borrower = Borrower("worker", Credit(), self._take_messages)
+        self._generation = 0
+        self._superseded: set[int] = set()
+        self.borrower = Borrower("worker", Credit())
 
-    def _take_messages(self) -> None:
-        while self.borrower.outbox:
-            message = self.borrower.outbox.popleft()
-            if isinstance(message, messages.Lend):
-                self._queue.append((message.lease, list(RawCodec.decode(message.items))))
-            elif isinstance(message, messages.Recall):
-                self._node.simulation.after(0.0001, self._give_back, message.lease)
+    def take(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Lend):
+            self._end_superseded()
+            self._queue.append((message.lease, list(RawCodec.decode(message.items))))
+        elif isinstance(message, messages.Recall):
+            if message.is_superseded:
+                self._superseded.add(message.lease)
+            self._node.simulation.after(0.0001, self._give_back, message.lease)
         if not self._busy:
             self._start()
+
+    def _end_superseded(self) -> None:
+        """Stop running an item that is not wanted: the worker is needed."""
+        if self._busy and self._queue[0][0] in self._superseded:
+            self._generation += 1
+            del self._queue[0]
+            self._done, self._busy = [], False
 
     def _start(self) -> None:
         if self._queue:
@@ -231,16 +264,18 @@ class SimulatedWorker:
     def _next_item(self) -> None:
         simulation = self._node.simulation
         seconds = simulation.scenario.item_seconds * simulation.random.uniform(0.5, 1.5)
-        simulation.after(seconds, self._finish_item)
+        seconds *= simulation.slowness(self._node)
+        if seconds < math.inf:
+            simulation.after(seconds, self._finish_item, self._generation)
 
-    def _finish_item(self) -> None:
+    def _finish_item(self, generation: int) -> None:
         simulation = self._node.simulation
-        if not self._node.alive:
+        if not self._node.alive or generation != self._generation:
             return
         lease, items = self._queue[0]
         if simulation.random.random() < simulation.scenario.crashes:
             self._flush()
-            self._tell(messages.Struck(lease, self._offset, "crash"))
+            self._tell(messages.ItemCrashed(lease, self._offset, "crash"))
             self._offset += 1
             self._sent = self._offset
         else:
@@ -277,7 +312,7 @@ class SimulatedWorker:
             if not kept:
                 del self._queue[place]
             if count > 0:
-                self._tell(messages.Returned(lease, kept, count))
+                self._tell(messages.ReturnItems(lease, kept, count))
             return
 
     def _tell(self, message: messages.Message) -> None:
@@ -291,22 +326,37 @@ class SimulatedNode:
         self.simulation = simulation
         self.id = identifier
         self.alive = True
+        self.number = -1
         self.parent: Wire | None = None
         self.overlay = Overlay(identifier, degree=simulation.scenario.degree, timeout=10.0)
         self._is_root = is_root
-        self._lending = Lending(RawCodec(), lambda: simulation.now)
+        self._lending = Lending(
+            RawCodec(), lambda: simulation.now, speculates=simulation.scenario.speculates
+        )
         self._job: Job | None = None
         self._uplink: Uplink | None = None
         self._children: dict[bytes, tuple[Wire, Borrower]] = {}
         self._asked: dict[bytes, list[Callable[[], None]]] = {}
         self._undecided: dict[bytes, Callable[[Decision], None]] = {}
         self._workers: list[SimulatedWorker] = []
+        self._send_to: dict[Borrower, Callable[[messages.Message], None]] = {}
         self._joining_since: float | None = None
         self._has_joined = False
         self._attempt = 0
         self._wanted = 1
         self._balancing = False
+        self._ticking = False
         self._expiring = False
+
+    def _do(self, actions: list[Action]) -> None:
+        """Carry out what the lending says."""
+        for action in actions:
+            if isinstance(action, Send):
+                self._send_to[action.borrower](action.message)
+            elif isinstance(action, Notify):
+                action.job.notify()
+            elif isinstance(action, Cancelled):
+                action.job.cancelled(action.start, action.size)
 
     # ---- computing ----
 
@@ -314,7 +364,11 @@ class SimulatedNode:
         lender = self._lending.new_lender()
         self._job = Job(source, lender, Window())
         self._job.notify = self._take_root_results
-        self._lending.open_job(self._job)
+        self._do(self._lending.open_job(self._job))
+
+    @property
+    def lender(self) -> Lender | None:
+        return None if self._job is None else self._job.lender
 
     @property
     def job_is_finished(self) -> bool:
@@ -335,24 +389,34 @@ class SimulatedNode:
     def workers_start(self) -> None:
         worker = SimulatedWorker(self)
         self._workers.append(worker)
-        self._lending.add(worker.borrower)
+        self._send_to[worker.borrower] = worker.take
+        self._do(self._lending.add(worker.borrower))
 
     def take_from_worker(self, worker: SimulatedWorker, message: messages.Message) -> None:
         if self.alive:
-            self._lending.handle(worker.borrower, message)
+            self._do(self._lending.handle(worker.borrower, message))
             self._after_lending()
 
     def _after_lending(self) -> None:
         if self._uplink is not None:
             self._pass_results_up()
-        if self._lending.someone_is_idle and not self._balancing:
+        if self._lending.has_idle_borrower and not self._balancing:
             self._balancing = True
             self.simulation.after(0.02, self._balance)
+        if self._lending.needs_ticks and not self._ticking:
+            self._ticking = True
+            self.simulation.after(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        if self.alive:
+            self._do(self._lending.tick())
+            self._after_lending()
 
     def _balance(self) -> None:
         self._balancing = False
         if self.alive:
-            self._lending.balance()
+            self._do(self._lending.balance())
             self._after_lending()
 
     def _pass_results_up(self) -> None:
@@ -369,7 +433,7 @@ class SimulatedNode:
     def _want(self) -> None:
         if self._lending.workers != self._wanted:
             self._wanted = self._lending.workers
-            self._send_up(messages.Want(self._wanted))
+            self._send_up(messages.Capacity(self._wanted))
 
     # ---- messages ----
 
@@ -377,7 +441,7 @@ class SimulatedNode:
         if wire is not self.parent:
             child = self._children.get(wire.child.id)
             if child is not None and child[0] is wire:
-                self._lending.handle(child[1], message)
+                self._do(self._lending.handle(child[1], message))
                 self._after_lending()
                 self._want()
             return
@@ -385,12 +449,18 @@ class SimulatedNode:
         assert self._job is not None
         if isinstance(message, messages.Lend):
             self._uplink.add(message)
-            self._lending.input_has_news(self._job)
+            self._do(self._lending.input_ready(self._job))
         elif isinstance(message, messages.Recall):
             assert self._job is not None
-            withdraw = functools.partial(self._lending.withdraw, self._job)
-            for answer in self._uplink.recall(message, withdraw):
+            answer, unstarted = self._uplink.recall(message)
+            if answer is not None:
                 self._send_up(answer)
+            if unstarted is not None:
+                self._do(
+                    self._lending.cancel_pending(
+                        self._job, *unstarted, is_superseded=message.is_superseded
+                    )
+                )
         self._after_lending()
 
     # ---- the tree ----
@@ -427,7 +497,7 @@ class SimulatedNode:
         avoid: frozenset[bytes],
         answer: Callable[[SimulatedNode | None, bytes], None],
     ) -> None:
-        """Decide where a newcomer goes, or have a child decide."""
+        """Decide where a joining node goes, or have a child decide."""
 
         def decided(decision: Decision) -> None:
             if isinstance(decision, Accept):
@@ -503,11 +573,12 @@ class SimulatedNode:
             return
         wire = Wire(simulation, self, place)
         self.parent = wire
-        lender = self._lending.new_lender(ordered=False, max_strikes=1)
+        lender = self._lending.new_lender(ordered=False, max_attempts=1)
         self._uplink = Uplink("device")
+        lender.is_final = self._uplink.is_copy
         self._job = Job(self._uplink, lender, Window(limit=2**62))
-        self._job.withdrawn = self._give_back
-        self._lending.open_job(self._job)
+        self._job.cancelled = self._give_back
+        self._do(self._lending.open_job(self._job))
         assert self._joining_since is not None
         seconds = simulation.now - self._joining_since
         outcome = simulation.outcome
@@ -522,14 +593,12 @@ class SimulatedNode:
             self._send_up(answer)
 
     def take_child(self, child: SimulatedNode, wire: Wire, workers: int) -> None:
-        def send() -> None:
-            while borrower.outbox:
-                wire.send(self, borrower.outbox.popleft())
-
-        borrower = Borrower("child", new_credit(workers), send)
+        source = Source(wire.child.id, wire.child.id)
+        borrower = Borrower("child", credit_for_child(workers), source=source)
+        self._send_to[borrower] = lambda message: wire.send(self, message)
         self._children[child.id] = (wire, borrower)
         self._carry_out(self.overlay.connected(child.id, self.simulation.now))
-        self._lending.add(borrower)
+        self._do(self._lending.add(borrower))
         self._after_lending()
         self._want()
 
@@ -555,7 +624,7 @@ class SimulatedNode:
         if wire is self.parent:
             self.parent = None
             assert self._job is not None
-            self._lending.close_job(self._job)
+            self._do(self._lending.close_job(self._job))
             self._uplink = self._job = None
             self._joining_since = self.simulation.now
             self.simulation.after(RETRY_SECONDS * self.simulation.random.random(), self.join)
@@ -563,7 +632,8 @@ class SimulatedNode:
         child = self._children.get(wire.child.id)
         if child is not None and child[0] is wire:
             del self._children[wire.child.id]
-            self._lending.remove(child[1])
+            del self._send_to[child[1]]
+            self._do(self._lending.remove(child[1], lost="lost"))
             self._carry_out(self.overlay.left(wire.child.id, self.simulation.now))
             for give_up in self._asked.pop(wire.child.id, ()):
                 give_up()

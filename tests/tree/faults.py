@@ -16,13 +16,13 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from pando import messages
 from pando.channel import Channel, ChannelClosedError
+from pando.net.visitor import Visitor
 
 CAPACITY = 8
 """Messages under way in one direction; a sender waits for room."""
 
-Welcome = Callable[[Channel, str], Awaitable[None]]
+Welcome = Callable[[Channel, Visitor], Awaitable[None]]
 
 
 class _Way:
@@ -43,9 +43,8 @@ class _Way:
         self._earliest = 0.0
         self._changed = trio.Event()
 
-    async def put(self, message: messages.Message) -> None:
+    async def put(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        data = messages.encode(message)
         while not self._has_ended_for_sender() and len(self._under_way) >= CAPACITY:
             await self._changed.wait()
         if self._has_ended_for_sender():
@@ -55,7 +54,7 @@ class _Way:
         self._under_way.append((self._earliest, data))
         self.pulse()
 
-    async def get(self) -> messages.Message:
+    async def get(self) -> bytes:
         await trio.lowlevel.checkpoint()
         while not self._has_ended_for_receiver():
             due = math.inf
@@ -64,7 +63,7 @@ class _Way:
             if due <= trio.current_time():
                 data = self._under_way.popleft()[1]
                 self.pulse()
-                return messages.decode(data)
+                return data
             with trio.move_on_at(due):
                 await self._changed.wait()
         raise ChannelClosedError("the link is lost")
@@ -97,10 +96,10 @@ class FaultyChannel:
         self._outgoing = outgoing
         self._incoming = incoming
 
-    async def send(self, message: messages.Message) -> None:
-        await self._outgoing.put(message)
+    async def send(self, data: bytes) -> None:
+        await self._outgoing.put(data)
 
-    async def receive(self) -> messages.Message:
+    async def receive(self) -> bytes:
         return await self._incoming.get()
 
     async def aclose(self) -> None:
@@ -164,7 +163,9 @@ class Network:
         return port
 
     @asynccontextmanager
-    async def connect(self, address: str, *, tls: bool = False) -> AsyncIterator[Channel]:
+    async def connect(
+        self, address: str, *, tls: object = None, fingerprint: str = ""
+    ) -> AsyncIterator[Channel]:
         """What `pando.net.websocket.connect` does, here."""
         welcome, nursery = self._doors.get(address, (None, None))
         await trio.sleep(self._chance.uniform(0, self._delay))
@@ -176,7 +177,7 @@ class Network:
 
         async def serve() -> None:
             try:
-                await welcome(theirs, "net")
+                await welcome(theirs, Visitor("net"))
             finally:
                 await theirs.aclose()
 

@@ -18,20 +18,22 @@ import trio
 import trio.testing
 
 from pando import messages, values
-from pando.channel import Channel, ChannelClosedError, memory_channel_pair
+from pando.channel import ChannelClosedError, MessageChannel, memory_channel_pair
 from pando.net import websocket
-from pando.net.keepalive import Link
+from pando.net.keepalive import KeepaliveChannel
 from pando.running.inputs import open_source
-from pando.running.run import ValueCodec
-from pando.scheduler import Window
-from pando.tree.lending import Borrower, Job
-from pando.tree.membership import Child, Membership
+from pando.running.value_codec import ValueCodec
+from pando.scheduler import Borrower, Window
+from pando.tree.child import Child
+from pando.tree.job import Job
+from pando.tree.membership import Membership
 from pando.tree.node import Node
 from pando.tree.overlay import Overlay
 from pando.volunteering import Volunteer, VolunteerOptions
-from pando.volunteering.work import Work
+from pando.volunteering.session import Session
 
 from .faults import FaultyLink, Network
+from .test_admission import open_identity
 from .test_node import all_results
 from .workers import FakeWorker
 
@@ -45,7 +47,9 @@ RUN = "run"
 class FakePool:
     """Workers that square, each item in a time that the item and the worker decide."""
 
-    def __init__(self, count: int, serve: Callable[[Channel, str], Awaitable[Any]], pace: float):
+    def __init__(
+        self, count: int, serve: Callable[[MessageChannel, str], Awaitable[Any]], pace: float
+    ):
         self._count = count
         self._serve = serve
         self._pace = pace
@@ -62,11 +66,15 @@ class FakePool:
 class Ignored:
     """Events of the root's membership that nobody wants to know of."""
 
-    def joined(self, child: Child) -> None: ...
+    def on_joined(self, child: Child) -> None: ...
 
-    def left(self, child: Child, borrower: Borrower) -> None: ...
+    def on_left(self, child: Child, borrower: Borrower) -> None: ...
 
-    def cannot_compute(self, name: str, reason: str) -> None: ...
+    def on_load_failed(self, name: str, host: str, reason: str) -> None: ...
+
+    def on_function_unavailable(self, reason: str) -> None: ...
+
+    def on_not_admitted(self, host: str, reason: str) -> None: ...
 
 
 class Scenario:
@@ -86,7 +94,7 @@ class Scenario:
         self.trace: list[tuple[float, str]] = []
         self.network = Network(chance, chance.choice([0.0, 0.05, 1.0]))
         self._scopes: list[tuple[Volunteer, trio.CancelScope]] = []
-        self._works: list[Work] = []
+        self._works: list[Session] = []
 
     def note(self, what: str) -> None:
         self.trace.append((trio.current_time(), what))
@@ -95,21 +103,19 @@ class Scenario:
         """The results of the whole run."""
         node = Node(ValueCodec())
         identifier = self.chance.randbytes(messages.ID_BYTES)
-        membership = Membership(
+        membership = Membership.of_root(
             node,
             Overlay(identifier, degree=self.degree, timeout=20),
-            assignment=messages.Assigned(
-                messages.VERSION, b"", RUN, "square", b"function", degree=self.degree
-            ),
-            admit=lambda hello, host: None,
-            events=Ignored(),
+            Ignored(),
+            open_identity(),
+            messages.RunInfo(messages.VERSION, b"", RUN, "square", b"function", degree=self.degree),
             ids=self.chance,
         )
         async with trio.open_nursery() as nursery:
-            self.network.listen(membership.welcome, nursery)
-            nursery.start_soon(membership.expire_forever)
+            self.network.listen(membership.handle_connection, nursery)
+            nursery.start_soon(membership.expire_candidates)
             nursery.start_soon(node.balance_forever)
-            job = Job(open_source(self.items), node.new_lender(), Window())
+            job = Job(open_source(self.items), node.lending.new_lender(), Window())
             node.open_job(job)
             for number in range(self.volunteers):
                 nursery.start_soon(self._take_part, f"volunteer {number}")
@@ -136,10 +142,9 @@ class Scenario:
     def _make_pool(self, function: bytes, count: int, serve: Any, **options: object) -> FakePool:
         return FakePool(count, serve, self.pace * self.chance.choice([1, 1, 10]))
 
-    async def open_door(self, work: Work, nursery: trio.Nursery) -> None:
-        """What `Work._open_door` does, in this network."""
-        work.port = self.network.listen(work.membership.welcome, nursery)
-        work.membership.set_addresses([f"net:{work.port}"])
+    async def open_door(self, work: Session, nursery: trio.Nursery) -> None:
+        """What `Session._accept_children` does, in this network."""
+        work.port = self.network.listen(work.membership.handle_connection, nursery)
         self._works.append(work)
 
     async def _make_trouble(self, nursery: trio.Nursery, root: Node) -> None:
@@ -147,7 +152,7 @@ class Scenario:
             await trio.sleep(self.chance.expovariate(self.faults_per_second))
             await self._make_some_trouble(nursery)
             for node in (root, *(work.node for work in self._works)):
-                for job in node.jobs:
+                for job in node.lending.jobs:
                     job.lender.validate_state()
 
     async def _make_some_trouble(self, nursery: trio.Nursery) -> None:
@@ -177,7 +182,9 @@ def play(seed: int) -> tuple[Scenario, list[Any]]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(websocket, "connect", scenario.network.connect))
         stack.enter_context(
-            mock.patch.object(Work, "_open_door", lambda *given: scenario.open_door(*given))
+            mock.patch.object(
+                Session, "_accept_children", lambda *given: scenario.open_door(*given)
+            )
         )
         stack.enter_context(mock.patch.object(random, "uniform", random.Random(seed).uniform))
         trio._core._run._r.seed(seed)
@@ -202,57 +209,57 @@ def test_a_seed_replays_identically(seed: int) -> None:
 # ---- one link ----
 
 
-async def receive_all(channel: Channel) -> list[int]:
+async def receive_all(channel: MessageChannel) -> list[int]:
     """The numbers that come until the channel's end."""
     numbers: list[int] = []
     try:
         while True:
             message = await channel.receive()
-            assert isinstance(message, messages.Want)
+            assert isinstance(message, messages.Capacity)
             numbers.append(message.workers)
     except ChannelClosedError:
         return numbers
 
 
-async def send_numbers(channel: Channel, count: int) -> None:
+async def send_numbers(channel: MessageChannel, count: int) -> None:
     for number in range(count):
-        await channel.send(messages.Want(number))
+        await channel.send(messages.Capacity(number))
 
 
 async def test_messages_come_in_order_and_each_in_its_time(autojump_clock: Any) -> None:
     link = FaultyLink(random.Random(1), delay=2.0)
-    here, there = link.ends
+    here, there = map(KeepaliveChannel, link.ends)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_numbers, here, 50)
         for number in range(50):
-            assert await there.receive() == messages.Want(number)
+            assert await there.receive() == messages.Capacity(number)
     assert 2.0 < trio.current_time() < 100.0
 
 
 async def test_what_is_under_way_when_a_link_is_lost_is_lost(autojump_clock: Any) -> None:
     link = FaultyLink(random.Random(1), delay=10.0)
-    here, there = link.ends
+    here, there = map(KeepaliveChannel, link.ends)
     await send_numbers(here, 5)
     link.lose()
     assert await receive_all(there) == []
     with pytest.raises(ChannelClosedError):
-        await here.send(messages.Want(1))
+        await here.send(messages.Capacity(1))
 
 
 async def test_a_half_closed_link_goes_on_the_other_way(autojump_clock: Any) -> None:
     link = FaultyLink(random.Random(1), delay=1.0)
-    here, there = link.ends
+    here, there = map(KeepaliveChannel, link.ends)
     await send_numbers(here, 5)
     link.half_close(0)
     assert await receive_all(there) == [0, 1, 2, 3, 4]
-    await there.send(messages.Want(7))
-    assert await here.receive() == messages.Want(7)
+    await there.send(messages.Capacity(7))
+    assert await here.receive() == messages.Capacity(7)
     with pytest.raises(ChannelClosedError):
-        await here.send(messages.Want(1))
+        await here.send(messages.Capacity(1))
 
 
 async def test_a_link_that_does_not_take_messages_holds_its_sender_up(autojump_clock: Any) -> None:
-    here, there = FaultyLink(random.Random(1)).ends
+    here, there = map(KeepaliveChannel, FaultyLink(random.Random(1)).ends)
     with trio.move_on_after(100) as waiting:
         await send_numbers(here, 1000)
     assert waiting.cancelled_caught
@@ -265,10 +272,10 @@ async def test_a_stall_is_the_end_only_when_it_is_too_long(
     seconds: float, survives: bool, autojump_clock: Any
 ) -> None:
     link = FaultyLink(random.Random(1))
-    ends = [Link(end, silence=10.0) for end in link.ends]
+    ends = [KeepaliveChannel(end, silence=10.0) for end in link.ends]
     got: list[int] = []
 
-    async def listen(end: Link) -> None:
+    async def listen(end: KeepaliveChannel) -> None:
         got.extend(await receive_all(end))
 
     async with trio.open_nursery() as nursery:
@@ -279,19 +286,19 @@ async def test_a_stall_is_the_end_only_when_it_is_too_long(
         link.stall(0, seconds)
         await trio.sleep(50.0)
         if survives:
-            await ends[0].send(messages.Want(5))
+            await ends[0].send(messages.Capacity(5))
             await ends[0].aclose()
         else:
             with pytest.raises(ChannelClosedError):
-                await ends[0].send(messages.Want(5))
+                await ends[0].send(messages.Capacity(5))
     assert got == ([5] if survives else [])
 
 
 async def test_a_link_that_has_vanished_is_noticed_at_both_ends(autojump_clock: Any) -> None:
     link = FaultyLink(random.Random(1))
-    ends = [Link(end, silence=10.0) for end in link.ends]
+    ends = [KeepaliveChannel(end, silence=10.0) for end in link.ends]
 
-    async def listen(end: Link) -> None:
+    async def listen(end: KeepaliveChannel) -> None:
         with pytest.raises(ChannelClosedError, match="nothing was heard for 10 s"):
             await end.receive()
 
@@ -309,15 +316,14 @@ async def test_a_node_s_item_survives_a_link_that_is_lost_before_its_result_arri
 ) -> None:
     node = Node(ValueCodec())
     link = FaultyLink(random.Random(1), delay=1.0)
-    job = Job(open_source([3]), node.new_lender(), Window())
+    job = Job(open_source([3]), node.lending.new_lender(), Window())
     node.open_job(job)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(node.serve, link.ends[0], "lost")
-        lend = await link.ends[1].receive()
+        nursery.start_soon(node.serve, KeepaliveChannel(link.ends[0]), "lost")
+        there = KeepaliveChannel(link.ends[1])
+        lend = await there.receive()
         assert isinstance(lend, messages.Lend)
-        await link.ends[1].send(
-            messages.Results(lend.lease, 0, 0.0, msgspec.Raw(values.encode([9])))
-        )
+        await there.send(messages.Results(lend.lease, 0, 0.0, msgspec.Raw(values.encode([9]))))
         link.lose()
         ours, theirs = memory_channel_pair()
         nursery.start_soon(node.serve, ours, "other")

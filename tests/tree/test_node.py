@@ -12,12 +12,12 @@ import trio
 import trio.testing
 
 from pando import messages
-from pando.channel import Channel, ChannelClosedError, MemoryChannel, memory_channel_pair
+from pando.channel import MessageChannel, memory_channel_pair
 from pando.running.inputs import open_source
-from pando.running.run import ValueCodec
-from pando.scheduler import Window
+from pando.running.value_codec import ValueCodec
+from pando.scheduler import Borrower, Source, Window
 from pando.source import EndOfInput
-from pando.tree.lending import Job
+from pando.tree.job import Job
 from pando.tree.node import Node
 
 from .workers import FakeWorker
@@ -48,9 +48,9 @@ def join(
 
 
 def open_job(node: Node, nursery: trio.Nursery, items: Any, **options: Any) -> Job:
-    job = Job(open_source(items), node.new_lender(**options), Window())
+    job = Job(open_source(items), node.lending.new_lender(**options), Window())
     node.open_job(job)
-    nursery.start_soon(job.source.run, lambda: node.input_has_news(job))
+    nursery.start_soon(job.source.run, lambda: node.input_ready(job))
     return job
 
 
@@ -103,7 +103,7 @@ async def test_nothing_waits_behind_a_long_item_while_somebody_is_idle(autojump_
         started = trio.current_time()
         assert await all_results(node, job) == [i * i for i in range(1050)]
         assert trio.current_time() - started < 103
-        assert job.lender.statistics().waiting == 0
+        assert job.lender.statistics().queued == 0
     # Everything but the long item was done long before it.
 
 
@@ -131,7 +131,7 @@ async def test_a_lost_borrower_s_items_are_lent_again(autojump_clock: Any) -> No
             assert await all_results(node, job) == [i * i for i in range(200)]
         assert not doomed.cancelled_caught
         assert 0 < len(lost.computed) < 50
-        assert len(node.borrowers) == 1
+        assert len(node.lending.borrowers) == 1
 
 
 async def test_a_borrower_that_comes_late_takes_part(autojump_clock: Any) -> None:
@@ -168,11 +168,11 @@ async def test_results_that_cannot_be_decoded_strike_the_item(autojump_clock: An
 
     async with open_node() as (node, _, nursery):
         job = open_job(node, nursery, [1])
-        for _ in range(3):
-            ours, theirs = memory_channel_pair()
-            nursery.start_soon(Garbling(theirs).run)
-            await node.serve(ours, "garbling")
+        ours, theirs = memory_channel_pair()
+        nursery.start_soon(Garbling(theirs).run)
+        nursery.start_soon(node.serve, ours, "garbling")
         run = await node.next_results(job)
+        assert run.failures[0].losses == 3
         assert "extension" in run.failures[0].reason
 
 
@@ -193,7 +193,7 @@ async def test_a_borrower_that_talks_nonsense_is_dropped(
         ours, theirs = memory_channel_pair()
         await theirs.send(message)
         await node.serve(ours, "strange")
-        assert node.borrowers == []
+        assert node.lending.borrowers == []
         join(node, nursery, "honest")
         assert await all_results(node, job) == [9]
 
@@ -249,18 +249,6 @@ async def test_a_failing_input_gives_all_before_it_first(autojump_clock: Any) ->
         assert results == [0, 1, 4, 9, 16]
 
 
-async def test_memory_channels_close_at_both_ends() -> None:
-    one, other = memory_channel_pair()
-    assert isinstance(one, MemoryChannel)
-    await one.aclose()
-    with pytest.raises(ChannelClosedError):
-        await other.receive()
-    with pytest.raises(ChannelClosedError):
-        await other.send(messages.Ready())
-    with pytest.raises(ChannelClosedError):
-        await one.receive()
-
-
 async def test_what_is_too_large_for_a_message_fails_alone(autojump_clock: Any) -> None:
     async with open_node() as (node, _, nursery):
         job = open_job(node, nursery, ["small", "x" * 5000, "small", "small"])
@@ -282,12 +270,45 @@ async def test_what_is_too_large_for_a_message_fails_alone(autojump_clock: Any) 
             pass
         assert results == {0: "small", 1: None, 2: "small", 3: "small"}
         assert list(failures) == [1]
-        assert "too much for one message" in failures[1].reason
+        assert "nobody here takes more" in failures[1].reason
 
 
-async def echo(channel: Channel) -> None:
+async def echo(channel: MessageChannel) -> None:
     """A borrower that gives each item back as its result."""
     while True:
         message = await channel.receive()
         if isinstance(message, messages.Lend):
             await channel.send(messages.Results(message.lease, 0, 0.0, message.items))
+
+
+@pytest.mark.parametrize("is_sent_away", [True, False])
+async def test_no_item_is_suspected_of_ending_a_device_that_is_sent_away(
+    is_sent_away: bool, autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_node() as (node, _, nursery):
+        losses = []
+        remove = node.lending.remove
+
+        def remove_and_note(borrower: Borrower, *, lost: str = "", may_return: bool = False) -> Any:
+            losses.append(lost)
+            return remove(borrower, lost=lost, may_return=may_return)
+
+        monkeypatch.setattr(node.lending, "remove", remove_and_note)
+        job = open_job(node, nursery, [3])
+        ours, theirs = memory_channel_pair()
+        scope = trio.CancelScope()
+
+        async def serve() -> None:
+            with scope:
+                await node.serve(ours, "device", source=Source(b"device", "192.0.2.1"))
+
+        nursery.start_soon(serve)
+        assert isinstance(await theirs.receive(), messages.Lend)
+        if is_sent_away:
+            scope.cancel()
+        else:
+            await theirs.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert losses == ["" if is_sent_away else "the other end is gone"]
+        join(node, nursery, "another")
+        assert await all_results(node, job) == [9]

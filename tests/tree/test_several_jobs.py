@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from pando import messages, values
 from pando.messages import Lend, Results
-from pando.running.run import ValueCodec
-from pando.scheduler import Credit, Window
+from pando.running.value_codec import ValueCodec
+from pando.scheduler import Borrower, Credit, Window
 from pando.scheduler.window import MAX_BYTES
 from pando.source import EndOfInput, WouldBlock
-from pando.tree.lending import Borrower, Job, Lending
+from pando.tree.actions import Action, Send
+from pando.tree.job import Job
+from pando.tree.lending import Lending
 from pando.tree.node import Node
 
 from .test_node import all_results, fixed, open_job, open_node
@@ -61,11 +64,11 @@ async def test_a_new_job_s_first_item_is_lent_within_one_batch(autojump_clock: A
     async with open_node(fixed(0.01)) as (node, _, nursery):
         nursery.start_soon(drain, node, open_job(node, nursery, list(range(100_000))))
         await trio.sleep(3)
-        lent_before = next(node._lease_numbers)
+        lent_before = next(node.lending._lease_numbers)
         second = open_job(node, nursery, [-1, -2])
         while not second.lender.lent:  # noqa: ASYNC110 - nobody tells
             await trio.sleep(0.001)
-        assert min(second.lender._leases) == lent_before + 1
+        assert min(second.lender.holdings.leases) == lent_before + 1
         assert await all_results(node, second) == [1, 4]
 
 
@@ -93,8 +96,8 @@ async def test_closed_jobs_leave_nothing_behind(autojump_clock: Any) -> None:
             job = open_job(node, nursery, [number])
             assert await all_results(node, job) == [number**2]
             node.close_job(job)
-        assert node.jobs == [going_on]
-        assert not node._job_of
+        assert node.lending.jobs == [going_on]
+        assert not node.lending._job_of
         assert await all_results(node, going_on) == [0, 1, 4, 9, 16]
         await trio.testing.wait_all_tasks_blocked()
         assert len(nursery.child_tasks) < 10
@@ -120,7 +123,7 @@ class Letters:
         taken, self.items = self.items[:limit], self.items[limit:]
         return taken
 
-    def count_unread(self) -> None: ...
+    def remaining(self) -> None: ...
 
     async def run(self, wake: Callable[[], None]) -> None: ...
 
@@ -145,23 +148,29 @@ def test_every_item_of_every_job_comes_out_once(  # noqa: PLR0915 - one story
     sources: dict[Job, Letters] = {}
     expected: dict[Job, list[int]] = {}
     got: dict[Job, list[int]] = {}
-    borrowers: list[Borrower] = []
+    borrowers: dict[Borrower, deque[messages.Message]] = {}
     number = 0
+
+    def do(actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Send):
+                borrowers[action.borrower].append(action.message)
 
     def take(job: Job) -> None:
         while (run := job.lender.take()) is not None:
             got[job] += run.values
 
     def answer(borrower: Borrower, *, undone: bool) -> None:
-        while borrower.outbox:
-            message = borrower.outbox.popleft()
+        while borrowers[borrower]:
+            message = borrowers[borrower].popleft()
             if isinstance(message, Lend):
                 items = values.decode(message.items)
                 if undone:
-                    lending.handle(borrower, messages.Returned(message.lease, 0, len(items)))
+                    said: Any = messages.ReturnItems(message.lease, 0, len(items))
                 else:
                     encoded = messages.msgspec.Raw(values.encode([-item for item in items]))
-                    lending.handle(borrower, Results(message.lease, 0, 0.01, encoded))
+                    said = Results(message.lease, 0, 0.01, encoded)
+                do(lending.handle(borrower, said))
                 return
 
     for event, which in events:
@@ -170,14 +179,17 @@ def test_every_item_of_every_job_comes_out_once(  # noqa: PLR0915 - one story
             source = Letters()
             job = Job(source, lending.new_lender(), Window())  # type: ignore[arg-type]
             sources[job], expected[job], got[job] = source, [], []
-            lending.open_job(job)
+            do(lending.open_job(job))
         elif event == "join" and len(borrowers) < 4:
-            borrowers.append(Borrower("b", Credit(), lambda: None))
-            lending.add(borrowers[-1])
+            borrower = Borrower("b", Credit())
+            borrowers[borrower] = deque()
+            do(lending.add(borrower))
         elif event == "leave" and borrowers:
-            lending.remove(borrowers.pop(which % len(borrowers)))
+            borrower = [*borrowers][which % len(borrowers)]
+            del borrowers[borrower]
+            do(lending.remove(borrower))
         elif event in ("answer", "return") and borrowers:
-            answer(borrowers[which % len(borrowers)], undone=event == "return")
+            answer([*borrowers][which % len(borrowers)], undone=event == "return")
         elif jobs:
             job = jobs[which % len(jobs)]
             if event == "items" and not sources[job].ended:
@@ -185,28 +197,30 @@ def test_every_item_of_every_job_comes_out_once(  # noqa: PLR0915 - one story
                 number += len(new)
                 expected[job] += [-item for item in new]
                 sources[job].items += new
-                lending.input_has_news(job)
+                do(lending.input_ready(job))
             elif event == "end":
                 sources[job].ended = True
-                lending.input_has_news(job)
+                do(lending.input_ready(job))
             elif event == "close":
-                lending.close_job(job)
+                do(lending.close_job(job))
         for job in lending.jobs:
             take(job)
             job.lender.validate_state()
             assert got[job] == expected[job][: len(got[job])]
-        current = {lease for job in lending.jobs for lease in job.lender._leases}
+        current = {lease for job in lending.jobs for lease in job.lender.holdings.leases}
         assert set(lending._job_of) == current
 
-    helper = Borrower("helper", Credit(), lambda: None)
-    for borrower in borrowers:
-        lending.remove(borrower)
-    lending.add(helper)
+    helper = Borrower("helper", Credit())
+    for borrower in [*borrowers]:
+        del borrowers[borrower]
+        do(lending.remove(borrower))
+    borrowers[helper] = deque()
+    do(lending.add(helper))
     for job in lending.jobs:
         sources[job].ended = True
-        lending.input_has_news(job)
+        do(lending.input_ready(job))
     while any(not job.lender.finished for job in lending.jobs):
-        assert helper.outbox
+        assert borrowers[helper]
         answer(helper, undone=False)
         for job in lending.jobs:
             take(job)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pando import messages, values
 from pando.errors import MalformedValueError
-from pando.scheduler import ResultRun, StruckOut
+from pando.scheduler import AttemptsExhausted, ResultBatch
 from pando.source import WouldBlock
 from pando.tree import uplink
 from pando.tree.uplink import RawCodec, Uplink
@@ -31,9 +31,9 @@ def told(answers: list[messages.Message]) -> list[tuple[Any, ...]]:
     for answer in answers:
         if isinstance(answer, messages.Results):
             found.append((answer.lease, answer.offset, values.decode(answer.values)))
-        elif isinstance(answer, messages.Returned):
+        elif isinstance(answer, messages.ReturnItems):
             found.append(("back", answer.lease, answer.offset, answer.count))
-        elif isinstance(answer, messages.Struck):
+        elif isinstance(answer, messages.ItemCrashed):
             found.append(("struck", answer.lease, answer.offset))
     return found
 
@@ -46,7 +46,7 @@ def test_results_go_back_to_their_leases() -> None:
     assert list(up.read_nowait(10)) == raw(4, 5)
     with pytest.raises(WouldBlock):
         up.read_nowait(1)
-    run = ResultRun(2, raw(3, 4), raw(9, 16), {})
+    run = ResultBatch(2, raw(3, 4), raw(9, 16), {})
     assert told(up.answer(run, 0.5)) == [(7, 2, [9]), (9, 0, [16])]
 
 
@@ -55,20 +55,19 @@ def test_what_is_recalled_before_it_is_read_takes_no_place_in_the_stream() -> No
     up.add(lend(1, "a", "b", "c"))
     up.add(lend(2, "d"))
     assert list(up.read_nowait(1)) == raw("a")
-    withdrawn: list[tuple[int, int]] = []
-    answers = up.recall(messages.Recall(1), lambda *stretch: withdrawn.append(stretch))
-    assert told(answers) == [("back", 1, 1, 2)]
-    assert withdrawn == [(0, 1)]
+    answer, unstarted = up.recall(messages.Recall(1))
+    assert answer == messages.ReturnItems(1, 1, 2)
+    assert unstarted == (0, 1)
     assert list(up.read_nowait(5)) == raw("d")
-    assert told(up.answer(ResultRun(1, raw("d"), raw("D"), {}), 0)) == [(2, 0, ["D"])]
+    assert told(up.answer(ResultBatch(1, raw("d"), raw("D"), {}), 0)) == [(2, 0, ["D"])]
 
 
 def test_a_lost_worker_s_item_is_told_apart_from_the_results_around_it() -> None:
     up = Uplink("device")
     up.add(lend(1, *range(4)))
     up.read_nowait(4)
-    failures = {1: StruckOut(1, "killed"), 2: messages.Failure("ValueError", "no")}
-    run = ResultRun(0, raw(0, 1, 2, 3), raw(0, None, None, 9), failures)
+    failures = {1: AttemptsExhausted(1, "killed"), 2: messages.Failure("ValueError", "no")}
+    run = ResultBatch(0, raw(0, 1, 2, 3), raw(0, None, None, 9), failures)
     answers = up.answer(run, 0)
     assert told(answers) == [(1, 0, [0]), ("struck", 1, 1), (1, 2, [None, 9])]
     assert isinstance(answers[2], messages.Results)
@@ -77,11 +76,12 @@ def test_a_lost_worker_s_item_is_told_apart_from_the_results_around_it() -> None
 
 def test_large_results_part_and_too_large_ones_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "MAX_VALUES_BYTES", 100)
+    monkeypatch.setattr(uplink, "MAX_VALUE_BYTES", 400)
     up = Uplink("device")
     up.add(lend(1, *range(4)))
     up.read_nowait(4)
     large = ["x" * 60, "y" * 60, "z" * 500, "w"]
-    answers = up.answer(ResultRun(0, raw(*range(4)), raw(*large), {}), 0)
+    answers = up.answer(ResultBatch(0, raw(*range(4)), raw(*large), {}), 0)
     assert told(answers) == [(1, 0, ["x" * 60]), (1, 1, ["y" * 60]), (1, 2, [None]), (1, 3, ["w"])]
     assert isinstance(answers[2], messages.Results)
     assert "503 bytes" in answers[2].failures[0].reason
@@ -96,8 +96,8 @@ def test_stale_results_and_senseless_leases() -> None:
         up.add(lend(1, "b"))
     up.read_nowait(1)
     up.close()
-    assert up.answer(ResultRun(0, raw("a"), raw("A"), {}), 0) == []
-    assert up.recall(messages.Recall(1), lambda low, high: None) == []
+    assert up.answer(ResultBatch(0, raw("a"), raw("A"), {}), 0) == []
+    assert up.recall(messages.Recall(1)) == (None, None)
 
 
 @given(st.lists(st.none() | st.integers() | st.text() | st.lists(st.integers())))

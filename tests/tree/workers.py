@@ -9,13 +9,13 @@ import msgspec
 import trio
 
 from pando import messages, values
-from pando.channel import Channel, ChannelClosedError
+from pando.channel import ChannelClosedError, MessageChannel
 
 
 class FakeWorker:
     """A borrower that squares, each item in a given time, and says so batch by batch."""
 
-    def __init__(self, channel: Channel, seconds: Callable[[Any], float] = lambda item: 0.0):
+    def __init__(self, channel: MessageChannel, seconds: Callable[[Any], float] = lambda item: 0.0):
         self.channel = channel
         self.seconds = seconds
         self.computed: list[Any] = []
@@ -49,7 +49,7 @@ class FakeWorker:
                 if not first:
                     self.queue.remove((number, items))
                 if count:
-                    await self.channel.send(messages.Returned(lease, first, count))
+                    await self.channel.send(messages.ReturnItems(lease, first, count))
 
     async def compute(self) -> None:
         while True:

@@ -1,9 +1,12 @@
-"""Which form of a function volunteers get, and which of them can have none."""
+"""The form of the function that volunteers get, if any."""
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +40,16 @@ options = pando.ServeOptions(port={port}, open=True)
 results = pando.map(function, range(40), workers={workers}, serve=options)
 print([list(result) for result in results])
 """
+FAILING = """\
+import pando
+
+def divide(x):
+    return 1 / x
+
+options = pando.ServeOptions(port={port}, open=True)
+for each in pando.map(divide, [0], workers={workers}, serve=options, return_exceptions=True):
+    print(each.traceback)
+"""
 OTHER = """
 import sys, pando.volunteering.device as device
 device.own_fingerprint = lambda: "another interpreter"
@@ -44,6 +57,12 @@ from pando.cli.volunteer import main
 sys.exit(main())
 """
 EXPECTED = f"{[[x * 3, ['']] for x in range(40)]}\n"
+
+
+def count_load_failures(link: str) -> int:
+    """What monitoring shows, which is made once an interval."""
+    with urllib.request.urlopen(f"{link}monitoring.json") as reply:
+        return json.load(reply)["root"]["counters"].get("load_failures", 0)
 
 
 @contextmanager
@@ -98,6 +117,34 @@ def test_a_volunteer_gets_a_form_that_it_can_load(function, boot, tmp_path):
         helper.communicate()
 
 
+@pytest.mark.parametrize("boot", [EQUAL, DIFFERENT, None], ids=["equal", "different", "here"])
+def test_a_traceback_names_folders_of_the_roots_machine_only_on_that_machine(boot, tmp_path):
+    port = free_port()
+    script = tmp_path / "script.py"
+    script.write_text(FAILING.format(port=port, workers=int(boot is None)))
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, str(script)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environment(),
+        )
+    helper = None
+    try:
+        if boot is not None:
+            assert wait_until(lambda: "volunteers join" in (tmp_path / "errors").read_text())
+            helper = volunteer(f"http://localhost:{port}/", boot)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        for each in filter(None, (process, helper)):
+            each.kill()
+            each.communicate()
+    assert "ZeroDivisionError" in output
+    assert f'File "{"script.py" if boot else script}", line 4, in divide' in output
+    assert (str(tmp_path) in output) == (boot is None)
+
+
 def test_who_can_have_no_form_is_told_so_and_the_run_goes_on(tmp_path):
     with root(tmp_path, ONLY_EXACT) as (link, process):
         refused = [volunteer(link, DIFFERENT) for _ in range(2)]
@@ -105,11 +152,44 @@ def test_who_can_have_no_form_is_told_so_and_the_run_goes_on(tmp_path):
             _, said = each.communicate(timeout=30)
             assert each.returncode != 0
             assert "its source cannot be read" in said
+        assert wait_until(lambda: count_load_failures(link) == 2)
         helper = volunteer(link, EQUAL)
         assert process.communicate(timeout=60)[0] == EXPECTED
         helper.communicate()
     errors = (tmp_path / "errors").read_text()
-    assert errors.count("volunteers that are not equal to this machine cannot take part") == 1
+    assert errors.count("volunteers whose Python differs from this one cannot join") == 1
+
+
+TOO_LARGE = """
+import pando.messages
+pando.messages.MAX_FUNCTION_BYTES = 1_000_000
+data = bytes(2_000_000)
+
+def function(x):
+    while not os.path.exists("told"):
+        time.sleep(0.05)
+    return x * 3 + data[x], [""]
+
+import time
+"""
+
+
+def test_a_function_that_is_too_large_for_volunteers(tmp_path):
+    """It is said when the run begins, once; volunteers are told, and the run goes on."""
+    sentence = re.compile(
+        r"the function and its data take 2,00\d,\d{3} bytes, more than the maximum of 1,000,000 "
+        r"for volunteers; let the function read its data itself"
+    )
+    with root(tmp_path, TOO_LARGE, workers=1) as (link, process):
+        assert wait_until(lambda: sentence.search((tmp_path / "errors").read_text()))
+        for boot in (EQUAL, DIFFERENT):
+            helper = volunteer(link, boot)
+            _, said = helper.communicate(timeout=30)
+            assert helper.returncode != 0
+            assert sentence.search(said)
+        (tmp_path / "told").touch()
+        assert process.communicate(timeout=60)[0] == EXPECTED
+    assert len(sentence.findall((tmp_path / "errors").read_text())) == 1
 
 
 def test_a_module_that_reads_the_command_line_at_import_gets_it(tmp_path):

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from pando.errors import PandoError
 from pando.web import browser_packages
-from pando.web.browser_packages import NotInBrowsersError, find_packages
+from pando.web.browser_packages import BrowserUnsupportedError, find_packages
 from pando.web.pyodide_distribution import Distribution, Package, read_distribution
 
 
@@ -61,7 +61,7 @@ def test_wheels_for_browsers_are_found_with_all_that_they_need(tmp_path: Path) -
 @pytest.mark.parametrize("tag", ["cp311-cp311-manylinux_2_17_x86_64", "cp313-cp313-win_amd64"])
 def test_wheels_of_other_platforms_will_not_do(tag: str, tmp_path: Path) -> None:
     make_wheel(tmp_path, "native", tag)
-    with pytest.raises(NotInBrowsersError, match="it needs native, which is not to be had"):
+    with pytest.raises(BrowserUnsupportedError, match="it needs native, which is not to be had"):
         find_packages(["native"], str(tmp_path))
 
 
@@ -119,7 +119,7 @@ def test_the_distribution_has_not_everything(
     wanted: str, distribution: Distribution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(browser_packages, "read_distribution", lambda: distribution)
-    with pytest.raises(NotInBrowsersError, match=f"it needs {wanted}, which is not to be had"):
+    with pytest.raises(BrowserUnsupportedError, match=f"it needs {wanted}, which is not to be had"):
         find_packages([wanted])
 
 
@@ -161,7 +161,7 @@ def test_a_distribution_that_breaks_off_is_a_sentence(monkeypatch: pytest.Monkey
     cut = {"fast": Package("fast-1.0-py3-none-any.whl", "0" * 64, "1.0", [])}
     distribution = Distribution(f"http://127.0.0.1:{server.server_port}/", cut)
     monkeypatch.setattr(browser_packages, "read_distribution", lambda: distribution)
-    with pytest.raises(NotInBrowsersError, match="it needs fast, which is not to be had"):
+    with pytest.raises(BrowserUnsupportedError, match="it needs fast, which is not to be had"):
         find_packages(["fast"])
     server.shutdown()
     thread.join()
@@ -173,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(NotInBrowsersError, match=r"needs pure, .* be looked for: .*file"):
+    with pytest.raises(BrowserUnsupportedError, match=r"needs pure, .* be looked for: .*file"):
         find_packages(["pure"])
 
 
@@ -186,7 +186,9 @@ def test_pages_that_were_not_built_are_a_sentence(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(browser_packages, "read_distribution", fail)
     monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(NotInBrowsersError, match="cannot be looked for: this installation lacks"):
+    with pytest.raises(
+        BrowserUnsupportedError, match="cannot be looked for: this installation lacks"
+    ):
         find_packages(["pure"])
 
 
@@ -214,7 +216,7 @@ def test_what_has_been_found_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_python_in_browsers_is_one_version() -> None:
-    with pytest.raises(NotInBrowsersError, match=r"needs python<3.13, and .* is 3\.14"):
+    with pytest.raises(BrowserUnsupportedError, match=r"needs python<3.13, and .* is 3\.14"):
         find_packages(["python<3.13"])
 
 
@@ -231,5 +233,5 @@ def test_why_not_is_one_sentence(said: str, sentence: str, monkeypatch: pytest.M
         raise subprocess.CalledProcessError(1, command, stderr=said)
 
     monkeypatch.setattr(subprocess, "run", fail)
-    with pytest.raises(NotInBrowsersError, match=sentence):
+    with pytest.raises(BrowserUnsupportedError, match=sentence):
         find_packages(["numpy", "other"])

@@ -10,7 +10,9 @@ import trio
 
 from pando.functions.serialized import as_received
 from pando.worker import pool
+from pando.worker.function_file import FunctionFile
 from pando.worker.pool import SLOW_LOAD_SECONDS, WorkerPool
+from pando.worker.starting import WorkerShortageError
 
 
 class FakeWorker:
@@ -23,11 +25,14 @@ class FakeWorker:
         self._load_seconds = load_seconds
 
     async def run(
-        self, function: bytes, serve: Callable[[FakeWorker], Awaitable[None]], **options: Any
+        self, function: FunctionFile, serve: Callable[[FakeWorker], Awaitable[None]], **options: Any
     ) -> FakeWorker:
         await trio.sleep(self._load_seconds)
         await serve(self)
         return self
+
+    def describe_end(self) -> str:
+        return "it has ended"
 
 
 async def serve_for_ever(channel: Any, name: str) -> None:
@@ -61,3 +66,46 @@ async def test_a_pool_that_is_closed_does_not_wait_to_mention_anything(
         await trio.sleep(1)
         workers.close()
     assert trio.current_time() < SLOW_LOAD_SECONDS
+
+
+class Shortage:
+    """A system that is short of file descriptors for the first so many starts after one."""
+
+    def __init__(self, worker: FakeWorker, *, first: int, failures: int) -> None:
+        self._worker = worker
+        self._failures = range(first, first + failures)
+        self.starts = 0
+
+    async def run(self, *arguments: Any, **options: Any) -> FakeWorker:
+        self.starts += 1
+        if self.starts - 1 in self._failures:
+            raise WorkerShortageError("workers cannot be started: Too many open files")
+        return await self._worker.run(*arguments, **options)
+
+
+async def serve_briefly(channel: Any, name: str) -> None:
+    await trio.sleep(0.1)
+
+
+async def test_a_worker_that_cannot_be_replaced_now_is_tried_again(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortage = Shortage(FakeWorker(0.1), first=1, failures=5)
+    monkeypatch.setattr(pool, "run_worker", shortage.run)
+    said: list[str] = []
+    failures: list[Exception] = []
+    workers = WorkerPool(as_received(b""), 1, serve_briefly, say=said.append)
+    with trio.move_on_after(20):
+        await workers.run(failures.append)
+    assert not failures
+    assert said == ["workers cannot be started: Too many open files; trying again"]
+    assert shortage.starts > 20
+
+
+async def test_workers_that_cannot_be_started_at_all_end_the_run(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "run_worker", Shortage(FakeWorker(0.1), first=0, failures=9).run)
+    failures: list[Exception] = []
+    await WorkerPool(as_received(b""), 1, serve_briefly).run(failures.append)
+    assert [str(error) for error in failures] == ["workers cannot be started: Too many open files"]

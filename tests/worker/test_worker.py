@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import resource
 import signal
@@ -16,7 +17,16 @@ import trio
 
 import pando
 
-from ..processes import GENEROUS_SECONDS, all_gone, is_alive, map_here, open_run_here, wait_until
+from ..processes import (
+    GENEROUS_SECONDS,
+    all_gone,
+    environment,
+    is_alive,
+    map_here,
+    open_run_here,
+    wait_until,
+)
+from ..terminals import Terminal
 
 pytestmark = pytest.mark.process
 
@@ -58,7 +68,7 @@ def test_each_crashing_item_fails_alone_after_three_workers():
     for how, error in zip(ENDS, results[::2], strict=True):
         assert isinstance(error, pando.ItemError)
         assert (error.index, error.item, error.type) == (items.index(how), how, "WorkerLost")
-        assert error.reason.startswith("the item was given up after 3 workers were lost")
+        assert error.reason.startswith("gave up after 3 workers crashed on this item")
         assert ENDS[how] in error.reason
 
 
@@ -73,7 +83,9 @@ def test_crashing_items_among_thousands():
     assert failed == [700, 1500]
 
 
-async def test_a_worker_killed_from_outside_is_replaced_and_its_item_computed_again():
+async def test_a_worker_killed_from_outside_is_replaced_and_its_item_computed_again(caplog):
+    caplog.set_level(logging.DEBUG, "pando.worker")
+
     def pid_and_wait(seconds):
         time.sleep(seconds)
         return os.getpid()
@@ -86,6 +98,10 @@ async def test_a_worker_killed_from_outside_is_replaced_and_its_item_computed_ag
         assert len(second) == 1
         assert first not in second
         assert run.statistics().worker_deaths == 1
+    said = [(record.levelno, record.getMessage()) for record in caplog.records]
+    ready = [text for level, text in said if level == logging.DEBUG and "is ready: <Worker" in text]
+    assert len(ready) == 2
+    assert [text for level, text in said if level == logging.INFO and "is replaced" in text]
 
 
 async def test_a_worker_that_dies_while_idle_is_replaced():
@@ -370,6 +386,30 @@ def test_a_worker_is_in_a_session_of_its_own():
     assert session == pid
 
 
+PRINTS = """
+import subprocess, pando
+subprocess.run(["stty", "tostop"], check=True)
+
+def work(x):
+    print("printed", x, flush=True)
+    try:
+        with open("/dev/tty", "w") as terminal:
+            print("asked", file=terminal, flush=True)
+    except OSError:
+        return "no terminal"
+
+print(list(pando.map(work, [1, 2], workers=1, timeout=10, serve=False)))
+"""
+
+
+def test_a_worker_that_prints_is_not_stopped_by_the_terminal():
+    """After ``stty tostop`` a terminal stops what writes to it in the background."""
+    terminal = Terminal([sys.executable, "-c", PRINTS], environment=environment())
+    terminal.wait_for("printed 1")
+    terminal.wait_for("printed 2")
+    assert terminal.end() == (0, b"['no terminal', 'no terminal']\n")
+
+
 def test_sigterm_does_not_end_a_worker():
     def survive(x):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -409,7 +449,7 @@ def test_the_last_line_that_a_dying_worker_wrote_stands_in_the_error(capfd):
 
     [error] = map_here(die, [0], workers=1, return_exceptions=True)
     assert error.reason.endswith(
-        "the worker exited with status 9; the last line that it wrote: fatal: no more of this"
+        "the worker exited with status 9; the last line that it wrote: fatal: no more of this)"
     )
     assert capfd.readouterr().err.count("something before") == 3
 
@@ -447,3 +487,32 @@ def test_much_output_of_a_worker_is_all_passed_on(capfd):
 
     assert list(map_here(write, range(5), workers=1)) == list(range(5))
     assert capfd.readouterr().err.count("x") == 1_000_000
+
+
+FEW_FILES = """\
+import resource, sys
+import pando
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[1])))
+try:
+    print(list(pando.map(abs, [-1, -2], workers=2, serve=False)))
+except pando.PandoError as error:
+    print(f"{type(error).__name__}: {error}")
+"""
+
+
+@pytest.mark.parametrize("files", [10, 14, 16, 20, 24, 28])
+def test_few_file_descriptors_are_one_sentence(tmp_path, files):
+    script = tmp_path / "script.py"
+    script.write_text(FEW_FILES)
+    done = subprocess.run(
+        [sys.executable, str(script), str(files)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout in (
+        "[1, 2]\n",
+        "WorkerShortageError: workers cannot be started: Too many open files\n",
+    ), done.stderr
+    assert done.stderr == ""

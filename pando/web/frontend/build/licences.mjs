@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const BUNDLED = ["@msgpack/msgpack", "uplot", "pyodide", "fast-text-encoding"];
+const BUNDLED = ["@msgpack/msgpack", "@noble/ciphers", "@noble/curves", "@noble/hashes", "uplot", "pyodide", "fast-text-encoding"];
 
 export function collectLicences(frontend) {
   return BUNDLED.map((name) => {

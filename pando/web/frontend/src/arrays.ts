@@ -7,7 +7,17 @@ type Reader = (view: DataView, offset: number) => unknown;
 type Type = { size: number; read: Reader };
 
 const MILLISECONDS: Record<string, number> = {
-  W: 7 * 86400e3, D: 86400e3, h: 3600e3, m: 60e3, s: 1e3, ms: 1, us: 1e-3, ns: 1e-6, ps: 1e-9, fs: 1e-12, as: 1e-15,
+  W: 7 * 86400e3,
+  D: 86400e3,
+  h: 3600e3,
+  m: 60e3,
+  s: 1e3,
+  ms: 1,
+  us: 1e-3,
+  ns: 1e-6,
+  ps: 1e-9,
+  fs: 1e-12,
+  as: 1e-15,
 };
 /** How many elements an array without bytes may seem to have. */
 const MAX_EMPTY = 65536;
@@ -41,7 +51,14 @@ function stridesOf(shape: number[], size: number, isFortran: boolean): number[] 
   return strides;
 }
 
-function nested(type: Type, view: DataView, shape: number[], strides: number[], axis: number, offset: number): unknown {
+function nested(
+  type: Type,
+  view: DataView,
+  shape: number[],
+  strides: number[],
+  axis: number,
+  offset: number,
+): unknown {
   if (axis === shape.length) return type.read(view, offset);
   const members: unknown[] = [];
   for (let i = 0; i < shape[axis]!; i++) {
@@ -65,7 +82,9 @@ function typeOf(description: unknown): Type {
     ([name, inner, offset]) => [name, typeOf(inner), offset] as const,
   );
   const read: Reader = (view, offset) =>
-    Object.fromEntries(fields.map(([name, type, start]) => [name, type.read(view, offset + start)]));
+    Object.fromEntries(
+      fields.map(([name, type, start]) => [name, type.read(view, offset + start)]),
+    );
   return { size: parts[2] as number, read };
 }
 
@@ -86,7 +105,11 @@ function plainType(text: string): Type {
     }
     case "m":
     case "M":
-      return { size, read: (view, offset) => timeOf(view.getBigInt64(offset, little), kind, Number(count || 1), unit) };
+      return {
+        size,
+        read: (view, offset) =>
+          timeOf(view.getBigInt64(offset, little), kind, Number(count || 1), unit),
+      };
     default:
       return { size, read: numberReader(kind!, size, little) };
   }

@@ -27,7 +27,10 @@ export function fromPolars(parts: unknown): unknown {
   const [kind, content] = parts as [string, Parts];
   if (kind === "series") return seriesOf(content);
   const columns = content as Parts[];
-  return rowsOf(columns.map(([name]) => name), columns.map(seriesOf));
+  return rowsOf(
+    columns.map(([name]) => name),
+    columns.map(seriesOf),
+  );
 }
 
 function rowsOf(names: unknown[], columns: unknown[][]): Row[] {
@@ -39,7 +42,9 @@ function rowsOf(names: unknown[], columns: unknown[][]): Row[] {
 
 /** The columns of a frame, which are one array of two dimensions where all are of one type. */
 function columnsOf(content: Parts): unknown[][] {
-  if (content.every((each) => Array.isArray(each) && typeof each[0] === "string" && isColumn(each))) {
+  if (
+    content.every((each) => Array.isArray(each) && typeof each[0] === "string" && isColumn(each))
+  ) {
     return content.map((each) => columnOf(each as Parts));
   }
   const rows = content as unknown[][];
@@ -65,12 +70,17 @@ function columnOf([kind, ...rest]: Parts): unknown[] {
 function indexOf([kind, ...rest]: Parts): unknown[] {
   if (kind === "range") {
     const [start, stop, step] = rest as [number, number, number];
-    return Array.from({ length: Math.max(0, Math.ceil((stop - start) / step)) }, (_, i) => start + i * step);
+    return Array.from(
+      { length: Math.max(0, Math.ceil((stop - start) / step)) },
+      (_, i) => start + i * step,
+    );
   }
   if (kind === "multi") {
     const levels = (rest[0] as Parts[]).map(indexOf);
     const codes = rest[1] as number[][];
-    return (codes[0] ?? []).map((_, row) => levels.map((level, i) => level[codes[i]![row]!] ?? null));
+    return (codes[0] ?? []).map((_, row) =>
+      levels.map((level, i) => level[codes[i]![row]!] ?? null),
+    );
   }
   return columnOf(rest[0] as Parts);
 }

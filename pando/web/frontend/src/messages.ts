@@ -5,11 +5,20 @@
 
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
-import { joinArray, joinMap, MalformedError, split } from "./raw";
+import { MalformedError } from "./errors";
+import { joinArray, joinMap, split } from "./msgpack-slices";
+import type { Update } from "./node/reports";
 import { cut } from "./text";
 
-export const VERSION = 1;
+/** A root's reason for refusing a device that may take no part in the run. */
+export const SENT_AWAY = "whoever watches over this run has sent this device away";
+export const VERSION = 2;
 export const ID_BYTES = 8;
+/** The shortest interval that a run may have chosen, and the longest one, or time limit. */
+export const LEAST_SECONDS = 0.01;
+export const MOST_SECONDS = 1e9;
+/** The largest function that is taken from a root. */
+export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
 
@@ -27,16 +36,21 @@ export type Failures = ReadonlyMap<number, Failure>;
 
 export interface Hello {
   tag: "hello";
-  version: number;
   name: string;
   workers: number;
-  node: Uint8Array;
   run: string;
-  token: string;
-  ticket: string;
+  /** Whether this is the report link of a tab that has joined. */
+  reports?: boolean;
 }
 
-export interface Assigned {
+/** A server that passes packets on, with a user and a password for this node. */
+export interface TurnServer {
+  url: string;
+  username: string;
+  credential: string;
+}
+
+export interface RunInfo {
   tag: "assigned";
   version: number;
   node: Uint8Array;
@@ -48,6 +62,13 @@ export interface Assigned {
   reportingInterval: number;
   /** In how many messages the function follows, where it is too large for this one. */
   parts: number;
+  /** How nodes connect: `auto` or `webrtc`; empty where by WebSocket alone. */
+  protocol: string;
+  /** URLs of servers that tell a device its public address. */
+  iceServers: string[];
+  turnServers: TurnServer[];
+  /** Whether each node reports to the root over a link of its own, too. */
+  globalMonitoring: boolean;
 }
 
 /** What a function has reported of its own work, as `pando/reporting` adds it up. */
@@ -56,18 +77,6 @@ export interface Report {
   units: string;
   cpuSeconds: number;
   transferSeconds: number;
-}
-
-export interface NodeStatus {
-  node: Uint8Array;
-  parent: Uint8Array;
-  name: string;
-  workers: number;
-  children: number;
-  results: number;
-  seconds: number;
-  /** What the function has reported, if it has. */
-  reported: Report | null;
 }
 
 export interface Results {
@@ -82,41 +91,56 @@ export interface Results {
 /** What a node receives from its parent, or from the root while it joins. */
 export type Incoming =
   | { tag: "denied"; reason: string }
-  | Assigned
+  | RunInfo
   | { tag: "function part"; data: Uint8Array }
   | { tag: "welcome"; parent: Uint8Array }
-  | { tag: "delegated"; addresses: string[]; ticket: string }
+  | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
+  | { tag: "signal"; description: string }
   | { tag: "lend"; lease: number; items: Uint8Array }
-  | { tag: "recall"; lease: number }
+  | { tag: "recall"; lease: number; isSuperseded: boolean }
   | { tag: "join"; origin: Uint8Array }
+  | { tag: "disconnect"; node: Uint8Array }
   | { tag: "bundle"; messages: Uint8Array[] }
-  | { tag: "ended" }
-  | { tag: "heartbeat" };
+  | { tag: "large"; size: number }
+  | { tag: "part"; data: Uint8Array }
+  | { tag: "grant" }
+  | { tag: "ended"; results: number }
+  | { tag: "heartbeat"; ping: number; pong: number };
 
 /** What a node sends. */
 export type Outgoing =
   | Hello
   | Results
-  | { tag: "ready" }
+  | { tag: "ready"; offer: string }
   | { tag: "refused"; reason: string; traceback: string }
   | { tag: "joined" }
-  | { tag: "unreachable"; reason: string }
-  | { tag: "want"; workers: number }
+  | { tag: "unreachable"; reason: string; offer: string }
+  | { tag: "signal"; description: string }
+  | { tag: "want"; workers: number; maxValue: number }
+  | { tag: "large"; size: number }
+  | { tag: "part"; data: Uint8Array }
+  | { tag: "grant" }
   | { tag: "returned"; lease: number; offset: number; count: number }
   | { tag: "struck"; lease: number; offset: number; reason: string }
   | { tag: "offer"; origin: Uint8Array; parent: Uint8Array }
-  | { tag: "status"; nodes: NodeStatus[] }
+  | Update
   | { tag: "leaving" }
-  | { tag: "heartbeat" };
+  | { tag: "heartbeat"; ping?: number; pong?: number };
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
 export function encode(message: Outgoing): Bytes {
   switch (message.tag) {
-    case "hello": {
-      const { version, name, workers, node, run, token, ticket } = message;
-      return pack(["hello", version, name, workers, node, run, token, ticket, 0, [], ""]);
-    }
+    case "hello":
+      return pack([
+        "hello",
+        message.name,
+        message.workers,
+        message.run,
+        0,
+        "",
+        message.reports ?? false,
+      ]);
     case "results":
       return joinArray(6, [
         pack("results"),
@@ -127,25 +151,33 @@ export function encode(message: Outgoing): Bytes {
         encodeFailures(message.failures),
       ]);
     case "ready":
-      return pack(["ready", 0, []]);
+      return pack(["ready", 0, [], message.offer]);
     case "refused":
       return pack(["refused", cut(message.reason), cut(message.traceback)]);
     case "unreachable":
-      return pack(["unreachable", cut(message.reason)]);
+      return pack(["unreachable", cut(message.reason), message.offer]);
+    case "signal":
+      return pack(["signal", message.description]);
     case "want":
-      return pack(["want", message.workers]);
+      return pack(["want", message.workers, message.maxValue]);
+    case "large":
+      return pack(["large", message.size]);
+    case "part":
+      return pack(["part", message.data]);
     case "returned":
       return pack(["returned", message.lease, message.offset, message.count]);
     case "struck":
       return pack(["struck", message.lease, message.offset, cut(message.reason)]);
     case "offer":
-      return pack(["offer", message.origin, message.parent, [], ""]);
-    case "status":
-      return pack(["status", message.nodes.map(statusFields)]);
+      return pack(["offer", message.origin, message.parent, "", ""]);
+    case "update":
+      return encodeUpdate(message);
     case "joined":
     case "leaving":
-    case "heartbeat":
+    case "grant":
       return pack([message.tag]);
+    case "heartbeat":
+      return pack(["heartbeat", message.ping ?? 0, message.pong ?? 0]);
   }
 }
 
@@ -154,16 +186,16 @@ export function bundle(encoded: readonly Bytes[]): Bytes {
   return joinArray(2, [pack("bundle"), joinArray(encoded.length, encoded)]);
 }
 
-function statusFields(status: NodeStatus): unknown[] {
-  const { node, parent, name, workers, children, results, seconds, reported } = status;
-  const figures = reported && [
-    "reported",
-    reported.items,
-    reported.units,
-    reported.cpuSeconds,
-    reported.transferSeconds,
-  ];
-  return [node, parent, name, workers, children, results, seconds, figures];
+function encodeUpdate({ introductions, intervals }: Update): Bytes {
+  const introduced = introductions.map(({ key, device, sequence, counters }) => {
+    const { node, epoch, parent, name, kind, version, link, workers, units } = device;
+    const fields = [node, epoch, parent, name, kind, version, link, workers, units];
+    return [key, fields, sequence, counters];
+  });
+  const reported = intervals.map(({ key, sequence, counters, state, held, roundTrip }) => {
+    return [key, sequence, counters, state, held, 0, null, roundTrip];
+  });
+  return pack(["update", [], introduced, [], reported, null]);
 }
 
 /** A map with numbers for keys, which the library's encoder has no object for. */
@@ -188,44 +220,70 @@ export function decode(bytes: Uint8Array): Incoming {
     case "denied":
       return { tag, reason: read.text() };
     case "assigned":
-      return decodeAssigned(read);
+      return decodeRunInfo(read);
     case "function part":
       return { tag, data: read.bytes() };
     case "welcome":
       return { tag, parent: read.identifier() };
     case "delegated":
-      return { tag, addresses: read.texts(), ticket: read.text() };
+      return {
+        tag,
+        parent: read.identifier(),
+        addresses: read.texts(),
+        ticket: read.text(),
+        answer: fields.length > 4 ? read.text() : "",
+      };
+    case "signal":
+      return { tag, description: fields.length > 1 ? read.text() : "" };
     case "lend":
       return { tag, lease: read.count(), items: read.raw() };
     case "recall":
-      return { tag, lease: read.count() };
+      return { tag, lease: read.count(), isSuperseded: fields.length > 2 && read.boolean() };
     case "join":
       return { tag, origin: read.identifier() };
+    case "disconnect":
+      return { tag, node: read.identifier() };
     case "bundle":
       return { tag, messages: split(read.raw()) };
+    case "large":
+      return { tag, size: read.count() };
+    case "part":
+      return { tag, data: read.bytes() };
     case "ended":
-    case "heartbeat":
+      return { tag, results: fields.length > 1 ? read.count() : 0 };
+    case "grant":
       return { tag };
+    case "heartbeat":
+      return {
+        tag,
+        ping: fields.length > 1 ? read.count() : 0,
+        pong: fields.length > 2 ? read.count() : 0,
+      };
     default:
       throw new MalformedError(`an unknown message, ${tag.slice(0, 40)}`);
   }
 }
 
-function decodeAssigned(read: Fields): Assigned {
+function decodeRunInfo(read: Fields): RunInfo {
   const version = read.count();
   const node = read.identifier();
   const [run, name] = [read.text(), read.text()];
   const packed = read.bytes();
   read.texts(); // the requirements: the page was told which packages to bring
-  const timeout = read.optionalNumber();
-  read.optionalNumber(); // the largest batch, which the parent keeps to
-  read.count(); // the degree and
-  read.number(); // the time to connect: browsers have no children
-  const [silence, reportingInterval] = [read.number(), read.number()];
+  const timeout = read.timeLimit();
+  read.raw(); // the largest batch, which the parent keeps to
+  read.raw(); // the degree and
+  read.raw(); // the time to connect: browsers have no children
+  const [silence, reportingInterval] = [read.interval(), read.interval()];
   read.raw(); // whether children are delegated, and
   read.raw(); // the versions that the exact form needs, which no browser is sent
   const parts = read.count();
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts };
+  if (read.left > 0) read.boolean(); // whether items are lent twice, which is the parent's business
+  const protocol = read.left > 0 ? read.text() : "";
+  const iceServers = read.left > 0 ? read.texts() : [];
+  const globalMonitoring = read.left > 0 && read.boolean();
+  const turnServers = read.left > 0 ? read.turnServers() : [];
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
 }
 
 /** The fields of a message, each checked as it is taken. */
@@ -233,6 +291,11 @@ class Fields {
   private next = 0;
 
   constructor(private readonly fields: readonly Uint8Array[]) {}
+
+  /** How many are left; older nodes send fewer. */
+  get left(): number {
+    return this.fields.length - this.next;
+  }
 
   raw(): Uint8Array {
     const field = this.fields[this.next++];
@@ -257,18 +320,26 @@ class Fields {
   text = (): string => this.check(this.value(), isString);
   bytes = (): Uint8Array => this.check(this.value(), isBytes);
   texts = (): string[] => this.check(this.value(), isStrings);
-  number = (): number => this.check(this.value(), isNumber);
+  turnServers = (): TurnServer[] =>
+    this.check(this.value(), areTriples).map(([url, username, credential]) => ({ url, username, credential }));
+  boolean = (): boolean => this.check(this.value(), isBoolean);
   count = (): number => this.check(this.value(), isCount);
   identifier = (): Uint8Array => this.check(this.value(), isIdentifier);
-  optionalNumber = (): number | null => this.check(this.value(), isNumberOrNull);
+  interval = (): number => this.check(this.value(), isInterval);
+  timeLimit = (): number | null => this.check(this.value(), isTimeLimit);
 }
 
 const isString = (value: unknown): value is string => typeof value === "string";
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
+const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
 const isNumber = (value: unknown): value is number => typeof value === "number";
-const isNumberOrNull = (value: unknown): value is number | null =>
-  value === null || isNumber(value);
+const isInterval = (value: unknown): value is number =>
+  isNumber(value) && value >= LEAST_SECONDS && value <= MOST_SECONDS;
+const isTimeLimit = (value: unknown): value is number | null =>
+  value === null || (isNumber(value) && value > 0 && value <= MOST_SECONDS);
 export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
+const areTriples = (value: unknown): value is [string, string, string][] =>
+  Array.isArray(value) && value.every((each) => isStrings(each) && each.length === 3);
 const isIdentifier = (value: unknown): value is Uint8Array =>
   isBytes(value) && value.length === ID_BYTES;

@@ -53,7 +53,8 @@ class Moment {
   readonly bytes: Uint8Array;
 
   constructor(date: Date) {
-    if (Number.isNaN(date.getTime())) throw new UnsupportedValueError("an invalid Date cannot be serialized");
+    if (Number.isNaN(date.getTime()))
+      throw new UnsupportedValueError("an invalid Date cannot be serialized");
     // As Python's ISO format in UTC, its fold, and no name of a time zone.
     this.bytes = new TextEncoder().encode(`${date.toISOString().replace("Z", "+00:00")}|0|`);
   }
@@ -70,8 +71,10 @@ function register(
 const never = (): null => null;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-register(Extension.BIG_INT, (value) => (typeof value === "bigint" ? bigIntToBytes(value) : null), (bytes) =>
-  narrow(bigIntFromBytes(bytes)),
+register(
+  Extension.BIG_INT,
+  (value) => (typeof value === "bigint" ? bigIntToBytes(value) : null),
+  (bytes) => narrow(bigIntFromBytes(bytes)),
 );
 register(Extension.TUPLE, never, decode);
 register(
@@ -137,7 +140,9 @@ export function decode(bytes: Uint8Array): unknown {
  */
 export function encode(value: unknown): Uint8Array<ArrayBuffer> {
   try {
-    return new Encoder({ extensionCodec: codec, ignoreUndefined: false }).encode(portable(value, 0));
+    return new Encoder({ extensionCodec: codec, ignoreUndefined: false }).encode(
+      portable(value, 0),
+    );
   } catch (error) {
     if (error instanceof UnsupportedValueError) throw error;
     throw new UnsupportedValueError(error instanceof Error ? error.message : String(error));
@@ -166,15 +171,19 @@ function portable(value: unknown, depth: number): unknown {
   if (depth >= MAX_DEPTH) throw new UnsupportedValueError("nested too deeply to be serialized");
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
   if (value instanceof Set) return new Set([...value].map((each) => portable(each, depth + 1)));
-  if (value instanceof Number || value instanceof String || value instanceof Boolean) return value.valueOf();
+  if (value instanceof Number || value instanceof String || value instanceof Boolean)
+    return value.valueOf();
   if (Array.isArray(value)) return value.map((each) => portable(each, depth + 1));
   if (value instanceof Map) {
     const entries = [...value].map(([key, each]) => [String(key), portable(each, depth + 1)]);
     return Object.fromEntries(entries);
   }
   const withJson = value as { toJSON?: unknown };
-  if (typeof withJson.toJSON === "function") return portable(withJson.toJSON.call(value), depth + 1);
-  const entries = Object.entries(value).filter(([, each]) => each !== undefined && typeof each !== "function");
+  if (typeof withJson.toJSON === "function")
+    return portable(withJson.toJSON.call(value), depth + 1);
+  const entries = Object.entries(value).filter(
+    ([, each]) => each !== undefined && typeof each !== "function",
+  );
   return Object.fromEntries(entries.map(([key, each]) => [key, portable(each, depth + 1)]));
 }
 
@@ -200,7 +209,9 @@ function narrowAll(value: unknown): unknown {
 function bigIntToBytes(value: bigint): Uint8Array {
   const magnitude = value < 0n ? ~value : value;
   const size = Math.floor(magnitude.toString(16).length / 2) + 1;
-  const hex = BigInt.asUintN(8 * size, value).toString(16).padStart(2 * size, "0");
+  const hex = BigInt.asUintN(8 * size, value)
+    .toString(16)
+    .padStart(2 * size, "0");
   return Uint8Array.from({ length: size }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16));
 }
 

@@ -1,9 +1,10 @@
 import { encode as pack } from "@msgpack/msgpack";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { computeBatch, Expectation, failFromOutside } from "../src/compute/batch";
+import { computeBatch, DurationEstimator, failFromOutside } from "../src/compute/batch";
+import { describe as describeError, load, readPackage } from "../src/compute/javascript";
 import { FLUSH_MILLISECONDS, type Part } from "../src/compute/protocol";
-import { describe as describeError, FunctionError, load, readPackage } from "../src/compute/javascript";
+import { FunctionError } from "../src/errors";
 import { decode, encode } from "../src/values";
 
 interface Outcome {
@@ -20,11 +21,12 @@ async function apply(source: string, items: unknown[], asText = false): Promise<
 async function applyFunction(
   call: (item: unknown) => unknown,
   items: unknown[],
-  expectation = new Expectation(),
+  estimator = new DurationEstimator(),
 ): Promise<Outcome> {
   const outcome: Outcome = { values: [], failures: new Map(), parts: [] };
-  await computeBatch(call, encode(items), expectation, (part) => {
-    for (const [place, why] of part.failures) outcome.failures.set(outcome.values.length + place, why);
+  await computeBatch(call, encode(items), estimator, (part) => {
+    for (const [place, why] of part.failures)
+      outcome.failures.set(outcome.values.length + place, why);
     outcome.values.push(...(decode(part.values) as unknown[]));
     outcome.parts.push(part);
   });
@@ -39,12 +41,24 @@ describe("results", () => {
     ["called back at once", "(x, cb) => cb(null, x * 2)"],
     ["called back later", "(x, cb) => setTimeout(() => cb(null, x * 2), 1)"],
     ["called back later, others first", "(x, cb) => setTimeout(() => cb(null, x * 2), 5 - x)"],
-    ["called back twice", "(x, cb) => { cb(null, x * 2); cb(null, 'twice'); cb(new Error('thrice')) }"],
-    ["called back twice, later", "(x, cb) => setTimeout(() => { cb(undefined, x * 2); cb(null, 'twice') })"],
-    ["called back at once and later", "(x, cb) => { cb(null, x * 2); setTimeout(() => cb(null, 'late')) }"],
+    [
+      "called back twice",
+      "(x, cb) => { cb(null, x * 2); cb(null, 'twice'); cb(new Error('thrice')) }",
+    ],
+    [
+      "called back twice, later",
+      "(x, cb) => setTimeout(() => { cb(undefined, x * 2); cb(null, 'twice') })",
+    ],
+    [
+      "called back at once and later",
+      "(x, cb) => { cb(null, x * 2); setTimeout(() => cb(null, 'late')) }",
+    ],
     ["of a promise", "(x) => Promise.resolve(x * 2)"],
     ["of an async function", "async (x) => { await null; return x * 2 }"],
-    ["of an async function with a callback", "async function (x, cb) { await null; cb(null, x * 2) }"],
+    [
+      "of an async function with a callback",
+      "async function (x, cb) { await null; cb(null, x * 2) }",
+    ],
     ["of something with a `then`", "(x) => ({ then(done) { done(x * 2) } })"],
   ])("%s", async (_, body) => {
     const { values, failures } = await apply(exported(body), [1, 2, 3]);
@@ -78,7 +92,11 @@ describe("results", () => {
     expect((await apply(exported(`() => ${expression}`), [0], true)).values).toEqual([text]);
   });
   test("a result without text fails alone", async () => {
-    const { values, failures } = await apply(exported("(x) => x ? Object.create(null) : 1"), [0, 1, 0], true);
+    const { values, failures } = await apply(
+      exported("(x) => x ? Object.create(null) : 1"),
+      [0, 1, 0],
+      true,
+    );
     expect(values).toEqual(["1", null, "1"]);
     expect(failures.get(1)?.type).toBe("TypeError");
   });
@@ -93,8 +111,16 @@ describe("results", () => {
 describe("failures", () => {
   test.each([
     ["thrown", "(x) => { throw new RangeError('no') }", "RangeError"],
-    ["thrown behind an await", "async (x) => { await null; throw new RangeError('no') }", "RangeError"],
-    ["thrown by an async function with a callback", "async (x, cb) => { throw new RangeError('no') }", "RangeError"],
+    [
+      "thrown behind an await",
+      "async (x) => { await null; throw new RangeError('no') }",
+      "RangeError",
+    ],
+    [
+      "thrown by an async function with a callback",
+      "async (x, cb) => { throw new RangeError('no') }",
+      "RangeError",
+    ],
     ["called back", "(x, cb) => cb(new RangeError('no'))", "RangeError"],
     ["called back later", "(x, cb) => setTimeout(() => cb(new RangeError('no')))", "RangeError"],
     ["thrown before calling back", "(x, cb) => { throw new RangeError('no'); cb() }", "RangeError"],
@@ -104,23 +130,43 @@ describe("failures", () => {
   ])("%s", async (_, body, type) => {
     const { values, failures } = await apply(exported(body), [1, 2]);
     expect(values).toEqual([null, null]);
-    expect([...failures.values()].map((why) => [why.type, why.reason])).toEqual([[type, "no"], [type, "no"]]);
+    expect([...failures.values()].map((why) => [why.type, why.reason])).toEqual([
+      [type, "no"],
+      [type, "no"],
+    ]);
   });
   test("are at their places among results", async () => {
-    const { values, failures } = await apply(exported("(x) => { if (x % 2) throw new Error(x); return x }"), [0, 1, 2, 3]);
+    const { values, failures } = await apply(
+      exported("(x) => { if (x % 2) throw new Error(x); return x }"),
+      [0, 1, 2, 3],
+    );
     expect(values).toEqual([0, null, 2, null]);
-    expect([...failures].map(([place, why]) => [place, why.reason])).toEqual([[1, "1"], [3, "3"]]);
+    expect([...failures].map(([place, why]) => [place, why.reason])).toEqual([
+      [1, "1"],
+      [3, "3"],
+    ]);
   });
-  test.each([[undefined], [null], [0], [Symbol("s")], [Object.create(null)], [{ message: Object.create(null) }]])(
-    "whatever is thrown has a text: %o",
-    (thrown) => {
-      for (const text of Object.values(describeError(thrown))) expect(text).toBeTypeOf("string");
-    },
-  );
+  test.each([
+    [undefined],
+    [null],
+    [0],
+    [Symbol("s")],
+    [Object.create(null)],
+    [{ message: Object.create(null) }],
+  ])("whatever is thrown has a text: %o", (thrown) => {
+    for (const text of Object.values(describeError(thrown))) expect(text).toBeTypeOf("string");
+  });
 });
 
 describe("stacks", () => {
-  const source = ["var first = 1;", "", "function inner() {", "  throw new Error('here');", "}", exported("(x) => inner()")];
+  const source = [
+    "var first = 1;",
+    "",
+    "function inner() {",
+    "  throw new Error('here');",
+    "}",
+    exported("(x) => inner()"),
+  ];
   test("name the user's file and lines, and nobody else's", async () => {
     const { failures } = await apply(source.join("\n"), [1]);
     const stack = failures.get(0)!.traceback.split("\n");
@@ -134,7 +180,10 @@ describe("stacks", () => {
     expect(failures.get(0)?.traceback).toMatch(/module\.js:1:/);
   });
   test("are there behind an await, too", async () => {
-    const { failures } = await apply("exports.default = async () => {\nawait null;\nthrow new Error('x') }", [1]);
+    const { failures } = await apply(
+      "exports.default = async () => {\nawait null;\nthrow new Error('x') }",
+      [1],
+    );
     expect(failures.get(0)?.traceback).toMatch(/module\.js:3:/);
   });
 });
@@ -143,29 +192,37 @@ describe("modules", () => {
   const run = (source: string, filename = "module.js"): unknown =>
     load({ name: "f", source, filename, asText: false })(5);
   test("are sloppy, as those of the original are", () => {
-    expect(run("undeclared = 7; exports.default = function (x) { return undeclared + x + (this === globalThis) }")).toBe(13);
+    expect(
+      run(
+        "undeclared = 7; exports.default = function (x) { return undeclared + x + (this === globalThis) }",
+      ),
+    ).toBe(13);
     delete (globalThis as Record<string, unknown>)["undeclared"];
   });
   test("may be strict", () => {
-    expect(() => run("'use strict'; undeclared = 7; exports.default = (x) => x")).toThrow(ReferenceError);
-  });
-  test("see none of this program's variables", () => {
-    expect(run("exports.default = () => [typeof packaged, typeof wrapper, typeof split, typeof FunctionError].join()")).toBe(
-      "undefined,undefined,undefined,undefined",
+    expect(() => run("'use strict'; undeclared = 7; exports.default = (x) => x")).toThrow(
+      ReferenceError,
     );
   });
+  test("see none of this program's variables", () => {
+    expect(
+      run(
+        "exports.default = () => [typeof packaged, typeof wrapper, typeof split, typeof FunctionError].join()",
+      ),
+    ).toBe("undefined,undefined,undefined,undefined");
+  });
   test("are told their file and folder", () => {
-    expect(run("exports.default = () => [__filename, __dirname]", "/home/me/my module.js")).toEqual([
-      "/home/me/my module.js",
-      "/home/me",
-    ]);
+    expect(run("exports.default = () => [__filename, __dirname]", "/home/me/my module.js")).toEqual(
+      ["/home/me/my module.js", "/home/me"],
+    );
   });
   test("may end with a comment", () => {
     expect(run("exports.default = (x) => x // the end")).toBe(5);
   });
   test("may report", () => {
     const reports: unknown[] = [];
-    const source = "const { report } = require('pando-computing'); exports.default = (x) => report({ nbItems: x })";
+    const source =
+      "const { report } = require('pando-computing'); exports.default = (x) => report({ nbItems: x })";
     load({ name: "f", source, filename: "f.js", asText: false }, (info) => reports.push(info))(3);
     expect(reports).toEqual([{ nbItems: 3 }]);
   });
@@ -185,7 +242,10 @@ describe("modules", () => {
   test("packages are read as they are written", () => {
     const packed = pack(["javascript", "square", "exports.default = 1", "square.js", true]);
     expect(readPackage(packed)).toEqual({
-      name: "square", source: "exports.default = 1", filename: "square.js", asText: true,
+      name: "square",
+      source: "exports.default = 1",
+      filename: "square.js",
+      asText: true,
     });
     expect(() => readPackage(pack(["python", 1]))).toThrow(FunctionError);
   });
@@ -214,17 +274,21 @@ describe("results on their way", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["performance"] }));
   afterEach(() => void vi.useRealTimers());
   /** How many results go together, of items that take so many milliseconds. */
-  async function group(items: number[], expectation = new Expectation()): Promise<number[]> {
-    const { parts } = await applyFunction((item) => void vi.advanceTimersByTime(item as number), items, expectation);
+  async function group(items: number[], estimator = new DurationEstimator()): Promise<number[]> {
+    const { parts } = await applyFunction(
+      (item) => void vi.advanceTimersByTime(item as number),
+      items,
+      estimator,
+    );
     const seconds = parts.reduce((sum, part) => sum + part.seconds, 0);
     expect(seconds).toBeCloseTo(items.reduce((sum, item) => sum + item, 0) / 1000);
     return parts.map(({ count }) => count);
   }
   /** Of a function whose items have been short so far. */
-  async function calm(): Promise<Expectation> {
-    const expectation = new Expectation();
-    await group(Array<number>(100).fill(0), expectation);
-    return expectation;
+  async function calm(): Promise<DurationEstimator> {
+    const estimator = new DurationEstimator();
+    await group(Array<number>(100).fill(0), estimator);
+    return estimator;
   }
 
   test("of short items go together", async () => {
@@ -243,11 +307,11 @@ describe("results on their way", () => {
     expect(await group([10, 10])).toEqual([1, 1]);
   });
   test("do not wait where long items have been seen, until those are forgotten", async () => {
-    const expectation = await calm();
-    await group([200, 10, 10, 10], expectation);
-    expect(await group([10, 10, 10, 10], expectation)).toEqual([1, 1, 1, 1]);
-    await group(Array<number>(20).fill(10), expectation);
-    expect(await group([10, 10, 10, 10], expectation)).toEqual([4]);
+    const estimator = await calm();
+    await group([200, 10, 10, 10], estimator);
+    expect(await group([10, 10, 10, 10], estimator)).toEqual([1, 1, 1, 1]);
+    await group(Array<number>(20).fill(10), estimator);
+    expect(await group([10, 10, 10, 10], estimator)).toEqual([4]);
   });
 });
 
@@ -260,7 +324,9 @@ test("an error thrown out of a timer is that of the item that is waited for, and
   };
   const { values, failures } = await applyFunction(call, [1, 2, 3]);
   expect(values).toEqual([1, null, 3]);
-  expect([...failures].map(([place, { type, reason }]) => [place, type, reason])).toEqual([[1, "RangeError", "late"]]);
+  expect([...failures].map(([place, { type, reason }]) => [place, type, reason])).toEqual([
+    [1, "RangeError", "late"],
+  ]);
   expect(failFromOutside(new Error("nobody waits any more"))).toBe(false);
 });
 

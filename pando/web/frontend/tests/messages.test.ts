@@ -1,10 +1,9 @@
+import { encode as pack, decode as unpack } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
-import { decode as unpack, encode as pack } from "@msgpack/msgpack";
-
-import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
-import { MalformedError } from "../src/raw";
-import { cut, MAX_TEXT } from "../src/text";
 import vectors from "../../../../tests/vectors/messages.json";
+import { MalformedError } from "../src/errors";
+import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
+import { cut, MAX_LINE, MAX_TEXT, oneLine } from "../src/text";
 import { bytesOf, hexOf, randomNumbers } from "./bytes";
 
 type Fields = { tag: string } & Record<string, unknown>;
@@ -25,24 +24,60 @@ function revive(value: unknown): unknown {
 const reviveFailures = (failures: object): Map<number, unknown> =>
   new Map(Object.entries(failures).map(([place, why]) => [Number(place), revive(why)]));
 
-const { fromBrowsers, toBrowsers } = vectors as Record<string, { hex: string; fields: Fields }[]> & typeof vectors;
+const { fromBrowsers, toBrowsers } = vectors as unknown as Record<
+  "fromBrowsers" | "toBrowsers",
+  { hex: string; fields: Fields }[]
+>;
 const named = (list: { hex: string; fields: { tag: string } }[]): [string, string, Fields][] =>
   list.map(({ hex, fields }) => [fields.tag, hex, revive(fields) as Fields]);
 
 /** Every kind there is: the compiler sees to it. */
 const OUTGOING: Record<Outgoing["tag"], true> = {
-  hello: true, ready: true, refused: true, joined: true, unreachable: true, want: true, results: true,
-  returned: true, struck: true, offer: true, status: true, leaving: true, heartbeat: true,
+  hello: true,
+  ready: true,
+  refused: true,
+  joined: true,
+  unreachable: true,
+  want: true,
+  results: true,
+  returned: true,
+  struck: true,
+  offer: true,
+  signal: true,
+  update: true,
+  leaving: true,
+  large: true,
+  part: true,
+  grant: true,
+  heartbeat: true,
 };
 const INCOMING: Record<Incoming["tag"], true> = {
-  denied: true, assigned: true, "function part": true, welcome: true, delegated: true, lend: true, recall: true, join: true,
-  bundle: true, ended: true, heartbeat: true,
+  denied: true,
+  assigned: true,
+  "function part": true,
+  welcome: true,
+  delegated: true,
+  signal: true,
+  lend: true,
+  recall: true,
+  join: true,
+  disconnect: true,
+  bundle: true,
+  ended: true,
+  large: true,
+  part: true,
+  grant: true,
+  heartbeat: true,
 };
 
 describe("as Python has them", () => {
   test("there are vectors for each kind", () => {
-    expect(new Set(fromBrowsers.map(({ fields }) => fields.tag))).toEqual(new Set(Object.keys(OUTGOING)));
-    expect(new Set(toBrowsers.map(({ fields }) => fields.tag))).toEqual(new Set(Object.keys(INCOMING)));
+    expect(new Set(fromBrowsers.map(({ fields }) => fields.tag))).toEqual(
+      new Set(Object.keys(OUTGOING)),
+    );
+    expect(new Set(toBrowsers.map(({ fields }) => fields.tag))).toEqual(
+      new Set(Object.keys(INCOMING)),
+    );
   });
   test.each(named(fromBrowsers))("%s is sent in the same bytes", (_, hex, fields) => {
     expect(hexOf(encode(fields as unknown as Outgoing))).toBe(hex);
@@ -53,7 +88,94 @@ describe("as Python has them", () => {
     expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
   });
   test("fields that a later version adds are ignored", () => {
-    expect(decode(pack(["recall", 5, "more"]))).toEqual({ tag: "recall", lease: 5 });
+    expect(decode(pack(["recall", 5, false, "more"]))).toEqual({
+      tag: "recall",
+      lease: 5,
+      isSuperseded: false,
+    });
+  });
+});
+
+/** Numbers that a tab is sent and does not use, as they are for nodes with children. */
+const UNUSED = new Set([
+  "denied version",
+  "assigned batch_limit",
+  "assigned degree",
+  "assigned bootstrap_timeout",
+]);
+/** What no field takes that is a number. */
+const ABSURD = [
+  NaN,
+  Infinity,
+  -Infinity,
+  -1,
+  -0.5,
+  2 ** 53,
+  -(2 ** 53),
+  1e19,
+  1e300,
+  "1",
+  true,
+  [],
+  {},
+];
+/** What is no length of time, either. */
+const NO_TIME = ["timeout", "silence", "reporting_interval"];
+
+describe("numbers", () => {
+  const cases = vectors.numbersToBrowsers.map(({ tag, field, place }) => {
+    const { hex } = toBrowsers.find(({ fields }) => fields.tag === tag)!;
+    return [`${tag} ${field}`, unpack(bytesOf(hex)) as unknown[], field, place] as const;
+  });
+
+  test.each(cases.filter(([name]) => !UNUSED.has(name)))(
+    "%s is malformed where it is absurd",
+    (_, fields, field, place) => {
+      const values = NO_TIME.includes(field) ? [...ABSURD, 0] : ABSURD;
+      expect(() => decode(pack(fields))).not.toThrow();
+      for (const value of values) {
+        const encoded = pack(fields.with(place, value));
+        expect(() => decode(encoded), `${value}`).toThrow(MalformedError);
+      }
+      for (const value of [2n ** 53n, 2n ** 63n, 2n ** 64n - 1n, -(2n ** 63n)]) {
+        const encoded = pack(fields.with(place, value), { useBigInt64: true });
+        expect(() => decode(encoded), `${value}`).toThrow(MalformedError);
+      }
+    },
+  );
+
+  test.each(cases.filter(([name]) => UNUSED.has(name)))(
+    "%s changes nothing where it is absurd",
+    (_, fields, _field, place) => {
+      const message = decode(pack(fields));
+      for (const value of ABSURD) expect(decode(pack(fields.with(place, value)))).toEqual(message);
+    },
+  );
+
+  test("those that a tab does not use are numbers that it is sent", () => {
+    const names = cases.map(([name]) => name);
+    expect(names).toEqual(expect.arrayContaining([...UNUSED]));
+  });
+});
+
+describe("a field of a wrong type", () => {
+  const read = toBrowsers.map(({ hex }) => unpack(bytesOf(hex)) as unknown[]);
+  test("is malformed, whichever it is, unless nothing is read of it", () => {
+    let refused = 0;
+    for (const fields of read) {
+      for (let place = 1; place < fields.length; place++) {
+        const encoded = pack(fields.with(place, { no: "such field" }));
+        try {
+          const message = decode(encoded);
+          // What is taken is a raw field, or one that a tab does not use.
+          expect(Object.values(message)).not.toContainEqual({ no: "such field" });
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedError);
+          refused += 1;
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(read.length);
   });
 });
 
@@ -84,7 +206,8 @@ describe("nonsense", () => {
     for (let round = 0; round < 5000; round++) {
       const vector = toBrowsers[Math.floor(random() * toBrowsers.length)]!;
       let bytes = bytesOf(vector.hex);
-      for (let i = 0; i < 1 + random() * 3; i++) bytes[Math.floor(random() * bytes.length)] = random() * 256;
+      for (let i = 0; i < 1 + random() * 3; i++)
+        bytes[Math.floor(random() * bytes.length)] = random() * 256;
       if (random() < 0.3) bytes = bytes.subarray(0, random() * bytes.length);
       try {
         decode(bytes);
@@ -96,6 +219,11 @@ describe("nonsense", () => {
 });
 
 describe("texts", () => {
+  test("what comes from elsewhere is one line of visible characters", () => {
+    const shown = oneLine(`\x1b[31mred\r\nall is well\u202e\u2028\u0085${"!".repeat(500)}`);
+    expect(shown).toMatch(/^\[31mred all is well !+…$/);
+    expect(shown.length).toBe(MAX_LINE);
+  });
   test("short ones are not cut", () => {
     expect(cut("x".repeat(MAX_TEXT))).toBe("x".repeat(MAX_TEXT));
   });
@@ -106,7 +234,7 @@ describe("texts", () => {
     expect(shortened).toMatch(/^begin.*\n \[…\] \n.*end$/s);
   });
   test("what is cut in two is not sent as half a character", () => {
-    const sent = encode({ tag: "unreachable", reason: "😀".repeat(MAX_TEXT) });
+    const sent = encode({ tag: "unreachable", reason: "😀".repeat(MAX_TEXT), offer: "" });
     const [, reason] = unpack(sent) as string[];
     expect(reason).toBe(reason!.toWellFormed());
     expect([...reason!].length).toBeLessThanOrEqual(MAX_TEXT);

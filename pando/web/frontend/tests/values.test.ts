@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-
-import { decode, encode, UnsupportedValueError } from "../src/values";
 import vectors from "../../../../tests/vectors/values.json";
+import { decode, encode, UnsupportedValueError } from "../src/values";
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const bytesOf = (hex: string): Uint8Array => new Uint8Array(Buffer.from(hex, "hex"));
@@ -20,7 +19,9 @@ describe("values from Python", () => {
     ["1.5", 1.5],
     ["(1, (2, [3]))", [1, [2, [3]]]],
   ])("%s is exact", (python, value) => {
-    const vector = (vectors as { python: string; hex: string }[]).find((each) => each.python === python);
+    const vector = (vectors as { python: string; hex: string }[]).find(
+      (each) => each.python === python,
+    );
     if (vector) expect(decode(bytesOf(vector.hex))).toEqual(value);
   });
   test.each([
@@ -38,8 +39,20 @@ describe("values from Python", () => {
     ["Spot(3)", { x: 3, shade: "d", twice: 6 }],
     ["Mark('a', [Mark('b')])", { name: "a", inner: [{ name: "b", inner: null }] }],
     ["numpy.array([1, -2, 3], '<i8')", [1, -2, 3]],
-    ["numpy.array([[1.5, 2.5], [3.5, nan]], '<f8')", [[1.5, 2.5], [3.5, NaN]]],
-    ["numpy.array([[1, 2], [3, 4]], '>i2', order='F')", [[1, 2], [3, 4]]],
+    [
+      "numpy.array([[1.5, 2.5], [3.5, nan]], '<f8')",
+      [
+        [1.5, 2.5],
+        [3.5, NaN],
+      ],
+    ],
+    [
+      "numpy.array([[1, 2], [3, 4]], '>i2', order='F')",
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
     ["numpy.array(7, '<u4')", 7],
     ["numpy.zeros((2, 0, 3), '|u1')", [[], []]],
     ["numpy.array([True, False])", [true, false]],
@@ -47,25 +60,60 @@ describe("values from Python", () => {
     ["numpy.array(['ab', 'é'], '<U2')", ["ab", "é"]],
     ["numpy.array([b'ab'], '|S2')", [new Uint8Array([97, 98])]],
     ["numpy.array(['2024-01-02', 'NaT'], '<M8[D]')", [new Date("2024-01-02T00:00:00Z"), null]],
-    ["numpy.array(['2024-01-02T03:04:05.006', 'NaT'], '<M8[ms]')", [new Date("2024-01-02T03:04:05.006Z"), null]],
+    [
+      "numpy.array(['2024-01-02T03:04:05.006', 'NaT'], '<M8[ms]')",
+      [new Date("2024-01-02T03:04:05.006Z"), null],
+    ],
     ["numpy.array([5], '<m8[ms]')", [5]],
-    ["numpy.array([[1.5, -2], [0, 65504]], '<f2')", [[1.5, -2], [0, 65504]]],
+    [
+      "numpy.array([[1.5, -2], [0, 65504]], '<f2')",
+      [
+        [1.5, -2],
+        [0, 65504],
+      ],
+    ],
     ["numpy.uint64(2**64 - 1)", 2n ** 64n - 1n],
-    ["numpy.zeros((), [('a', '>u2'), ('b', [('c', '<f4', (2,))])])[()]", { a: 0, b: { c: [0, 0] } }],
-    ["pandas.Timestamp('2024-01-02T03:04:05.006').as_unit('ns')", new Date("2024-01-02T03:04:05.006Z")],
+    [
+      "numpy.zeros((), [('a', '>u2'), ('b', [('c', '<f4', (2,))])])[()]",
+      { a: 0, b: { c: [0, 0] } },
+    ],
+    [
+      "pandas.Timestamp('2024-01-02T03:04:05.006').as_unit('ns')",
+      new Date("2024-01-02T03:04:05.006Z"),
+    ],
     ["pandas.Timedelta(1500, 'ms').as_unit('ms')", 1500],
     ["pandas.NaT", null],
-    ["pandas.DataFrame({0: [1, 2], 1: [1.5, None]}, columns=pandas.RangeIndex(2))", [{ 0: 1, 1: 1.5 }, { 0: 2, 1: NaN }]],
+    [
+      "pandas.DataFrame({0: [1, 2], 1: [1.5, None]}, columns=pandas.RangeIndex(2))",
+      [
+        { 0: 1, 1: 1.5 },
+        { 0: 2, 1: NaN },
+      ],
+    ],
     [
       "pandas.DataFrame(numpy.arange(4).reshape(2, 2), columns=pandas.Index(['a', 'b'], dtype=object))",
-      [{ a: 0, b: 1 }, { a: 2, b: 3 }],
+      [
+        { a: 0, b: 1 },
+        { a: 2, b: 3 },
+      ],
     ],
     ["pandas.Series(pandas.Categorical([7, None, 9]), name='x')", [7, null, 9]],
     ["pandas.Series(pandas.array([1, None], 'Int8'))", [1, null]],
-    ["polars.DataFrame({'a': [1, None], 'b': ['x', None], 'c': [[1], []]})", [{ a: 1, b: "x", c: [1] }, { a: null, b: null, c: [] }]],
-    ["polars.Series('d', [datetime.date(2024, 1, 2), None])", [new Date("2024-01-02T00:00:00Z"), null]],
+    [
+      "polars.DataFrame({'a': [1, None], 'b': ['x', None], 'c': [[1], []]})",
+      [
+        { a: 1, b: "x", c: [1] },
+        { a: null, b: null, c: [] },
+      ],
+    ],
+    [
+      "polars.Series('d', [datetime.date(2024, 1, 2), None])",
+      [new Date("2024-01-02T00:00:00Z"), null],
+    ],
   ])("%s becomes what is nearest", (python, value) => {
-    const vector = (vectors as { python: string; hex: string }[]).find((each) => each.python === python);
+    const vector = (vectors as { python: string; hex: string }[]).find(
+      (each) => each.python === python,
+    );
     expect(decode(bytesOf(vector!.hex))).toEqual(value);
   });
   test("an array whose bytes are too few is refused", () => {
@@ -104,7 +152,14 @@ describe("values to Python", () => {
     expect(hexOf(encode(value))).toBe(hex);
   });
   test("a big integer of any size comes back", () => {
-    for (const value of [2n ** 300n, -(2n ** 300n), 10n ** 40n, -(10n ** 40n), 2n ** 127n, -(2n ** 127n)]) {
+    for (const value of [
+      2n ** 300n,
+      -(2n ** 300n),
+      10n ** 40n,
+      -(10n ** 40n),
+      2n ** 127n,
+      -(2n ** 127n),
+    ]) {
       expect(decode(encode([value]))).toEqual([value]);
     }
   });
@@ -113,9 +168,12 @@ describe("values to Python", () => {
     expect(decode(encode(moment))).toEqual(moment);
     expect(hexOf(encode(moment)).slice(0, 6)).toBe("c72006");
   });
-  test.each([[() => 1], [Symbol("x")], [[() => 1]], [new Date(NaN)]])("%s cannot be serialized", (value) => {
-    expect(() => encode(value)).toThrow(UnsupportedValueError);
-  });
+  test.each([[() => 1], [Symbol("x")], [[() => 1]], [new Date(NaN)]])(
+    "%s cannot be serialized",
+    (value) => {
+      expect(() => encode(value)).toThrow(UnsupportedValueError);
+    },
+  );
   test("a value that holds itself cannot be serialized", () => {
     const loop: unknown[] = [];
     loop.push(loop);

@@ -1,6 +1,6 @@
 /** The items of one batch on their way through a JavaScript function. */
 
-import { joinArray, NIL, split } from "../raw";
+import { joinArray, NIL, split } from "../msgpack-slices";
 import { decode, encode } from "../values";
 import { describe, isPromise } from "./javascript";
 import { FLUSH_MILLISECONDS, type Part } from "./protocol";
@@ -8,7 +8,7 @@ import { FLUSH_MILLISECONDS, type Part } from "./protocol";
 /** Where items take so long, it is asked how long the next one may take before a result waits for it. */
 const LONG_MILLISECONDS = 4;
 /** How much of a long item is expected again after each of the ones behind it. */
-const FADING = 0.9;
+const DECAY = 0.9;
 
 /**
  * How long a batch may take before what is left of it goes back, in milliseconds: other workers
@@ -17,12 +17,12 @@ const FADING = 0.9;
 export const LONGEST_MILLISECONDS = 250;
 
 /** How long the next item may take, in milliseconds: at first nobody knows, and long ones may come again. */
-export class Expectation {
+export class DurationEstimator {
   private milliseconds = 2 * FLUSH_MILLISECONDS;
 
   /** An item took so long. */
   after(milliseconds: number): number {
-    this.milliseconds = Math.max(milliseconds, FADING * this.milliseconds);
+    this.milliseconds = Math.max(milliseconds, DECAY * this.milliseconds);
     return milliseconds < LONG_MILLISECONDS ? 0 : this.milliseconds;
   }
 }
@@ -30,31 +30,31 @@ export class Expectation {
 /**
  * Apply a function to each item of an encoded array, in order, for as long as a batch may take.
  *
- * @param expectation - of the function, from one batch to the next.
+ * @param estimator - of the function, from one batch to the next.
  * @param flush - given results as they come: those of `FLUSH_MILLISECONDS`, and the rest at the end.
  */
 export async function computeBatch(
   call: (item: unknown) => unknown,
   items: Uint8Array,
-  expectation: Expectation,
+  estimator: DurationEstimator,
   flush: (part: Part) => void,
 ): Promise<void> {
   const { count, read } = readItems(items);
-  const collected = new Collected(flush);
+  const buffer = new ResultBuffer(flush);
   let before = performance.now();
   const end = before + LONGEST_MILLISECONDS;
   for (let place = 0; place < count && (place === 0 || before < end); place++) {
     try {
       const result = call(read(place));
-      collected.add(isPromise(result) ? await settled(result) : result);
+      buffer.add(isPromise(result) ? await settled(result) : result);
     } catch (error) {
-      collected.fail(error);
+      buffer.fail(error);
     }
     const now = performance.now();
-    collected.flushIfDue(now, expectation.after(now - before));
+    buffer.flushIfDue(now, estimator.after(now - before));
     before = now;
   }
-  collected.flush();
+  buffer.flush();
 }
 
 let failPending: ((error: unknown) => void) | null = null;
@@ -89,9 +89,12 @@ function readItems(items: Uint8Array): { count: number; read: (place: number) =>
 }
 
 /** Results that have not been sent. */
-export class Collected {
+export class ResultBuffer {
   private values: unknown[] = [];
-  private failures = new Map<number, { type: string; reason: string; traceback: string; device: string }>();
+  private failures = new Map<
+    number,
+    { type: string; reason: string; traceback: string; device: string }
+  >();
   private since = performance.now();
   /** When the first of them was there. */
   private oldest = 0;
@@ -126,7 +129,10 @@ export class Collected {
     try {
       return encode(this.values);
     } catch {
-      return joinArray(this.values.length, this.values.map((value, place) => this.encodeOne(value, place)));
+      return joinArray(
+        this.values.length,
+        this.values.map((value, place) => this.encodeOne(value, place)),
+      );
     }
   }
 

@@ -1,7 +1,9 @@
 /** A JavaScript function of the user's: its module is run, and the function called item by item. */
 
-import { split } from "../raw";
 import { decode as decodeMessagePack } from "@msgpack/msgpack";
+
+import { FunctionError } from "../errors";
+import { split } from "../msgpack-slices";
 
 export const EXPORT_KEY = "/pando/1.0.0";
 
@@ -13,10 +15,6 @@ export interface JavaScriptPackage {
   filename: string;
   /** Whether results are wanted as `String(result)`. */
   asText: boolean;
-}
-
-export class FunctionError extends Error {
-  override name = "FunctionError";
 }
 
 type Report = (info: unknown) => void;
@@ -56,9 +54,9 @@ function run(packaged: JavaScriptPackage, report: Report): unknown {
   const script =
     `(function (exports, require, module, __filename, __dirname) {${packaged.source}\n})` +
     `\n//# sourceURL=${packaged.filename.replace(/[\s?#]/g, "_")}`;
-  // Indirect, so that it is sloppy code that sees no variables of this module.
-  const wrapper = (0, eval)(script) as (...given: unknown[]) => void;
-  const folder = packaged.filename.replace(/[/\\][^/\\]*$/, "");
+  // biome-ignore lint/security/noGlobalEval: the function is code; an indirect call makes it sloppy code that sees no variables of this module
+  const wrapper = globalThis.eval(script) as (...given: unknown[]) => void;
+  const folder = /^(.*)[/\\]/.exec(packaged.filename)?.[1] ?? ".";
   wrapper.call(module.exports, module.exports, require, module, packaged.filename, folder);
   return module.exports;
 }
@@ -112,9 +110,16 @@ function then<T>(value: unknown, next: (value: unknown) => T): T | PromiseLike<T
 /** An exception of the function, as text. */
 export function describe(error: unknown): { type: string; reason: string; traceback: string } {
   try {
-    if (error instanceof Error || (typeof error === "object" && error !== null && "message" in error)) {
+    if (
+      error instanceof Error ||
+      (typeof error === "object" && error !== null && "message" in error)
+    ) {
       const { name, message, stack } = error as Error;
-      return { type: safeString(name ?? "Error"), reason: safeString(message), traceback: ownFrames(stack) };
+      return {
+        type: safeString(name ?? "Error"),
+        reason: safeString(message),
+        traceback: ownFrames(stack),
+      };
     }
   } catch {
     // what it says of itself fails in its turn

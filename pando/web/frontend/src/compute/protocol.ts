@@ -1,13 +1,19 @@
 /** What the node and the workers that run the function say to each other, and how it is checked. */
 
-import { type Failure, type Failures, isCount, MAX_ARGUMENTS_BYTES, type Report } from "../messages";
-import { MAX_UNITS } from "./report";
+import {
+  type Failure,
+  type Failures,
+  isCount,
+  MAX_ARGUMENTS_BYTES,
+  type Report,
+} from "../messages";
 import { cut, wellFormed } from "../text";
+import { MAX_UNITS } from "./report-sum";
 
 /** How long a worker may keep a finished result for the rest of its batch, in milliseconds. */
 export const FLUSH_MILLISECONDS = 100;
 /** Far more than all reports of a batch add up to. */
-const MAX_FIGURES = 1e17;
+const MAX_REPORTED = 1e17;
 
 /** What starts Python in a worker. Bytes, since a sandboxed worker fetches nothing itself. */
 export interface PythonAssets {
@@ -36,27 +42,28 @@ export interface Opening {
 }
 
 export type ToWorker =
-  | { do: "load"; package: Uint8Array }
+  | { type: "load"; package: Uint8Array }
   /** `items` are `count` encoded ones. */
-  | { do: "compute"; batch: number; count: number; items: Uint8Array };
+  | { type: "compute"; batch: number; count: number; items: Uint8Array };
 
 export type FromWorker =
-  | { is: "ready" }
-  | { is: "refused"; reason: string; traceback: string }
-  | ({ is: "results"; batch: number } & Part)
-  | { is: "reported"; report: Report }
+  | { type: "ready" }
+  | { type: "loadFailed"; reason: string; traceback: string }
+  | ({ type: "results"; batch: number } & Part)
+  | { type: "reported"; report: Report }
   /** The batch ends here, before all its items were computed. */
-  | { is: "ended early"; batch: number };
+  | { type: "batchTruncated"; batch: number };
 
 /** From the node to the sandbox. */
 export type ToSandbox =
-  | { do: "start"; worker: number; language: Language; port: MessagePort }
-  | { do: "end"; worker: number }
-  | { do: "ping" };
+  | { type: "start"; worker: number; language: Language; port: MessagePort }
+  | { type: "end"; worker: number }
+  | { type: "ping" };
 
-export type FromSandbox = { is: "failed"; worker: number; reason: string } | { is: "pong" };
+export type FromSandbox = { type: "failed"; worker: number; reason: string } | { type: "pong" };
 
-const isFigure = (value: unknown): value is number => typeof value === "number" && value >= 0 && value <= MAX_FIGURES;
+const isQuantity = (value: unknown): value is number =>
+  typeof value === "number" && value >= 0 && value <= MAX_REPORTED;
 const isText = (value: unknown): value is string => typeof value === "string";
 
 /**
@@ -64,28 +71,28 @@ const isText = (value: unknown): value is string => typeof value === "string";
  * and can say anything.
  */
 export function checkFromWorker(message: unknown): FromWorker | null {
-  if (typeof message !== "object" || message === null || !("is" in message)) return null;
-  const said = message as Record<string, unknown>;
-  switch (said["is"]) {
+  if (typeof message !== "object" || message === null || !("type" in message)) return null;
+  const fields = message as Record<string, unknown>;
+  switch (fields["type"]) {
     case "ready":
-      return { is: "ready" };
-    case "refused": {
-      const { reason, traceback } = said;
+      return { type: "ready" };
+    case "loadFailed": {
+      const { reason, traceback } = fields;
       if (!isText(reason) || !isText(traceback)) return null;
-      return { is: "refused", reason: cut(reason), traceback: cut(traceback) };
+      return { type: "loadFailed", reason: cut(reason), traceback: cut(traceback) };
     }
     case "reported": {
-      const report = checkReport(said["report"]);
-      return report && { is: "reported", report };
+      const report = checkReport(fields["report"]);
+      return report && { type: "reported", report };
     }
-    case "ended early":
-      return isCount(said["batch"]) ? { is: "ended early", batch: said["batch"] } : null;
+    case "batchTruncated":
+      return isCount(fields["batch"]) ? { type: "batchTruncated", batch: fields["batch"] } : null;
     case "results": {
-      const { batch, count, values, seconds } = said;
-      const failures = checkFailures(said["failures"], count);
+      const { batch, count, values, seconds } = fields;
+      const failures = checkFailures(fields["failures"], count);
       const fits = isCount(batch) && isCount(count) && values instanceof Uint8Array;
       if (!fits || failures === null || typeof seconds !== "number" || !(seconds >= 0)) return null;
-      return { is: "results", batch, count, values, failures, seconds: Math.min(seconds, 1e9) };
+      return { type: "results", batch, count, values, failures, seconds: Math.min(seconds, 1e9) };
     }
     default:
       return null;
@@ -99,8 +106,14 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
     const { type, reason, traceback, arguments: given } = why ?? {};
     if (!isCount(place) || place >= Number(count)) return null;
     if (!isText(type) || !isText(reason) || !isText(traceback)) return null;
-    const failure: Failure = { type: cut(type), reason: cut(reason), traceback: cut(traceback), device: "" };
-    if (given instanceof Uint8Array && given.length <= MAX_ARGUMENTS_BYTES) failure.arguments = given;
+    const failure: Failure = {
+      type: cut(type),
+      reason: cut(reason),
+      traceback: cut(traceback),
+      device: "",
+    };
+    if (given instanceof Uint8Array && given.length <= MAX_ARGUMENTS_BYTES)
+      failure.arguments = given;
     checked.set(place, failure);
   }
   return checked;
@@ -108,14 +121,20 @@ function checkFailures(failures: unknown, count: unknown): Failures | null {
 
 function checkReport(report: unknown): Report | null {
   const { items, units, cpuSeconds, transferSeconds } = (report ?? {}) as Record<string, unknown>;
-  if (!isFigure(items) || !isFigure(cpuSeconds) || !isFigure(transferSeconds) || !isText(units)) return null;
+  if (
+    !isQuantity(items) ||
+    !isQuantity(cpuSeconds) ||
+    !isQuantity(transferSeconds) ||
+    !isText(units)
+  )
+    return null;
   return { items, units: wellFormed(units.slice(0, MAX_UNITS)), cpuSeconds, transferSeconds };
 }
 
 export function checkFromSandbox(message: unknown): FromSandbox | null {
   if (typeof message !== "object" || message === null) return null;
-  const { is, worker, reason } = message as Record<string, unknown>;
-  if (is === "pong") return { is };
-  if (is === "failed" && isCount(worker) && isText(reason)) return { is, worker, reason };
+  const { type, worker, reason } = message as Record<string, unknown>;
+  if (type === "pong") return { type };
+  if (type === "failed" && isCount(worker) && isText(reason)) return { type, worker, reason };
   return null;
 }

@@ -3,8 +3,9 @@
 import { decode as unpack } from "@msgpack/msgpack";
 import { loadPyodide, type PyodideAPI } from "pyodide";
 
+import { LoadFailedError } from "../errors";
 import type { Failure, Report } from "../messages";
-import { type Engine, Refusal } from "./engine";
+import type { Engine } from "./engine";
 import type { Part, PythonAssets } from "./protocol";
 
 /** Where Pyodide believes that it is served; nothing is asked there. */
@@ -37,7 +38,7 @@ export class PythonEngine implements Engine {
     const refusal = this.tab.load(packed);
     if (refusal === undefined) return;
     const [reason, traceback] = JSON.parse(refusal) as [string, string];
-    throw new Refusal(reason, traceback);
+    throw new LoadFailedError(reason, traceback);
   }
 
   async compute(items: Uint8Array, flush: (part: Part) => void): Promise<void> {
@@ -49,7 +50,12 @@ export class PythonEngine implements Engine {
   takeReport(): Report | null {
     const report = this.tab.take_report();
     if (report === undefined) return null;
-    const [items, units, cpuSeconds, transferSeconds] = JSON.parse(report) as [number, string, number, number];
+    const [items, units, cpuSeconds, transferSeconds] = JSON.parse(report) as [
+      number,
+      string,
+      number,
+      number,
+    ];
     return { items, units, cpuSeconds, transferSeconds };
   }
 }
@@ -78,7 +84,13 @@ async function start(assets: PythonAssets): Promise<PyodideAPI> {
       indexURL: NOWHERE,
       stdLibURL: STANDARD_LIBRARY,
       lockFileContents: JSON.stringify({
-        info: { abi_version: "2026_0", arch: "wasm32", platform: "emscripten", version: "0", python: "3.14" },
+        info: {
+          abi_version: "2026_0",
+          arch: "wasm32",
+          platform: "emscripten",
+          version: "0",
+          python: "3.14",
+        },
         packages: {},
       }),
       createPyodideModule: program.default,
@@ -96,7 +108,9 @@ async function withoutNetwork<T>(assets: PythonAssets, body: () => Promise<T>): 
   const { fetch, WebAssembly: wasm } = globalThis;
   const { instantiateStreaming } = wasm;
   globalThis.fetch = (input) =>
-    Promise.resolve(new Response(String(input) === STANDARD_LIBRARY ? assets.standardLibrary : null));
+    Promise.resolve(
+      new Response(String(input) === STANDARD_LIBRARY ? assets.standardLibrary : null),
+    );
   wasm.instantiateStreaming = async (_, imports) => ({
     module: assets.wasm,
     instance: await wasm.instantiate(assets.wasm, imports),

@@ -4,14 +4,15 @@
  * Bytes go in and out through memory that both see, and so does the number of the running item.
  */
 
-import { surroundings } from "./surroundings";
+import "./polyfills"; // before all others, which look for these while they are loaded
 
-import { joinArray } from "../raw";
+import { joinArray } from "../msgpack-slices";
 import { decode, encode } from "../values";
-import { Collected } from "./batch";
+import { ResultBuffer } from "./batch";
 import { describe, isPromise, load, readPackage } from "./javascript";
+import { polyfillHost } from "./polyfills";
 import type { Part } from "./protocol";
-import { Tally } from "./report";
+import { ReportSum } from "./report-sum";
 
 /**
  * Places in the shared memory: the item that runs, how many may be started, how many bytes have
@@ -36,7 +37,7 @@ const printed = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
 const random = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
 let input = new Uint8Array(0);
 let call: (item: unknown) => unknown;
-const tally = new Tally();
+const tally = new ReportSum();
 
 function report(info: unknown): void {
   tally.report(info);
@@ -84,7 +85,7 @@ function compute(items: unknown[], first: number, chunk: Chunk): Uint8Array | Pr
   for (let place = first; place < items.length; place++) {
     Atomics.store(shared, RUNNING, place);
     if (place >= Atomics.load(shared, LIMIT) || chunk.isOver()) break;
-    surroundings.item++;
+    polyfillHost.item++;
     try {
       const result = call(items[place]);
       if (isPromise(result)) {
@@ -103,7 +104,7 @@ class Chunk {
   private readonly end: number;
   private count = 0;
   private part: Part | null = null;
-  private readonly collected = new Collected((part) => (this.part = part));
+  private readonly buffer = new ResultBuffer((part) => (this.part = part));
 
   constructor(milliseconds: number) {
     this.end = Date.now() + milliseconds;
@@ -115,17 +116,17 @@ class Chunk {
 
   add(result: unknown): void {
     this.count++;
-    this.collected.add(result);
+    this.buffer.add(result);
   }
 
   fail(error: unknown): void {
     this.count++;
-    this.collected.fail(error);
+    this.buffer.fail(error);
   }
 
   addLater(result: PromiseLike<unknown>): Promise<void> {
     return new Promise<unknown>((resolve, reject) => {
-      surroundings.failed = reject;
+      polyfillHost.failed = reject;
       result.then(resolve, reject);
     }).then(
       (value) => this.add(value),
@@ -134,18 +135,15 @@ class Chunk {
   }
 
   finish(): Uint8Array {
-    this.collected.flush();
-    const failures = [...(this.part?.failures ?? [])].map(([place, { type, reason, traceback }]) => [
-      place,
-      type,
-      reason,
-      traceback,
-    ]);
+    this.buffer.flush();
+    const failures = [...(this.part?.failures ?? [])].map(
+      ([place, { type, reason, traceback }]) => [place, type, reason, traceback],
+    );
     return joinArray(2, [this.part?.values ?? NO_ITEMS, encode(failures)]);
   }
 }
 
-surroundings.print = (text) => {
+polyfillHost.print = (text) => {
   const end = Date.now() + RING_MILLISECONDS;
   for (const byte of new TextEncoder().encode(text)) {
     const written = Atomics.load(shared, WRITTEN);
@@ -157,7 +155,7 @@ surroundings.print = (text) => {
   }
 };
 
-surroundings.fillRandomly = (bytes) => {
+polyfillHost.fillRandomly = (bytes) => {
   const end = Date.now() + RING_MILLISECONDS;
   for (let i = 0; i < bytes.length; i++) {
     const taken = Atomics.load(shared, TAKEN);

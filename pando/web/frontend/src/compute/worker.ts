@@ -2,12 +2,13 @@
 
 import "./global";
 
+import { LoadFailedError } from "../errors";
 import { failFromOutside } from "./batch";
-import { type Engine, JavaScriptEngine, Refusal } from "./engine";
+import { type Engine, JavaScriptEngine } from "./engine";
 import type { FromWorker, Opening, ToWorker } from "./protocol";
 import { PythonEngine } from "./python";
 
-const say = (port: MessagePort, message: FromWorker, transfer: Transferable[] = []): void =>
+const post = (port: MessagePort, message: FromWorker, transfer: Transferable[] = []): void =>
   port.postMessage(message, transfer);
 
 // A worker that ends itself would keep its items for ever: nobody could tell it from a busy one.
@@ -21,8 +22,8 @@ addEventListener("error", (event) => {
   if (failFromOutside(event.error)) event.preventDefault();
 });
 
-onmessage = ({ data }: MessageEvent<Opening>) => {
-  onmessage = null;
+self.onmessage = ({ data }: MessageEvent<Opening>) => {
+  self.onmessage = null;
   serve(data.port, data.python);
 };
 
@@ -48,13 +49,13 @@ function serve(port: MessagePort, python: Opening["python"]): void {
 }
 
 async function handle(port: MessagePort, engine: Engine, message: ToWorker): Promise<void> {
-  if (message.do === "load") {
+  if (message.type === "load") {
     try {
       await engine.load(message.package);
-      say(port, { is: "ready" });
+      post(port, { type: "ready" });
     } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-      say(port, { is: "refused", reason: error.reason, traceback: error.traceback });
+      if (!(error instanceof LoadFailedError)) throw error;
+      post(port, { type: "loadFailed", reason: error.reason, traceback: error.traceback });
     }
     return;
   }
@@ -62,11 +63,11 @@ async function handle(port: MessagePort, engine: Engine, message: ToWorker): Pro
   let computed = 0;
   await engine.compute(items, ({ values, ...part }) => {
     computed += part.count;
-    say(port, { is: "results", batch, values, ...part }, [values.buffer]);
+    post(port, { type: "results", batch, values, ...part }, [values.buffer]);
   });
   const report = engine.takeReport();
-  if (report !== null) say(port, { is: "reported", report });
-  if (computed < count) say(port, { is: "ended early", batch });
+  if (report !== null) post(port, { type: "reported", report });
+  if (computed < count) post(port, { type: "batchTruncated", batch });
 }
 
 /** What breaks the engine itself, such as memory that is used up, ends this worker. */

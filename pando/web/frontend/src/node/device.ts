@@ -1,68 +1,63 @@
 /** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
 
-import { type Assigned, type Incoming, type Outgoing, type Report, VERSION } from "../messages";
-import { MalformedError } from "../raw";
-import { type Channel, ChannelClosedError } from "../tree/channel";
-import { Link } from "../tree/link";
-import { findParent } from "./parent";
-import { sleep, soon } from "./waiting";
-import { RefusedError, Work, type WorkEvents } from "./work";
+import { ChannelClosedError, JoinRejectedError, LoadFailedError, MalformedError } from "../errors";
+import { type Bytes, encode, type Incoming, type RunInfo, SENT_AWAY } from "../messages";
+import { oneLine } from "../text";
+import type { Channel } from "../tree/channel";
+import { KeepaliveChannel } from "../tree/keepalive";
+import { inParts } from "../tree/parts";
+import { JoinRefusedError, TrustError } from "../trust/errors";
+import { Computing, LEAVE_MILLISECONDS } from "./computing";
+import { type DevicePhase, type DeviceState, RELAYED, StateKeeper } from "./device-state";
+import { joinFunction } from "./function-parts";
+import { NodeIdentity } from "./identity";
+import { withoutFolders } from "./paths";
+import { WEBRTC } from "./protocol";
+import type { SecondLink } from "./second-link";
+import { Session, type SessionEvents } from "./session";
+import { withTimeout } from "./timers";
+import { Ways, type WaysHost, type WaysOptions } from "./ways";
 
 const FIRST_PAUSE_SECONDS = 1;
 /** Pauses between two tries to connect grow to this. */
 const LONGEST_PAUSE_SECONDS = 15;
-/** How long leaving in order may take: what is finished is delivered first. */
-const LEAVE_MILLISECONDS = 1000;
 /** How long a run whose root cannot be reached is waited for, before its workers are ended. */
 const LOST_RUN_MILLISECONDS = 30_000;
+/** How long the next run is waited for after the end of one, where the link does not last. */
+const NEXT_RUN_MILLISECONDS = 30_000;
 /** How long the root may take to answer: it may have to ask its children for a place. */
 const ANSWER_MILLISECONDS = 120_000;
 
-export type State = "connecting" | "preparing" | "joining" | "computing" | "waiting" | "stopped" | "refused";
-
-export interface Figures {
-  state: State;
-  /** Words for the person at the device; empty where there is nothing to say. */
-  note: string;
-  /** Seconds until it connects again, where it waits for that. */
-  retry: number;
-  function: string;
-  workers: number;
-  results: number;
-  failures: number;
-  /** Seconds of the workers' time spent computing, and with anything to do at all. */
-  computing: number;
-  busy: number;
-  /** What the function reports of its work in this run, if it does. */
-  reported: Report | null;
-  /** The text of the last item that failed. */
-  failure: string;
-}
-
-export interface DeviceOptions {
-  /** Of the root, such as `ws://192.168.1.7:5000/node`. */
+export interface DeviceOptions extends WaysOptions {
+  /** Of the root, such as `ws://192.168.1.7:5000/node`, or of its room at a public server. */
   url: string;
+  /** Whether a public server relays: messages go in parts, and encrypted. */
+  relayed: boolean;
+  /** What follows the `#` of the link, without words for the page. */
   token: string;
   name: string;
   workers: number;
+  /** Whether the link lasts beyond a run: then the next one is waited for without end. */
+  linkLasts: boolean;
+  /** What proves that this is a device which was sent away; empty where it was not. */
+  kept: string;
+  /** What proves that it is the device which this page was before; empty where it was none. */
+  identity: string;
 }
 
-export interface Surroundings {
-  connect(url: string): Promise<Channel>;
+export interface DeviceHost extends WaysHost {
   /** A new port to a new sandbox, for a run. */
   openSandbox(run: string): Promise<MessagePort>;
-  changed(figures: Figures): void;
+  onChange(figures: DeviceState): void;
 }
 
-/** The root does not let this device in. */
-class DeniedError extends Error {}
-
 export class Device {
-  private work: Work | null = null;
-  private link: Link | null = null;
+  private session: Session | null = null;
+  private link: KeepaliveChannel | null = null;
+  private readonly identity: NodeIdentity;
   private stopping = false;
-  private pause = FIRST_PAUSE_SECONDS;
-  private before = { results: 0, failures: 0, seconds: 0, busy: 0 };
+  /** Seconds before it connects again. */
+  private patience = FIRST_PAUSE_SECONDS;
   private wake: (() => void) | null = null;
   private abandon: () => void = () => {};
   /** Rejects when this device has been stopped: whatever else it waits for is of no use then. */
@@ -70,193 +65,293 @@ export class Device {
     this.abandon = () => reject(new ChannelClosedError("stopped"));
   });
   /** Why this device cannot go on, if that has turned out while it took part. */
-  private refusal: RefusedError | null = null;
+  private refusal: LoadFailedError | null = null;
   private lastInTree = performance.now();
-  private shown = { state: "connecting" as State, note: "", retry: 0, failure: "" };
+  private readonly keeper = new StateKeeper();
+  /** When a run has ended, where no other has begun since. */
+  private finished: number | null = null;
+  private hurried = false;
+  private readonly ways: Ways;
+  /** For the parent that it has, or had last. */
+  private computing: Computing | null = null;
+  private second: SecondLink | null = null;
+
+  /** Whether the person at this device has paused it. */
+  private isPaused = false;
 
   constructor(
-    private readonly options: DeviceOptions,
-    private readonly around: Surroundings,
+    private options: DeviceOptions,
+    private readonly host: DeviceHost,
   ) {
+    this.keeper.kept = options.kept;
+    this.keeper.identity = options.identity;
+    this.identity = new NodeIdentity(options.token, {
+      encrypts: options.relayed,
+      kept: options.kept || options.identity,
+    });
+    const reached = { ...host, connect: (url: string) => this.connect(url) };
+    this.ways = new Ways(options, reached, this.identity, () => this.hello());
     this.stopped.catch(() => {}); // it may be stopped while nobody waits
   }
 
-  figures(): Figures {
-    const { work, before } = this;
-    return {
-      ...this.shown,
-      function: work?.name ?? "",
-      workers: work?.workers ?? 0,
-      results: before.results + (work?.results ?? 0),
-      failures: before.failures + (work?.failures ?? 0),
-      computing: before.seconds + (work?.seconds ?? 0),
-      reported: work?.reported ?? null,
-      busy: before.busy + (work?.busySeconds ?? 0),
-    };
+  state(): DeviceState {
+    return this.keeper.read(this.session);
   }
 
   /** Take part until stopped, or until it turns out that this device cannot. */
   async run(): Promise<void> {
     while (!this.stopping) {
       try {
-        this.show("connecting");
-        await Promise.race([this.takePart(), this.stopped]);
-        this.dropWork();
-        this.show("waiting", "The run is over. Waiting for the next one.");
-      } catch (caught) {
-        const error = this.refusal ?? caught;
-        if (error instanceof RefusedError || error instanceof DeniedError) {
-          this.dropWork();
-          this.stopping = true;
-          this.show("refused", error.message);
-          return;
-        }
-        if (performance.now() - this.lastInTree > LOST_RUN_MILLISECONDS) this.dropWork();
-        if (!(error instanceof ChannelClosedError || error instanceof MalformedError)) throw error;
-        this.show("waiting", this.stopping ? "" : `${sentence(error.message)}`);
+        this.showTrying("connecting");
+        this.keeper.endRun(await Promise.race([this.takePart(), this.stopped]));
+        this.dropSession();
+        this.finished = performance.now();
+        this.show("finished");
+        if (this.isPaused) return;
+      } catch (error) {
+        if (!this.mayGoOn(this.refusal ?? error)) return;
       } finally {
         this.link?.close();
         this.link = null;
       }
       if (!this.stopping) await this.rest();
     }
-    this.dropWork();
+    this.dropSession();
     this.show("stopped");
+  }
+
+  /** Whether to connect again after an error, which is shown. */
+  private mayGoOn(error: unknown): boolean {
+    const rejected = error instanceof JoinRejectedError;
+    const isLost = error instanceof ChannelClosedError || error instanceof MalformedError;
+    if (this.isPaused && isLost) {
+      this.stopping = true; // who goes on joins again
+      this.dropSession();
+      this.show("stopped");
+      return false;
+    }
+    if (this.finished !== null && (rejected || this.hasWaitedLong(this.finished))) {
+      this.stopping = true;
+      this.show("finished");
+      return false;
+    }
+    if (rejected || error instanceof LoadFailedError) {
+      this.dropSession();
+      this.stopping = true;
+      this.show("refused", sentence(withoutFolders(error.message)));
+      return false;
+    }
+    if (performance.now() - this.lastInTree > LOST_RUN_MILLISECONDS) this.dropSession();
+    if (!isLost) throw error;
+    this.showTrying("waiting", this.stopping ? "" : sentence(error.message));
+    return true;
+  }
+
+  private hasWaitedLong(since: number): boolean {
+    return !this.options.linkLasts && performance.now() - since > NEXT_RUN_MILLISECONDS;
+  }
+
+  /** Whether this device has a network; it connects as soon as it has one again. */
+  setOnline(online: boolean): void {
+    this.keeper.offline = !online;
+    if (online) {
+      this.retry();
+      this.second?.hurry();
+    }
+    this.host.onChange(this.state());
+  }
+
+  /** Connect now, without waiting any longer. */
+  retry(): void {
+    this.patience = FIRST_PAUSE_SECONDS;
+    this.hurried = true;
+    this.wake?.();
   }
 
   /** Leave in order: what is running is delivered if it takes no longer than a moment. */
   async stop(): Promise<void> {
     this.stopping = true;
     this.wake?.();
-    const { work, link } = this;
-    if (work !== null && link !== null && this.shown.state === "computing") {
-      await Promise.race([work.drain(), sleep(LEAVE_MILLISECONDS)]);
-      try {
-        link.send({ tag: "leaving" });
-      } catch {
-        // the parent is gone, and knows
-      }
-    }
-    this.dropWork();
+    const { session, link, computing } = this;
+    const { phase } = this.keeper;
+    if (session !== null && link !== null && (phase === "computing" || phase === "paused"))
+      await computing?.leave();
+    this.dropSession();
     link?.close();
     this.abandon();
   }
 
-  private show(state: State, note = "", retry = 0): void {
-    this.shown = { ...this.shown, state, note, retry };
-    this.around.changed(this.figures());
+  /** Compute nothing until `resume`, at the same place in the tree; without a place, stop. */
+  async pause(): Promise<void> {
+    const { session } = this;
+    if (session === null || this.keeper.phase !== "computing") {
+      await this.stop();
+      return;
+    }
+    this.isPaused = true;
+    this.computing?.announce(0);
+    await session.pause(LEAVE_MILLISECONDS);
+    if (this.session !== session) return; // its parent is lost
+    this.computing?.report();
+    this.show("paused");
+  }
+
+  /** Go on computing, with so many workers, and as this name. */
+  async resume(name: string, workers: number): Promise<void> {
+    const { session } = this;
+    if (session === null || !this.isPaused) return;
+    this.isPaused = false;
+    this.options = { ...this.options, name, workers };
+    this.show("preparing");
+    try {
+      const sandbox = await this.host.openSandbox(session.run);
+      if (this.session !== session) return;
+      await session.resume(sandbox, name, workers);
+    } catch (error) {
+      if (!(error instanceof ChannelClosedError || error instanceof LoadFailedError)) throw error;
+      this.link?.close();
+      return;
+    }
+    this.computing?.announce(workers);
+    this.show("computing");
+  }
+
+  private show(phase: DevicePhase, note = "", retry = 0): void {
+    Object.assign(this.keeper, { phase, note, retry });
+    this.host.onChange(this.state());
+  }
+
+  /** The same, where that is of interest: after the end of a run it is not. */
+  private showTrying(phase: DevicePhase, note = "", retry = 0): void {
+    if (this.finished === null) this.show(phase, note, retry);
   }
 
   /** Pause before connecting again, counting down. */
   private async rest(): Promise<void> {
-    const { note } = this.shown;
-    for (let left = Math.ceil(this.pause); left > 0 && !this.stopping; left--) {
-      this.show("waiting", note, left);
+    const { note } = this.keeper;
+    this.hurried = false;
+    for (let left = Math.ceil(this.patience); left > 0 && !this.stopping && !this.hurried; left--) {
+      this.showTrying("waiting", note, left);
       await new Promise<void>((resolve) => {
         this.wake = resolve;
         setTimeout(resolve, 1000);
       });
     }
-    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_SECONDS);
+    if (!this.hurried) this.patience = Math.min(this.patience * 2, LONGEST_PAUSE_SECONDS);
   }
 
-  /** One stay in the tree. Returns when the run is over; a lost parent is thrown. */
-  private async takePart(): Promise<void> {
+  /** One stay in the tree. Returns the results of the run when it is over; a lost parent is thrown. */
+  private async takePart(): Promise<number> {
     const root = await this.open(this.options.url);
-    const { work } = this;
-    root.send(this.hello(work, { token: this.options.token }));
-    const assigned = await this.hear(root);
-    if (assigned.tag === "denied") throw new DeniedError(sentence(assigned.reason));
-    if (assigned.tag !== "assigned") throw new MalformedError("the root does not answer as one");
-    if (assigned.version !== VERSION) {
-      throw new DeniedError("The root speaks another version of the protocol: load this page again.");
-    }
-    if (work !== null && work.run !== assigned.run) {
-      this.dropWork();
+    const { session } = this;
+    const assigned = await this.receive(root);
+    const isSentAway = assigned.tag === "denied" && assigned.reason === SENT_AWAY;
+    this.keeper.identity = this.identity.keep();
+    this.keeper.kept = isSentAway ? this.keeper.identity : "";
+    if (assigned.tag === "denied") throw new JoinRejectedError(sentence(oneLine(assigned.reason)));
+    if (assigned.tag !== "assigned") throw new MalformedError("unexpected reply from the root");
+    if (session !== null && session.run !== assigned.run) {
+      this.dropSession();
       throw new ChannelClosedError("another run has begun");
     }
-    const ready = work ?? (await this.prepare(await this.receiveFunction(assigned, root), root));
-    root.send({ tag: "ready" });
+    this.finished = null;
+    this.keeper.beginRun(assigned.run);
+    const ready = session ?? (await this.prepare(await this.whole(assigned, root), root));
     this.show("joining");
-    await this.join(ready, root, assigned);
+    this.keeper.linkProblem = this.ways.problem(assigned);
+    try {
+      return await this.join(ready, root, assigned);
+    } finally {
+      this.lastInTree = performance.now();
+    }
   }
 
   /** What the root says next, as long as that is of interest. */
-  private async hear(root: Link): Promise<Incoming> {
-    const answer = await soon(root.receive(), ANSWER_MILLISECONDS);
+  private async receive(root: KeepaliveChannel): Promise<Incoming> {
+    const answer = await withTimeout(root.receive(), ANSWER_MILLISECONDS);
     if (answer === null) throw new ChannelClosedError("the root does not answer");
     if (this.stopping) throw new ChannelClosedError("stopped");
     return answer;
   }
 
-  private async open(url: string): Promise<Link> {
-    this.link = new Link(await this.connect(url));
+  /** Connect to the root, and let it prove that it is the one whose link this is. */
+  private async open(url: string): Promise<KeepaliveChannel> {
+    if (this.identity.problem) throw new JoinRejectedError(this.identity.problem);
+    const socket = await this.connect(url);
+    const channel = this.options.relayed ? inParts(socket) : socket;
+    this.link = new KeepaliveChannel(channel); // so that whoever stops this device closes it
+    try {
+      this.link = new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello()));
+    } catch (error) {
+      throw this.whatFollows(error);
+    }
     return this.link;
   }
 
+  /** What becomes of an error of the handshake: whether it is of use to try again. */
+  private whatFollows(error: unknown): unknown {
+    if (!(error instanceof TrustError)) return error;
+    // Who is not the root of the link proves nothing by a refusal; the root may come back.
+    const isFinal =
+      !this.identity.knowsRoot || (error instanceof JoinRefusedError && error.isProven);
+    return isFinal
+      ? new JoinRejectedError(sentence(error.message))
+      : new ChannelClosedError(error.message);
+  }
+
   private async connect(url: string): Promise<Channel> {
-    const channel = await this.around.connect(url);
+    const channel = await this.host.connect(url);
     if (this.stopping) channel.close();
     return channel;
   }
 
-  private hello(work: Work | null, ticketOrToken: { token?: string; ticket?: string }): Outgoing {
-    return {
-      tag: "hello",
-      version: VERSION,
-      name: this.options.name,
-      workers: this.options.workers,
-      node: work?.node ?? new Uint8Array(0),
-      run: work?.run ?? "",
-      token: "",
-      ticket: "",
-      ...ticketOrToken,
-    };
+  /** What this tab says of itself in a handshake. */
+  private hello(reports = false): Bytes {
+    const { name, workers } = this.options;
+    return encode({ tag: "hello", name, workers, run: this.session?.run ?? "", reports });
   }
 
-  /** What the root has assigned, with the function that follows in parts. */
-  private async receiveFunction(assigned: Assigned, root: Link): Promise<Assigned> {
-    if (assigned.parts === 0) return assigned;
-    const parts: Uint8Array[] = [];
-    while (parts.length < assigned.parts) {
-      const part = await this.hear(root);
-      if (part.tag !== "function part") throw new MalformedError("the function is not sent whole");
-      parts.push(part.data);
+  /** Connect to the root once more, for reports alone. */
+  private async openReportLink(): Promise<KeepaliveChannel> {
+    const socket = await this.connect(this.options.url);
+    const channel = this.options.relayed ? inParts(socket) : socket;
+    try {
+      return new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello(true)));
+    } catch (error) {
+      channel.close();
+      throw error;
     }
-    const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
-    let start = 0;
-    for (const part of parts) {
-      whole.set(part, start);
-      start += part.length;
-    }
-    return { ...assigned, function: whole };
   }
 
-  private async prepare(assigned: Assigned, root: Link): Promise<Work> {
+  private async whole(assigned: RunInfo, root: KeepaliveChannel): Promise<RunInfo> {
+    return { ...assigned, function: await joinFunction(assigned, () => this.receive(root)) };
+  }
+
+  private async prepare(assigned: RunInfo, root: KeepaliveChannel): Promise<Session> {
     this.show("preparing");
     const { name, workers } = this.options;
-    const events: WorkEvents = {
-      failed: (text) => {
-        this.shown.failure = text;
+    const events: SessionEvents = {
+      onItemFailed: (text) => {
+        this.keeper.failure = withoutFolders(text);
       },
-      sandboxLost: () => {
-        this.dropWork();
+      onSandboxLost: () => {
+        this.dropSession();
         this.link?.close("the browser has ended what ran the function");
       },
-      refused: (error) => {
+      onLoadFailed: (error) => {
         this.refusal = error;
-        if (this.shown.state !== "preparing") this.link?.close();
+        if (this.keeper.phase !== "preparing") this.link?.close();
       },
     };
     try {
-      const sandbox = await this.around.openSandbox(assigned.run);
+      const sandbox = await this.host.openSandbox(assigned.run);
       if (this.stopping) throw new ChannelClosedError("stopped");
-      const work = new Work(assigned, name, workers, sandbox, events);
-      this.work = work;
-      await work.loaded;
-      return work;
+      const session = new Session(assigned, name, workers, sandbox, events);
+      this.session = session;
+      await session.loaded;
+      return session;
     } catch (error) {
-      if (error instanceof RefusedError) {
+      if (error instanceof LoadFailedError) {
         root.send({ tag: "refused", reason: error.reason, traceback: error.traceback });
       }
       throw error;
@@ -264,84 +359,97 @@ export class Device {
   }
 
   /** Take the place that the root gives, there or below. */
-  private async join(work: Work, root: Link, assigned: Assigned): Promise<void> {
+  private async join(session: Session, root: KeepaliveChannel, assigned: RunInfo): Promise<number> {
+    const { ways } = this;
+    // Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
+    let offers = ways.prefersWebRtc(assigned);
+    let problem: string | null = null;
     for (;;) {
-      const answer = await this.hear(root);
-      if (answer.tag === "welcome") return this.compute(work, root, answer.parent, assigned);
-      if (answer.tag === "ended") return;
-      if (answer.tag === "delegated") {
-        const hello = this.hello(work, { ticket: answer.ticket });
-        const found = await findParent((url) => this.connect(url), answer.addresses, hello);
+      const offered = offers ? await ways.offer(assigned) : null;
+      let isUsed = false; // then it ends with its link
+      try {
+        const offer = offered?.offer ?? "";
+        if (problem === null) root.send({ tag: "ready", offer });
+        else root.send({ tag: "unreachable", reason: problem, offer });
+        const answer = await this.receive(root);
+        if (answer.tag === "welcome") {
+          offered?.peer.close();
+          return await this.computeForRoot(session, root, answer.parent, assigned);
+        }
+        if (answer.tag === "ended") return answer.results;
+        if (answer.tag !== "delegated") throw new MalformedError("unexpected reply from the root");
+        const found = await ways.findParent(answer, offered, assigned);
         if (typeof found !== "string") {
           this.link = found.link;
           root.send({ tag: "joined" });
           root.close();
-          return this.compute(work, found.link, found.parent, assigned);
+          isUsed = found.link.kind === WEBRTC;
+          if (!isUsed) offered?.peer.close();
+          return await this.begin(session, found.link, found.parent, assigned).run();
         }
-        root.send({ tag: "unreachable", reason: found });
+        problem = found;
+        offers = ways.mayUseWebRtc(assigned);
+      } finally {
+        if (!isUsed) offered?.peer.close();
       }
     }
   }
 
-  /** Be the child of whoever is at the other end, until the run is over. */
-  private async compute(work: Work, link: Link, parent: Uint8Array, assigned: Assigned): Promise<void> {
-    this.show("computing");
-    this.pause = FIRST_PAUSE_SECONDS;
-    link.beat(assigned.silence);
-    const send = (message: Outgoing, urgent = true): void => {
-      try {
-        if (urgent) link.send(message);
-        else link.post(message);
-      } catch {
-        link.close(); // whoever reads notices, too
-      }
-    };
-    work.answerTo(send);
-    send({ tag: "want", workers: this.options.workers });
-    const reporting = setInterval(
-      () => send({ tag: "status", nodes: [work.status(parent)] }),
-      assigned.reportingInterval * 1000,
-    );
+  /** Be the root's child, and connect to it by WebRTC meanwhile where that is better. */
+  private async computeForRoot(
+    session: Session,
+    root: KeepaliveChannel,
+    parent: Uint8Array,
+    assigned: RunInfo,
+  ): Promise<number> {
+    const first = this.begin(session, root, parent, assigned);
+    const second = this.ways.secondLink(first, assigned, (why) => this.noteLink(why));
+    this.second = second;
+    if (this.options.relayed && root.kind !== WEBRTC) this.keeper.link = RELAYED;
+    void second?.start();
     try {
-      for (;;) {
-        if (this.handle(work, await link.receive(), send)) return;
-      }
+      return await first.run();
+    } catch (error) {
+      const goesOn = !this.stopping && this.session === session && this.refusal === null;
+      const standing = goesOn ? (second?.take() ?? null) : null;
+      if (standing === null) throw error;
+      this.link = standing.root;
+      return await this.join(session, standing.root, standing.assigned);
     } finally {
-      clearInterval(reporting);
-      work.answerTo(null);
+      second?.stop();
       this.lastInTree = performance.now();
     }
   }
 
-  /** A parent's message; whether the run is over. */
-  private handle(work: Work, message: Incoming, send: (message: Outgoing) => void): boolean {
-    switch (message.tag) {
-      case "lend":
-        work.lend(message.lease, message.items);
-        return false;
-      case "recall":
-        work.recall(message.lease);
-        return false;
-      case "join":
-        // A browser takes no children in.
-        send({ tag: "offer", origin: message.origin, parent: work.node });
-        return false;
-      case "ended":
-        return true;
-      default:
-        throw new MalformedError(`an unexpected message, ${message.tag}`);
-    }
+  /** Begin to compute for the node at the other end of a link. */
+  private begin(
+    session: Session,
+    link: KeepaliveChannel,
+    parent: Uint8Array,
+    assigned: RunInfo,
+  ): Computing {
+    this.link = link;
+    session.keepReportLink(assigned, () => this.openReportLink());
+    const { silence, reportingInterval } = assigned;
+    const settings = { workers: this.options.workers, silence, reportingInterval };
+    this.computing = new Computing(session, link, parent, settings);
+    this.keeper.link = link.kind;
+    this.show(this.isPaused ? "paused" : "computing");
+    this.patience = FIRST_PAUSE_SECONDS;
+    return this.computing;
   }
 
-  private dropWork(): void {
-    const { work, before } = this;
-    if (work === null) return;
-    before.results += work.results;
-    before.failures += work.failures;
-    before.seconds += work.seconds;
-    before.busy += work.busySeconds;
-    this.work = null;
-    work.end();
+  private noteLink(why: string): void {
+    this.keeper.linkProblem = why;
+    this.host.onChange(this.state());
+  }
+
+  private dropSession(): void {
+    const { session } = this;
+    if (session === null) return;
+    this.keeper.add(session);
+    this.session = null;
+    session.end();
   }
 }
 

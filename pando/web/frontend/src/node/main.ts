@@ -1,42 +1,65 @@
 /** The program of the tab's node: a worker of its own, since a hidden page's timers stop. */
 
+import type { IceServer } from "../tree/peer-port";
 import { connect } from "../tree/websocket";
-import { Device, type DeviceOptions, type Figures } from "./device";
+import { Device, type DeviceOptions } from "./device";
+import type { DeviceState } from "./device-state";
 
 /** From the page. */
 export type ToNode =
-  | { do: "start"; options: DeviceOptions }
-  | { do: "stop" }
-  | { do: "sandbox"; control: MessagePort };
+  | { type: "start"; options: DeviceOptions }
+  | { type: "pause" }
+  | { type: "resume"; name: string; workers: number }
+  | { type: "retry" }
+  | { type: "online"; online: boolean }
+  | { type: "sandbox"; control: MessagePort };
 
 /** To the page. */
 export type FromNode =
-  | { is: "figures"; figures: Figures }
-  | { is: "sandbox wanted"; run: string }
-  | { is: "stopped"; problem: string };
+  | { type: "state"; state: DeviceState }
+  | { type: "sandboxRequested"; run: string }
+  /** A WebRTC connection is wanted, which only the page can have. */
+  | { type: "peerRequested"; port: MessagePort; servers: IceServer[] }
+  | { type: "stopped"; problem: string };
 
 /** How often the page is told how far it is. */
-const FIGURES_MILLISECONDS = 1000;
+const STATE_MILLISECONDS = 1000;
 
 let device: Device | null = null;
 let takeSandbox: ((control: MessagePort) => void) | null = null;
 
-const tell = (message: FromNode): void => postMessage(message);
+const post = (message: FromNode, transfer: Transferable[] = []): void =>
+  postMessage(message, { transfer });
 
 function openSandbox(run: string): Promise<MessagePort> {
   return new Promise((resolve) => {
     takeSandbox = resolve;
-    tell({ is: "sandbox wanted", run });
+    post({ type: "sandboxRequested", run });
   });
 }
 
-onmessage = ({ data }: MessageEvent<ToNode>) => {
-  switch (data.do) {
+function openPeer(servers: IceServer[]): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  post({ type: "peerRequested", port: port2, servers }, [port2]);
+  return port1;
+}
+
+self.onmessage = ({ data }: MessageEvent<ToNode>) => {
+  switch (data.type) {
     case "start":
       void run(data.options);
       break;
-    case "stop":
-      void device?.stop();
+    case "pause":
+      void device?.pause();
+      break;
+    case "resume":
+      void device?.resume(data.name, data.workers);
+      break;
+    case "retry":
+      device?.retry();
+      break;
+    case "online":
+      device?.setOnline(data.online);
       break;
     case "sandbox":
       takeSandbox?.(data.control);
@@ -45,9 +68,10 @@ onmessage = ({ data }: MessageEvent<ToNode>) => {
 };
 
 async function run(options: DeviceOptions): Promise<void> {
-  const changed = (figures: Figures): void => tell({ is: "figures", figures });
-  const own = (device = new Device(options, { connect, openSandbox, changed }));
-  const drawing = setInterval(() => changed(own.figures()), FIGURES_MILLISECONDS);
+  const onChange = (state: DeviceState): void => post({ type: "state", state });
+  const own = new Device(options, { connect, openPeer, openSandbox, onChange });
+  device = own;
+  const drawing = setInterval(() => onChange(own.state()), STATE_MILLISECONDS);
   let problem = "";
   try {
     await own.run();
@@ -55,7 +79,7 @@ async function run(options: DeviceOptions): Promise<void> {
     problem = `This page has stopped because of an error in Pando: ${String(error)}`;
   } finally {
     clearInterval(drawing);
-    changed(own.figures());
-    tell({ is: "stopped", problem });
+    onChange(own.state());
+    post({ type: "stopped", problem });
   }
 }

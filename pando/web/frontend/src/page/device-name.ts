@@ -18,7 +18,8 @@ export function guessName(agent: string): string {
     [/Chrom(e|ium)\//, "Chrome"],
     [/Safari\//, "Safari"],
   ];
-  const find = (table: [RegExp, string][]): string | undefined => table.find(([form]) => form.test(agent))?.[1];
+  const find = (table: [RegExp, string][]): string | undefined =>
+    table.find(([form]) => form.test(agent))?.[1];
   return `${find(browsers) ?? "Browser"} on ${find(systems) ?? "a device"}`;
 }
 
@@ -39,11 +40,14 @@ export function rememberName(name: string): void {
 }
 
 /** @param touchPoints - which tell a tablet that calls itself a Mac from a Mac. */
-export function isPhone(agent: string, touchPoints = globalThis.navigator?.maxTouchPoints ?? 0): boolean {
+export function isPhone(
+  agent: string,
+  touchPoints = globalThis.navigator?.maxTouchPoints ?? 0,
+): boolean {
   return /Mobi|Android|iPhone|iPad/.test(agent) || (/Mac OS X/.test(agent) && touchPoints > 1);
 }
 
-/** All cores; one less on phones, which should stay usable. */
+/** All cores; half of them on phones, which get hot, and have slow cores besides the fast ones. */
 export function suitableWorkers(cores: number, agent: string): number {
-  return Math.max(1, isPhone(agent) ? cores - 1 : cores);
+  return Math.max(1, isPhone(agent) ? Math.floor(cores / 2) : cores);
 }

@@ -1,43 +1,89 @@
-/** What the root tells this page of its run. */
+/** What the root tells this page of its run, to people whom it has invited. */
 
 import type { Language } from "../compute/protocol";
 
-export interface RunInfo {
+/** A file to fetch: its size on the way here, and unpacked. */
+export interface Asset {
+  url: string;
+  bytes: number;
+  unpackedBytes: number;
+  /** The SHA-256 of a package that comes from the root and not from who serves this page. */
+  digest?: string;
+}
+
+export interface RunDetails {
   id: string;
   function: string;
-  asker: string;
+  /** Who asks for help; empty where nobody says. */
+  requester: string;
+  /** What the run is for; empty where nobody says. */
+  about: string;
   language: Language;
   /** Whether the person who runs this lets the function use the internet. */
   network: boolean;
   /** Why browsers cannot take part, if they cannot. */
   problem: string;
-  /** This run's link, without its token. */
+  /** This run's link, without what follows its `#`. */
   link: string;
-  /** Where the parts of Python are found; empty for JavaScript. */
-  python: { program: string; wasm: string; standardLibrary: string; packages: string[] } | null;
+  /** Whether other runs may follow at the same link. */
+  linkLasts: boolean;
+  /** The parts of Python; null for JavaScript. */
+  python: { program: Asset; wasm: Asset; standardLibrary: Asset; packages: Asset[] } | null;
 }
 
-/** How long the root may take to say what it runs, in milliseconds. */
-const PATIENCE_MILLISECONDS = 5000;
+export type RunAnswer =
+  | { type: "run"; run: RunDetails }
+  /** The link is not, or no longer, good. */
+  | { type: "denied"; incomplete: boolean }
+  /** Whoever answers has not proved to be the root of this link. */
+  | { type: "untrusted"; reason: string }
+  /** There is no run now, or it is still looking for what its function needs. */
+  | { type: "notReady"; packages: boolean; reason?: string };
+
+/** What tells this page of its run. */
+export interface RunSource {
+  /** What the root says of this run, or of another one where it is over; null where nobody answers. */
+  askForRun(id: string): Promise<RunAnswer | null>;
+  /** A package of the run by its digest, where it is not fetched as a file of the page. */
+  fetchWheel: ((digest: string) => Promise<ArrayBuffer>) | null;
+}
+
+/** How long the root may take to answer, in milliseconds. */
+const PATIENCE_MILLISECONDS = 8000;
 const AGAIN_MILLISECONDS = 2000;
 
-/** The run that a page was made for, if it was for one. */
-export function readRun(page: Document): RunInfo | null {
-  const text = page.getElementById("run")?.textContent;
-  return text ? (JSON.parse(text) as RunInfo) : null;
-}
+/** A root that has served this page itself. */
+export class ServingRoot implements RunSource {
+  readonly fetchWheel = null;
 
-/** This run, or another one where it is over; null where nobody answers. */
-export async function fetchRun(id: string): Promise<RunInfo | null> {
-  for (;;) {
+  /** @param proof - what is shown of the link. */
+  constructor(private readonly proof: Promise<string>) {}
+
+  async askForRun(id: string): Promise<RunAnswer | null> {
+    const proof = await this.proof;
     try {
-      const response = await fetch(`./?run=${encodeURIComponent(id)}`, { signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
-      const run = readRun(new DOMParser().parseFromString(await response.text(), "text/html"));
-      if (run !== null || !response.ok) return run;
+      const response = await fetch(`./run?id=${encodeURIComponent(id)}`, {
+        headers: proof ? { "Pando-Proof": proof } : {},
+        cache: "no-store",
+        signal: AbortSignal.timeout(PATIENCE_MILLISECONDS),
+      });
+      return response.ok ? ((await response.json()) as RunAnswer) : null;
     } catch {
       return null;
     }
-    // The run is still looking for what its function needs.
+  }
+}
+
+/** What a source says, asked again until there is a run or no hope. */
+export async function fetchRun(
+  source: RunSource,
+  id: string,
+  onNotReady: (answer: RunAnswer & { type: "notReady" }) => void = () => {},
+): Promise<RunAnswer | null> {
+  for (;;) {
+    const answer = await source.askForRun(id);
+    if (answer?.type !== "notReady") return answer;
+    onNotReady(answer);
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MILLISECONDS));
   }
 }

@@ -1,19 +1,22 @@
 /** The sandbox as the page has it: a frame without rights, and what it is given. */
 
 import type { ToSandboxPage } from "../sandbox/main";
-import type { RunInfo } from "./run";
-
-type PythonFiles = NonNullable<ToSandboxPage["python"]>;
+import { fetchPython, type OnProgress, type PythonFiles } from "./download";
+import type { RunDetails, RunSource } from "./run";
 
 export class Sandbox {
   private frame: HTMLIFrameElement | null = null;
   private files: Promise<PythonFiles> | null = null;
   private prepared: { network: boolean; control: Promise<MessagePort> } | null = null;
 
-  constructor(private run: RunInfo) {}
+  constructor(
+    private run: RunDetails,
+    private readonly source: RunSource,
+    private readonly onProgress: OnProgress,
+  ) {}
 
   /** Another run has begun: what was fetched for the one before is of no use. */
-  changeRun(run: RunInfo): void {
+  changeRun(run: RunDetails): void {
     this.close();
     this.run = run;
     this.files = null;
@@ -22,7 +25,7 @@ export class Sandbox {
   /** Fetch what Python needs already now. */
   prefetch(): void {
     if (this.run.python === null) return;
-    this.files = fetchPython(this.run.python);
+    this.files = fetchPython(this.run.python, this.source, this.onProgress);
     this.files.catch(() => {
       this.files = null; // it is tried again when it is needed
     });
@@ -31,11 +34,11 @@ export class Sandbox {
   /** Begin with what `open` is going to be asked for: it takes about as long as connecting does. */
   prepare(network: boolean): void {
     const control = this.load(network);
-    control.catch(() => {}); // whoever opens it hears of it
+    control.catch(() => {}); // `open` hears of it
     this.prepared = { network, control };
   }
 
-  /** A new frame in the place of an earlier one, and the port on which it takes orders. */
+  /** A new frame in the place of an earlier one, and the port on which it takes commands. */
   open(network: boolean): Promise<MessagePort> {
     const { prepared } = this;
     this.prepared = null;
@@ -46,10 +49,12 @@ export class Sandbox {
     this.close();
     const frame = document.createElement("iframe");
     frame.sandbox.add("allow-scripts");
-    frame.title = "Where the function runs";
+    frame.title = "Where the program runs";
     frame.inert = true; // there is nothing in it for people
     frame.src = network ? `./sandbox/online?run=${encodeURIComponent(this.run.id)}` : "./sandbox";
-    const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
+    const loaded = new Promise((resolve) =>
+      frame.addEventListener("load", resolve, { once: true }),
+    );
     this.frame = frame;
     document.body.append(frame);
     if (this.files === null) this.prefetch();
@@ -69,31 +74,7 @@ export class Sandbox {
   }
 }
 
-async function fetchPython(places: NonNullable<RunInfo["python"]>): Promise<PythonFiles> {
-  const [program, wasm, standardLibrary, ...packages] = await Promise.all(
-    [places.program, places.wasm, places.standardLibrary, ...places.packages].map(fetchFile),
-  );
-  return {
-    program: new TextDecoder().decode(program),
-    wasm: wasm!,
-    standardLibrary: standardLibrary!,
-    packages: packages.map((data, i) => ({ data, format: formatOf(places.packages[i]!) })),
-  };
-}
-
 function listBuffers(files: PythonFiles | null): ArrayBuffer[] {
   if (files === null) return [];
   return [files.wasm, files.standardLibrary, ...files.packages.map(({ data }) => data)];
-}
-
-/** What is Pando's own and pure Python stays packed; of other packages nobody knows whether it may. */
-function formatOf(place: string): PythonFiles["packages"][number]["format"] {
-  if (/^assets\/.*-none-any\.whl$/.test(place)) return "packed";
-  return place.endsWith(".whl") ? "wheel" : "zip";
-}
-
-async function fetchFile(place: string): Promise<ArrayBuffer> {
-  const response = await fetch(place);
-  if (!response.ok) throw new Error(`${place} could not be loaded (${response.status})`);
-  return response.arrayBuffer();
 }

@@ -1,13 +1,23 @@
-/** What the page shows. Whatever comes from others is shown as text, never as markup. */
+/** The page's document. What comes from others is shown as text, never as markup. */
 
-import type { Figures } from "../node/device";
-import { canStayAwake } from "./awake";
 import { isPhone } from "./device-name";
-import { Plot } from "./plot";
-import type { RunInfo } from "./run";
-
-/** The rate that is shown is that of so many last seconds. */
-const RATE_SECONDS = 5;
+import { downloadBytes } from "./download";
+import type { Plot } from "./plot";
+import type { RunDetails } from "./run";
+import { RateMeter } from "./totals";
+import { hasWakeLock } from "./wake-lock";
+import {
+  describe,
+  describeLink,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatRate,
+  formatTraceback,
+  isComputing,
+  type PageState,
+  type Stage,
+} from "./words";
 
 function element<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
@@ -17,162 +27,193 @@ export const controls = {
   form: element<HTMLFormElement>("controls"),
   start: element<HTMLButtonElement>("start"),
   pause: element<HTMLButtonElement>("pause"),
-  stop: element<HTMLButtonElement>("stop"),
+  tryNow: element<HTMLButtonElement>("try-now"),
+  reload: element<HTMLButtonElement>("reload"),
   name: element<HTMLInputElement>("name"),
   workers: element<HTMLInputElement>("workers"),
   network: element<HTMLInputElement>("network"),
+  linkForm: element<HTMLFormElement>("link-form"),
+  link: element<HTMLInputElement>("new-link"),
 };
 
-export type Mode = "idle" | "running" | "paused" | "stopping";
+/** The stages in which there is something to start. */
+const STARTABLE: Partial<Record<Stage, string>> = { invited: "Start helping", paused: "Resume" };
+const WITH_FIGURES: Stage[] = ["working", "stopping", "paused"];
 
-export function showRun(run: RunInfo, token: string): void {
-  document.title = `Pando · ${run.function}`;
-  element("asker").textContent = run.asker || "Somebody";
-  element("function").textContent = run.function;
-  // The page's own link, which may have been opened without its token on the root's own machine.
-  const link = token ? `${run.link}#${token}` : run.link;
-  element("command").textContent = `pando-volunteer '${link}'`;
-  const language = run.language === "python" ? "Python" : "JavaScript";
-  element("about").textContent =
-    `Many devices apply one ${language} function to a stream of values. ` +
-    "This page lends it your processor: nothing is installed, and you can leave at any time.";
-  element("network-choice").hidden = !run.network;
-  showNetwork(run.network && controls.network.checked);
-  showProblem(run.problem);
-  controls.start.disabled = run.problem !== "";
-  const awake = element("awake");
-  awake.hidden = canStayAwake() || !isPhone(navigator.userAgent);
-  awake.textContent = "Keep the screen on while it computes: this browser stops pages when the screen sleeps.";
-}
-
-export function showNetwork(allowed: boolean): void {
-  element("network-note").textContent = allowed
-    ? "It may fetch from the internet, but not from this run's own pages."
-    : "It can fetch nothing from any network.";
-}
-
-export function showProblem(text: string): void {
-  const problem = element("problem");
-  problem.textContent = text;
-  problem.hidden = text === "";
-}
-
-/** Whether the keyboard was at a control, which may be gone by now. */
-let focused = false;
-
-export function showMode(mode: Mode): void {
-  focused ||= controls.form.contains(document.activeElement);
-  const { start, pause, stop, name, workers, network } = controls;
-  start.hidden = mode === "running" || mode === "stopping";
-  start.textContent = mode === "paused" ? "Go on computing" : "Start computing";
-  pause.hidden = stop.hidden = !(mode === "running" || mode === "stopping");
-  pause.disabled = stop.disabled = mode === "stopping";
-  for (const field of [name, workers, network]) field.disabled = mode === "running" || mode === "stopping";
-  if (mode !== "stopping") keepFocus(mode === "running" ? pause : start);
-}
-
-/** Controls that vanish take the keyboard's place on the page with them: it goes to the next one. */
-function keepFocus(next: HTMLElement): void {
-  const { activeElement, body } = document;
-  const lost = activeElement === null || activeElement === body || controls.form.contains(activeElement);
-  if (focused && lost) next.focus();
-  focused = false;
-}
-
-const WORDS: Record<Figures["state"], string> = {
-  connecting: "Connecting …",
-  preparing: "Preparing the function …",
-  joining: "Looking for a place …",
-  computing: "Computing",
-  waiting: "Waiting",
-  stopped: "Stopped",
-  refused: "This device cannot take part",
-};
-
-export class FiguresView {
+export class View {
+  private readonly meter = new RateMeter();
   private plot: Plot | null = null;
-  private history: { time: number; results: number; computing: number; busy: number }[] = [];
-  private last: Figures | null = null;
-  private earlier = { results: 0, failures: 0, computing: 0, busy: 0 };
+  private plotRequested = false;
+  private focused = false;
 
-  /** The figures of this stay in the run; those of earlier stays are added. */
-  show(stay: Figures, mode: Mode): void {
-    const { results, failures, computing, busy } = this.earlier;
-    this.draw(
-      {
-        ...stay,
-        results: results + stay.results,
-        failures: failures + stay.failures,
-        computing: computing + stay.computing,
-        busy: busy + stay.busy,
-      },
-      mode,
+  /** The program of this page runs. */
+  showStarted(): void {
+    element("startup").remove();
+  }
+
+  /** What does not change while a run does not. */
+  showRun(run: RunDetails, token: string): void {
+    setText("function", run.function);
+    setText("language", run.language === "python" ? "Python" : "JavaScript");
+    setText("about", run.about);
+    element("about").hidden = run.about === "";
+    setText("results-label", `values of ${run.function} computed`);
+    const link = token ? `${run.link}#${token}` : run.link;
+    setText("command", `pando-volunteer '${link}'`);
+    const bytes = downloadBytes(run);
+    setText(
+      "assurance-install",
+      bytes > 0
+        ? `Nothing is installed. ${formatBytes(bytes)} are downloaded, once.`
+        : "Nothing is installed.",
+    );
+    element("more").hidden = false;
+  }
+
+  /** Whether the function may use the internet here. */
+  showNetwork(allowed: boolean): void {
+    setText(
+      "assurance-rights",
+      allowed
+        ? "The program cannot see your files or your other tabs. It may use the internet and this device's network."
+        : "The program cannot see your files, your other tabs or your network.",
+    );
+    setText("network-note", allowed ? "It may use the network." : "It has no network access.");
+  }
+
+  show(state: PageState): void {
+    const { stage, run } = state;
+    const words = describe(state);
+    this.noteFocus();
+    const page = element("page");
+    page.dataset["stage"] = stage;
+    page.dataset["tone"] = words.tone;
+    if (document.title !== words.title) document.title = words.title;
+    setText("state", words.headline);
+    setShownText("detail", words.detail);
+    setShownText("retry", words.retry);
+    element("purpose").hidden = stage !== "invited" || run === null;
+    element("assurances").hidden = stage !== "invited";
+    element("network-choice").hidden = !(
+      run?.network &&
+      (stage === "invited" || stage === "paused")
+    );
+    this.showControls(state);
+    this.showDownload(state);
+    this.showFigures(state);
+    this.showFooter(state);
+    this.keepFocus();
+  }
+
+  private showControls({ stage, device }: PageState): void {
+    const { start, pause, tryNow, reload, name, workers, linkForm } = controls;
+    const label = STARTABLE[stage];
+    start.hidden = label === undefined;
+    if (label !== undefined) setText("start", label);
+    const works = stage === "working" && device?.phase !== "finished";
+    pause.hidden = !works && stage !== "stopping";
+    pause.disabled = stage === "stopping";
+    tryNow.hidden = !(works && device?.phase === "waiting" && !device.offline);
+    reload.hidden = stage !== "failed";
+    linkForm.hidden = stage !== "denied";
+    element("settings").hidden = start.hidden && pause.hidden;
+    for (const field of [name, workers]) field.disabled = start.hidden;
+  }
+
+  private showDownload({ stage, downloaded, device, run }: PageState): void {
+    const running = run !== null && downloaded > 0 && downloaded < 1;
+    const wanted =
+      stage === "invited" || device?.phase === "preparing" || device?.phase === "connecting";
+    element("download").hidden = !(running && wanted);
+    if (!running) return;
+    const bytes = downloadBytes(run);
+    element<HTMLProgressElement>("download-bar").value = downloaded;
+    setText(
+      "download-label",
+      `${formatBytes(bytes * downloaded)} of ${formatBytes(bytes)} downloaded`,
     );
   }
 
-  /** This stay is over. */
-  endStay(mode: Mode): void {
-    if (this.last === null) return;
-    const { results, failures, computing, busy, state } = this.last;
-    this.earlier = { results, failures, computing, busy };
-    this.draw({ ...this.last, workers: 0, retry: 0, state: state === "refused" ? state : "stopped" }, mode);
+  private showFigures({ stage, device, figures }: PageState): void {
+    const box = element("figures");
+    const finished = device?.phase === "finished";
+    const begun = figures.results > 0 || device?.phase === "computing";
+    box.hidden = !WITH_FIGURES.includes(stage) || finished || !begun;
+    const computes = isComputing(stage, device);
+    const now = performance.now() / 1000;
+    if (computes) this.meter.update(now, figures.results);
+    else this.meter.reset();
+    const rate = this.meter.rate(now);
+    setText("results", formatCount(figures.results));
+    setText("rate", computes && rate > 0 ? `· ${formatRate(rate)}` : "");
+    const { reported } = figures;
+    const items = reported?.items.toLocaleString("en", { maximumFractionDigits: 1 });
+    setShownText(
+      "reported",
+      reported === null ? "" : `${items} ${reported.units} reported by the program`,
+    );
+    if (stage === "working") this.loadPlot();
+    element("plot-box").hidden = this.plot === null || figures.results === 0;
+    if (this.plot === null) return;
+    this.plot.add(now, computes ? rate : null);
+    setText("plot-start", `${formatDuration(this.plot.span)} ago`);
   }
 
-  private draw(figures: Figures, mode: Mode): void {
-    this.last = figures;
-    element("figures").hidden = false;
-    this.plot ??= new Plot(element("plot"));
-    this.showState(figures, mode);
-    this.showNumbers(figures);
-    this.showReported(figures);
-    element("failure-box").hidden = figures.failures === 0;
-    setText("failure-count", `${figures.failures.toLocaleString()} item${figures.failures === 1 ? "" : "s"} failed`);
-    setText("failure", figures.failure);
+  /** Draw from now on, where that is possible: nothing else depends on it. */
+  private loadPlot(): void {
+    if (this.plotRequested) return;
+    this.plotRequested = true;
+    import("./plot")
+      .then(({ Plot }) => {
+        this.plot = new Plot(element("plot"));
+      })
+      .catch(() => {}); // such as a language of the browser's that the library does not know
   }
 
-  private showState({ state, note, retry, workers }: Figures, mode: Mode): void {
-    if (state === "refused") showProblem(note);
-    const words = [mode === "paused" && state === "stopped" ? "Paused" : WORDS[state]];
-    if (state === "computing") words.push(`on ${workers} worker${workers === 1 ? "" : "s"}`);
-    if (state === "waiting" && note) words.splice(0, 1, note);
-    setText("state", words.join(" "));
-    setText("retry", retry > 0 ? `Reconnecting in ${retry} s.` : "");
+  private showFooter(state: PageState): void {
+    const { stage, device, figures } = state;
+    setShownText("connection", describeLink(state));
+    const working = stage === "working" && device?.phase !== "finished";
+    element("awake").hidden = !working || hasWakeLock() || !isPhone(navigator.userAgent);
+    const workers = device?.workers ?? 0;
+    const cores = `${workers} core${workers === 1 ? "" : "s"}`;
+    const effort = `${formatDuration(figures.busy)} of processor time so far · ${cores}`;
+    setShownText("effort", working && workers > 0 && figures.busy >= 1 ? effort : "");
+    const { failures } = figures;
+    element("failure-box").hidden = failures === 0;
+    setText("failure-count", `${formatCount(failures)} item${failures === 1 ? "" : "s"} failed`);
+    if (device?.failure) setText("failure", formatTraceback(device.failure));
   }
 
-  private showNumbers({ results, computing, busy, workers }: Figures): void {
-    const time = performance.now() / 1000;
-    this.history.push({ time, results, computing, busy });
-    while (this.history.length > 2 && time - this.history[0]!.time > RATE_SECONDS) this.history.shift();
-    const first = this.history[0]!;
-    const span = Math.max(time - first.time, 0.25);
-    const rate = (results - first.results) / span;
-    const share = (seconds: number): number => (workers === 0 ? 0 : clamp(seconds / span / workers));
-    const [computes, transfers] = [share(computing - first.computing), share(busy - first.busy)];
-    setText("results", results.toLocaleString());
-    setText("rate", rate >= 10 || rate === 0 ? Math.round(rate).toLocaleString() : rate.toPrecision(2));
-    setText("computing", percent(computes));
-    setText("transferring", percent(Math.max(0, transfers - computes)));
-    this.plot?.add(time, rate);
+  private noteFocus(): void {
+    this.focused ||= controls.form.contains(document.activeElement);
   }
 
-  private showReported({ reported }: Figures): void {
-    element("reported-box").hidden = reported === null;
-    if (reported === null) return;
-    setText("units", reported.units);
-    setText("reported", reported.items.toLocaleString(undefined, { maximumFractionDigits: 1 }));
+  /** A control that vanishes takes the keyboard's place on the page with it: it goes to the next. */
+  private keepFocus(): void {
+    const { activeElement, body } = document;
+    if (activeElement !== null && activeElement !== body && isVisible(activeElement)) {
+      this.focused = false;
+      return;
+    }
+    const next = [controls.start, controls.pause, controls.reload].find((each) => !each.hidden);
+    if (!this.focused || next === undefined || next.disabled) return;
+    next.focus();
+    this.focused = false;
   }
 }
 
-function clamp(share: number): number {
-  return Math.min(1, Math.max(0, share));
-}
-
-function percent(share: number): string {
-  return `${Math.round(100 * share)} %`;
+function isVisible(element: Element): boolean {
+  return element.getClientRects().length > 0 && !element.matches(":disabled");
 }
 
 /** Only what has changed, so that a screen reader does not say it again. */
 function setText(id: string, text: string): void {
   const place = element(id);
   if (place.textContent !== text) place.textContent = text;
+}
+
+function setShownText(id: string, text: string): void {
+  setText(id, text);
+  element(id).hidden = text === "";
 }

@@ -5,8 +5,8 @@
  * what it needs, once, by the page around it. The node starts and ends workers here through a port of its own.
  */
 
-import ComputeWorker from "../compute/worker?worker&inline";
 import type { FromSandbox, Opening, PythonAssets, ToSandbox } from "../compute/protocol";
+import ComputeWorker from "../compute/worker?worker&inline";
 
 /** From the page around, once. */
 export interface ToSandboxPage {
@@ -19,42 +19,43 @@ const workers = new Map<number, Worker>();
 addEventListener("message", ({ data, source }: MessageEvent<ToSandboxPage>) => {
   if (source !== parent) return;
   const python = data.python && compile(data.python);
-  data.control.onmessage = ({ data: order }: MessageEvent<ToSandbox>) => void obey(order, data.control, python);
+  data.control.onmessage = ({ data: command }: MessageEvent<ToSandbox>) =>
+    void handle(command, data.control, python);
 });
 
 async function compile(assets: NonNullable<ToSandboxPage["python"]>): Promise<PythonAssets> {
   return { ...assets, wasm: await WebAssembly.compile(assets.wasm) };
 }
 
-async function obey(
-  order: ToSandbox,
+async function handle(
+  command: ToSandbox,
   control: MessagePort,
   python: Promise<PythonAssets> | null,
 ): Promise<void> {
-  const say = (message: FromSandbox): void => control.postMessage(message);
-  switch (order.do) {
+  const post = (message: FromSandbox): void => control.postMessage(message);
+  switch (command.type) {
     case "ping":
-      say({ is: "pong" });
+      post({ type: "pong" });
       break;
     case "end":
-      workers.get(order.worker)?.terminate();
-      workers.delete(order.worker);
+      workers.get(command.worker)?.terminate();
+      workers.delete(command.worker);
       break;
     case "start": {
       const fail = (reason: string): void => {
-        workers.get(order.worker)?.terminate();
-        workers.delete(order.worker);
-        say({ is: "failed", worker: order.worker, reason });
+        workers.get(command.worker)?.terminate();
+        workers.delete(command.worker);
+        post({ type: "failed", worker: command.worker, reason });
       };
       try {
         const worker = new ComputeWorker();
-        workers.set(order.worker, worker);
+        workers.set(command.worker, worker);
         worker.onerror = (event) => fail(event.message || "the worker could not be started");
         const opening: Opening = {
-          port: order.port,
-          python: order.language === "python" ? ((await python) ?? null) : null,
+          port: command.port,
+          python: command.language === "python" ? ((await python) ?? null) : null,
         };
-        worker.postMessage(opening, [order.port]);
+        worker.postMessage(opening, [command.port]);
       } catch (error) {
         fail(String(error));
       }

@@ -1,14 +1,26 @@
 /** A channel: two nodes' link, messages in order both ways, with an end that is noticed. */
 
-export class ChannelClosedError extends Error {
-  override name = "ChannelClosedError";
-}
+import { ChannelClosedError } from "../errors";
+
+export { ChannelClosedError };
 
 export interface Channel {
   /** @throws ChannelClosedError the channel has ended. */
   send(bytes: Uint8Array<ArrayBuffer>): void;
   /** The next message; rejects with `ChannelClosedError` when there will be none. */
   receive(): Promise<Uint8Array>;
+  /** What carries it, in a word, where that is no WebSocket. */
+  readonly kind?: string;
+  /** What a handshake over it must be bound to, where it is protected by certificates that it shows. */
+  readonly binding?: Uint8Array;
+  /** How many bytes wait to be sent, where that is known. */
+  backlog?(): number;
+  /** The bytes that may wait before more of a large message is sent. */
+  readonly maxBacklog?: number;
+  /** When something came last, by `performance.now`, where parts of messages count, too. */
+  lastActivity?(): number;
+  /** Wait until all that was sent is on its way, where the channel holds some of it back. */
+  drain?(): Promise<void>;
   /** @param reason - what `receive` then says. */
   close(reason?: string): void;
 }

@@ -5,6 +5,9 @@ import { type Channel, ChannelClosedError, Inbox } from "./channel";
 /** How long connecting may take, in milliseconds. */
 export const CONNECT_MILLISECONDS = 10_000;
 
+/** Codes from here on are a public server's, which says why it closes a link. */
+const SERVER_CODES = 4000;
+
 /**
  * Connect to a node.
  *
@@ -32,6 +35,7 @@ export function connect(url: string): Promise<Channel> {
           socket.send(bytes);
         },
         receive: () => inbox.take(),
+        backlog: () => (inbox.end === null ? socket.bufferedAmount : 0),
         close(reason = "this end is closed") {
           inbox.close(reason);
           socket.close();
@@ -42,9 +46,9 @@ export function connect(url: string): Promise<Channel> {
       if (data instanceof ArrayBuffer) inbox.put(new Uint8Array(data));
       else socket.close();
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code, reason }: CloseEvent) => {
       clearTimeout(deadline);
-      inbox.close("the link is lost");
+      inbox.close(code >= SERVER_CODES && reason ? reason : "the link is lost");
       reject(new ChannelClosedError(`the node at ${new URL(url).host} cannot be reached`));
     };
   });

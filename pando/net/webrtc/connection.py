@@ -1,0 +1,287 @@
+"""A connection: a thin layer over aiortc, with time limits of our own and one data channel.
+
+One offer, one answer, both complete: candidates do not trickle. The data channel is negotiated by
+both ends beforehand, so that neither sends before the other listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence, Set
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from ...channel import ChannelClosedError
+from ...errors import one_line
+from .channel import DataChannel, Wire
+from .description import KINDS, RELAY, Candidate, Description
+from .event_loop import EventLoop, use_event_loop
+from .gathering import Gatherer
+from .ice_servers import IceServer
+
+if TYPE_CHECKING:
+    from aioice import Connection as IceConnection
+    from aiortc import RTCPeerConnection
+
+logger = logging.getLogger(__name__)
+
+MDNS_SECONDS = 0.3
+"""Maximum seconds for resolving the names that browsers give instead of addresses."""
+CLOSE_SECONDS = 1.0
+"""Maximum seconds for sending what has been sent before the end."""
+LEAVE_SECONDS = 2 * CLOSE_SECONDS
+"""Maximum seconds for which a task waits for that."""
+LABEL = "pando"
+NOT_CONNECTED = "the devices cannot reach each other by UDP"
+
+
+class _Peer:
+    """aiortc's end, inside the loop."""
+
+    def __init__(
+        self, wire: Wire, servers: Sequence[IceServer], *, relays_only: bool = False
+    ) -> None:
+        self._wire = wire
+        self._relays_only = relays_only
+        self._servers = servers
+        self._connection: RTCPeerConnection | None = None
+        self._ice: IceConnection | None = None
+        self.gatherer: Gatherer | None = None
+        self._outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._closed = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+        wire.hang_up = self.hang_up
+
+    async def offer(self) -> Description:
+        connection = self._start()
+        await connection.setLocalDescription(await connection.createOffer())
+        return Description.parse(connection.localDescription.sdp, is_offer=True)
+
+    async def answer(self, offer: Description) -> Description:
+        from aiortc import RTCSessionDescription
+
+        connection = self._start()
+        sdp = (await resolve(offer)).sdp()
+        await connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await connection.setLocalDescription(await connection.createAnswer())
+        return Description.parse(connection.localDescription.sdp, is_offer=False)
+
+    async def accept(self, answer: Description) -> None:
+        from aiortc import RTCSessionDescription
+
+        assert self._connection is not None
+        sdp = (await resolve(answer)).sdp()
+        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+
+    async def opened(self) -> str:
+        """Wait until the data channel is open; return the other end's address.
+
+        Raises:
+            ChannelClosedError: it will never be.
+        """
+        reason = await asyncio.shield(self._outcome)
+        if reason:
+            raise ChannelClosedError(reason)
+        assert self._ice is not None
+        pair = self._ice._nominated.get(1)
+        return pair.remote_addr[0] if pair else ""
+
+    def hang_up(self) -> asyncio.Task[None]:
+        """Begin to end the connection."""
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._close())
+        return self._ending
+
+    async def close(self) -> None:
+        """End the data channel after what has been sent, and the connection with it."""
+        await asyncio.shield(self.hang_up())
+
+    async def _close(self) -> None:
+        if self._connection is None:
+            return
+        if self._channel.readyState == "open":
+            self._channel.close()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
+        await self._connection.close()
+
+    def _start(self) -> RTCPeerConnection:
+        import aiortc
+
+        # aiortc is told of no servers, or it would ask one of a third party: see `Gatherer`.
+        connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
+        self._connection = connection
+        connection.on("connectionstatechange", self._note_state)
+        self._channel = connection.createDataChannel(LABEL, negotiated=True, id=0)
+        self._wire.attach(self._channel)
+        self._channel.on("open", lambda: self._settle(""))
+        self._channel.on("close", self._closed.set)
+        assert connection.sctp is not None
+        self._ice = connection.sctp.transport.transport.iceGatherer._connection
+        self.gatherer = Gatherer(self._ice, self._servers, relays_only=self._relays_only)
+        self.gatherer.install()
+        return connection
+
+    def _note_state(self) -> None:
+        assert self._connection is not None
+        state = self._connection.connectionState
+        logger.debug("a WebRTC connection is %s", state)
+        if state in ("failed", "closed"):
+            self._settle(NOT_CONNECTED)
+            self._wire.finish("the WebRTC connection is lost")
+
+    def _settle(self, reason: str) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(reason)
+
+
+class Connection:
+    """One end of a connection, as Trio's tasks use it: one offer, one answer, one data channel."""
+
+    def __init__(
+        self, event_loop: EventLoop, servers: Sequence[IceServer], kinds: Set[str] = KINDS
+    ) -> None:
+        self._event_loop = event_loop
+        self._servers = servers
+        self._kinds = kinds
+        self._channel = DataChannel(event_loop)
+        self._peer: _Peer | None = None
+        self._offer: Description | None = None
+
+    async def make_offer(self) -> str:
+        """Return this end's description, which the other end answers."""
+        made = await self._event_loop.call(self._make_offer())
+        self._offer = _only(made, self._kinds)
+        return self._offer.sdp()
+
+    async def _make_offer(self) -> Description:
+        relays_only = self._kinds == {RELAY}
+        self._peer = _Peer(self._channel.wire, self._servers, relays_only=relays_only)
+        return await self._peer.offer()
+
+    @property
+    def offered(self) -> tuple[Candidate, ...]:
+        """Where this end may be reached, as its offer says."""
+        return self._offer.candidates if self._offer is not None else ()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why servers gave this end no address, by their URLs."""
+        gatherer = self._peer.gatherer if self._peer is not None else None
+        return dict(gatherer.problems) if gatherer is not None else {}
+
+    async def make_answer(self, offer: str) -> str:
+        """Return this end's answer to the other one's offer.
+
+        Raises:
+            MalformedMessageError: the offer is none.
+        """
+        self._offer = Description.parse(offer, is_offer=True)
+        answer = await self._event_loop.call(self._make_answer(self._offer))
+        self._bind(answer)
+        return answer.sdp()
+
+    async def _make_answer(self, offer: Description) -> Description:
+        self._peer = _Peer(self._channel.wire, self._servers)
+        return await self._peer.answer(offer)
+
+    async def accept_answer(self, answer: str, kinds: Set[str] = KINDS) -> tuple[Candidate, ...]:
+        """Take the other end's answer; return where it may be reached.
+
+        Args:
+            answer: it.
+            kinds: those of its addresses that are used; where it has none of these, nothing is
+                tried.
+
+        Raises:
+            MalformedMessageError: it is none.
+        """
+        read = _only(Description.parse(answer, is_offer=False), kinds)
+        assert self._peer is not None, "an offer comes first"
+        self._bind(read)
+        if read.candidates or kinds == KINDS:
+            await self._event_loop.call(self._peer.accept(read))
+        return read.candidates
+
+    async def open(self) -> DataChannel:
+        """Return the channel, once it carries data.
+
+        Raises:
+            ChannelClosedError: the ends cannot reach each other.
+        """
+        assert self._peer is not None, "a description comes first"
+        self._channel.host = await self._event_loop.call(self._peer.opened())
+        return self._channel
+
+    async def aclose(self) -> None:
+        """End the connection, after what has been sent on its channel."""
+        await self._channel.aclose()
+        if self._peer is not None:
+            await self._event_loop.call(self._peer.close())
+
+    def _bind(self, answer: Description) -> None:
+        # DTLS proves to each end that the other one has the certificate in its description.
+        assert self._offer is not None
+        self._channel.binding = b"webrtc" + self._offer.fingerprint + answer.fingerprint
+
+
+@asynccontextmanager
+async def open_connection(
+    servers: Sequence[IceServer] = (), kinds: Set[str] = KINDS
+) -> AsyncIterator[Connection]:
+    """Make one end of a connection, which is closed with the block.
+
+    Args:
+        servers: STUN and TURN servers.
+        kinds: those of this end's addresses that an offer names.
+    """
+    async with use_event_loop() as event_loop:
+        connection = Connection(event_loop, servers, kinds)
+        try:
+            yield connection
+        finally:
+            with trio.move_on_after(LEAVE_SECONDS, shield=True):
+                await connection.aclose()
+
+
+def _only(description: Description, kinds: Set[str]) -> Description:
+    """Return a description with addresses of these kinds alone."""
+    chosen = (each for each in description.candidates if each.kind in kinds)
+    return description.with_candidates(tuple(chosen))
+
+
+async def resolve(description: Description) -> Description:
+    """Replace mDNS names by addresses; those that nobody knows in time are left out."""
+    named = [candidate for candidate in description.candidates if candidate.is_mdns]
+    if not named:
+        return description
+    from aioice import mdns
+
+    try:
+        protocol = await mdns.create_mdns_protocol()
+    except OSError as error:  # the other end's own checks may still come through
+        logger.debug("names of mDNS are not looked up: %s", one_line(str(error)))
+        return description.with_candidates(
+            tuple(each for each in description.candidates if not each.is_mdns)
+        )
+    try:
+        hosts = await asyncio.gather(
+            *(protocol.resolve(candidate.host, timeout=MDNS_SECONDS) for candidate in named)
+        )
+    finally:
+        await protocol.close()
+    addresses = dict(zip((candidate.host for candidate in named), hosts, strict=True))
+    resolved = (_with_address(each, addresses) for each in description.candidates)
+    return description.with_candidates(tuple(each for each in resolved if each is not None))
+
+
+def _with_address(candidate: Candidate, addresses: dict[str, str | None]) -> Candidate | None:
+    if not candidate.is_mdns:
+        return candidate
+    host = addresses[candidate.host]
+    if host is None:
+        return None
+    return Candidate(candidate.foundation, candidate.priority, host, candidate.port, candidate.kind)

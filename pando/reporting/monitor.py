@@ -1,0 +1,408 @@
+"""The root's monitor: hears reports, and knows at any time what to show of the run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..reports.counters import Counters, plus
+from ..reports.records import Report, one_line, unpack
+from .events import (
+    JOINED,
+    LEFT,
+    LET_BACK,
+    LOST,
+    MAX_ERRORS,
+    MAX_EVENTS,
+    MOVED,
+    REASSIGNED,
+    REFUSED,
+    RETURNED,
+    SENT_AWAY,
+    STRUCK_OUT,
+    ErrorRecord,
+    Event,
+    Ring,
+    new_error,
+    new_event,
+)
+from .global_view import GlobalReport, GlobalView
+from .history import History
+from .latency import LatencyHistogram
+from .ledger import LIVE, OWN, Entry, Ledger, Listener
+from .ledger import LOST as IS_LOST
+from .presentation import UNNAMED, state_of
+from .shown import (
+    Information,
+    Latency,
+    Root,
+    SentAway,
+    Volunteer,
+    show_summed,
+    show_sums,
+    show_volunteer,
+)
+
+RECENT = 20
+"""Throughputs of a device that are kept for its sparkline."""
+MAX_REFUSALS, REFUSALS_SECONDS = 10, 60.0
+"""Refusals that become events in so many seconds: strangers must not push out all other events."""
+RATE_INTERVALS = 5
+"""Reporting intervals over which the run's throughput is averaged."""
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What the root's scheduler knows of the run.
+
+    Attributes:
+        done, failed: items that are finished, and how many of them failed.
+        total: how many there are in all, where that is known.
+        lent, waiting: items that are being computed, and that have been read and are not.
+        reassigned: items that were lent again.
+        struck_out: items that failed because they ended workers.
+        workers: how many compute now, on all devices.
+        relayed: the root's children whose link a public server relays.
+        relayed_beyond_degree: those of them that have a place beyond the degree.
+        is_over: whether the run has ended.
+        counters: what was refused, cut off or ignored, by kind.
+    """
+
+    done: int = 0
+    failed: int = 0
+    total: int | None = None
+    lent: int = 0
+    waiting: int = 0
+    reassigned: int = 0
+    struck_out: int = 0
+    workers: int = 0
+    relayed: int = 0
+    relayed_beyond_degree: int = 0
+    is_over: bool = False
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Row:
+    """What is shown of a device, and since when.
+
+    Attributes:
+        entry: what is known of it.
+        volunteer: what is shown.
+        report, since: the entry's, when that was made.
+        stamp: the monitor's stamp then.
+        recent: the last throughputs.
+    """
+
+    entry: Entry
+    volunteer: Volunteer
+    report: Report
+    since: float
+    stamp: int
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def differs_from(self, entry: Entry, state: str, report: GlobalReport | None) -> bool:
+        """Whether something else is known now than what is shown."""
+        if (self.report, self.since) != (entry.report, entry.since):
+            return True
+        return (self.volunteer.state, self.volunteer.global_report) != (state, report)
+
+
+class Monitor(Listener):
+    """What a run's monitoring knows.
+
+    Args:
+        function: what the function is called.
+        root: the root's identifier.
+        start: when the run began.
+        interval: seconds between two reports.
+        has_report_links: whether devices report over links of their own, too.
+
+    Attributes:
+        ledger: the devices.
+        global_ledger: what they tell on their report links; None where there are none.
+        history: throughput over time.
+        events, errors: what happened.
+        latency: how long items take, from being lent to their result.
+        function: what the function is called.
+        root: the root's identifier.
+        rows: what was shown of each device at the last `tick`, by identifier.
+        sent_away: devices that may not take part any more, by identifier.
+        removed: when devices have ceased to be shown: their identifiers, by stamp.
+        stamp: grows by one with each `tick`.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        root: bytes,
+        start: float,
+        interval: float,
+        *,
+        has_report_links: bool = False,
+    ) -> None:
+        self.ledger = Ledger(self)
+        self.global_ledger = Ledger() if has_report_links else None
+        self._global_view: GlobalView | None = None
+        self.history = History(start, interval)
+        self.events: Ring[Event] = Ring(MAX_EVENTS)
+        self.errors: Ring[ErrorRecord] = Ring(MAX_ERRORS)
+        self.latency = LatencyHistogram()
+        self.rows: dict[str, Row] = {}
+        self.removed: deque[tuple[int, str]] = deque(maxlen=MAX_EVENTS)
+        self._refusals: deque[float] = deque(maxlen=MAX_REFUSALS)
+        self.sent_away: dict[bytes, SentAway] = {}
+        self.stamp = 0
+        self.start = start
+        self.run = RunFigures()
+        self.function = function
+        self.root = root
+        self._interval = interval
+        self._now = start
+        self._done: deque[tuple[float, int]] = deque([(start, 0)], maxlen=RATE_INTERVALS + 1)
+        self._summed_items = 0
+        self._shown: Information | None = None
+
+    # ---- what happens ----
+
+    def hear_own(self, report: Report, now: float) -> None:
+        """Take the root's own report."""
+        self.ledger.hear(report, OWN, now)
+
+    def reassigned(self, name: str, count: int, now: float) -> None:
+        """Note that items which a device held are lent again."""
+        text = "1 item" if count == 1 else f"{count:,} items"
+        self._note(now, REASSIGNED, name=name, text=text)
+
+    def struck_out(self, index: int, reason: str, now: float) -> None:
+        """Note that an item is given up because workers were lost while they ran it."""
+        self._note(now, STRUCK_OUT, text=f"item {index}: {reason}")
+
+    def refused(self, name: str, reason: str, now: float) -> None:
+        """Note that a device may not, or cannot, take part."""
+        times = self._refusals
+        if len(times) == MAX_REFUSALS and now - times[0] < REFUSALS_SECONDS:
+            return
+        times.append(now)
+        self._note(now, REFUSED, name=name, text=reason)
+
+    def send_away(self, node: bytes, now: float) -> bool:
+        """Note that a device may not take part any more; return whether it could."""
+        entry = self.ledger.entries.get(node)
+        if entry is None or node in self.sent_away or node == self.root:
+            return False
+        name = one_line(entry.device.name) or UNNAMED
+        self.sent_away[node] = SentAway(node.hex(), name, round(self._at(now), 3))
+        self._note_device(now, SENT_AWAY, entry)
+        return True
+
+    def let_back(self, node: bytes, now: float) -> bool:
+        """Note that a device may take part again; return whether it could not."""
+        sent_away = self.sent_away.pop(node, None)
+        if sent_away is None:
+            return False
+        self._note(now, LET_BACK, sent_away.id, sent_away.device_name)
+        return True
+
+    def item_failed(
+        self,
+        now: float,
+        *,
+        index: int,
+        item: str,
+        device: str,
+        type: str,
+        reason: str,
+        traceback: str,
+    ) -> None:
+        """Note an item's error."""
+        at = self._at(now)
+        self.errors.add(new_error(at, index, item, device, type, reason, traceback))
+
+    # ---- what the ledger tells ----
+
+    def appeared(self, entry: Entry, now: float) -> None:
+        """Note that a device has joined."""
+        self._note_device(now, JOINED, entry)
+
+    def returned(self, entry: Entry, now: float) -> None:
+        """Note that a device is here again."""
+        self._note_device(now, RETURNED, entry)
+
+    def moved(self, entry: Entry, now: float) -> None:
+        """Note that a device has another parent."""
+        self._note_device(now, MOVED, entry)
+
+    def disappeared(self, entry: Entry, now: float) -> None:
+        """Note that a device has left, or was lost."""
+        self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+
+    def reported(self, entry: Entry, now: float) -> None:
+        """Add a report to the history."""
+        report = entry.report
+        if entry.summed:
+            return
+        node = report.device.node
+        items = report.counters.items - report.before.items
+        seconds = (report.counters.elapsed_ms - report.before.elapsed_ms) / 1000
+        self.history.add(node, items, entry.total.items, now, seconds, self.stamp + 1)
+
+    # ---- what is shown ----
+
+    def tick(self, run: RunFigures, now: float) -> Information:
+        """Bring what is shown up to date, once an interval, and return it."""
+        self.stamp += 1
+        self.run, self._now = run, now
+        self.ledger.expire(now)
+        self._global_view = self._view_report_links(now)
+        self._update_rows(now)
+        self._add_summed(now)
+        self._done.append((now, run.done))
+        volunteers = {
+            row.volunteer.id: row.volunteer
+            for row in self.rows.values()
+            if row.entry.device.node != self.root
+        }
+        self._shown = Information(self._show_root(run, now), volunteers)
+        return self._shown
+
+    @property
+    def information(self) -> Information:
+        """What was shown last."""
+        return self._shown or self.tick(self.run, self._now)
+
+    def recent(self) -> dict[str, list[float]]:
+        """Return the last throughputs of each device that is shown."""
+        return {node: list(row.recent) for node, row in self.rows.items()}
+
+    def device_totals(self) -> Counters:
+        """Return the counters of all devices that ever took part, together."""
+        total = self.ledger.departed
+        for entry in self.ledger.entries.values():
+            if entry.is_counted:
+                total = plus(total, entry.total)
+        for rest in self.ledger.rests.values():
+            total = plus(total, unpack(rest.counters))
+        return total
+
+    def states(self) -> dict[str, int]:
+        """Return how many devices are in each state."""
+        counts: dict[str, int] = {}
+        for row in self.rows.values():
+            counts[row.volunteer.state] = counts.get(row.volunteer.state, 0) + 1
+        return counts
+
+    def _view_report_links(self, now: float) -> GlobalView | None:
+        if self.global_ledger is None:
+            return None
+        self.global_ledger.expire(now)
+        return GlobalView(
+            self.global_ledger, self.ledger, interval=self._interval, start=self.start, now=now
+        )
+
+    def _update_rows(self, now: float) -> None:
+        entries = self.ledger.entries
+        for row in list(self.rows.values()):
+            node = row.entry.device.node
+            if entries.get(node) is not row.entry or not row.entry.is_counted:
+                del self.rows[row.volunteer.id]
+                self.removed.append((self.stamp, row.volunteer.id))
+        for entry in entries.values():
+            if entry.is_counted:
+                self._update_row(entry, now)
+
+    def _update_row(self, entry: Entry, now: float) -> None:
+        node = entry.device.node.hex()
+        row = self.rows.get(node)
+        state = state_of(entry, now, self._interval)
+        view = self._global_view
+        report = None if view is None else view.show_device(entry.device.node)
+        if row is None:
+            volunteer = show_volunteer(entry, state, self.start, report)
+            row = Row(entry, volunteer, entry.report, entry.since, self.stamp)
+            row.recent.append(volunteer.throughput)
+            self.rows[node] = row
+        elif row.differs_from(entry, state, report):
+            if row.report is not entry.report:
+                row.recent.append(entry.figures.throughput)
+            row.volunteer = show_volunteer(entry, state, self.start, report)
+            row.report, row.since, row.stamp = entry.report, entry.since, self.stamp
+
+    def _add_summed(self, now: float) -> None:
+        """Add to the history what devices did that are reported in sums only."""
+        items = sum(unpack(rest.counters).items for rest in self.ledger.rests.values())
+        if items:  # less what these devices had done before, which is in the history already
+            entries = self.ledger.entries.values()
+            items -= sum(e.report.counters.items for e in entries if not e.is_counted)
+        growth = max(0, items - self._summed_items)
+        self._summed_items = items
+        if growth:
+            self.history.add(None, growth, 0, now, self._interval, self.stamp)
+
+    def _show_root(self, run: RunFigures, now: float) -> Root:
+        ledger = self.ledger
+        others = [row for row in self.rows.values() if row.entry.device.node != self.root]
+        own = self.rows.get(self.root.hex())
+        parents = {row.volunteer.parent for row in others if row.entry.presence == LIVE}
+        live = [row.volunteer for row in others if row.entry.presence == LIVE]
+        summed = show_summed(ledger)
+        departed = show_sums(ledger.departed_devices, 0, ledger.departed)
+        given = sum(row.volunteer.total_cpu_time for row in others)
+        rate = self._rate()
+        return Root(
+            function=self.function,
+            state="over" if run.is_over else "running",
+            elapsed=round(self._at(now), 3),
+            reporting_interval=self._interval,
+            done=run.done,
+            failed=run.failed,
+            total=run.total,
+            throughput=rate,
+            time_left=_time_left(run, rate),
+            lent=run.lent,
+            unprocessed_inputs=run.waiting,
+            reassigned=run.reassigned,
+            struck_out=run.struck_out,
+            workers=run.workers,
+            children_nb=sum(volunteer.parent == self.root.hex() for volunteer in live),
+            nb_leaf_nodes=sum(volunteer.id not in parents for volunteer in live),
+            cpu_time_given=given + departed.cpu_time + summed.cpu_time,
+            latency=Latency(*(self.latency.quantile(part) for part in (0.5, 0.9, 0.99))),
+            own=None if own is None else own.volunteer,
+            departed=departed,
+            summed=summed,
+            refused_reports=ledger.refused,
+            sent_away=list(self.sent_away.values()),
+            counters=dict(run.counters),
+            relayed=run.relayed,
+            relayed_beyond_degree=run.relayed_beyond_degree,
+            global_reports=None if self._global_view is None else self._global_view.show_all(),
+        )
+
+    def _rate(self) -> float:
+        (begin, before), (end, after) = self._done[0], self._done[-1]
+        return (after - before) / (end - begin) if end > begin else 0.0
+
+    # ---- events ----
+
+    def _at(self, now: float) -> float:
+        return max(0.0, now - self.start)
+
+    def _note(self, now: float, kind: str, id: str = "", name: str = "", text: str = "") -> None:
+        self.events.add(new_event(round(self._at(now), 3), kind, id, name, text))
+
+    def _note_device(self, now: float, kind: str, entry: Entry) -> None:
+        device = entry.device
+        if device.node != self.root:
+            self._note(now, kind, device.node.hex(), device.name or UNNAMED)
+
+
+def _time_left(run: RunFigures, rate: float) -> float | None:
+    """Return the seconds until a run is done, where that can be told."""
+    if run.total is None:
+        return None
+    left = max(0, run.total - run.done)
+    if not left:
+        return 0.0
+    return left / rate if rate else None

@@ -1,0 +1,1 @@
+"""The public server: where runs register, and what relays between them and their volunteers."""

@@ -1,0 +1,153 @@
+"""Joining a parent below the root: the ways to reach it are raced, and the first one is used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from .. import messages
+from ..channel import Channel, ChannelClosedError
+from ..errors import one_line
+from ..net import websocket
+from ..net.keepalive import KeepaliveChannel
+from ..net.trust.errors import TrustError
+from ..net.trust.identity import NodeIdentity
+from ..notifier import Notifier
+
+if TYPE_CHECKING:
+    from ..net.webrtc.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+CONNECT_PARENT_SECONDS = 5.0
+"""Maximum seconds for connecting to one address of a parent, or by WebRTC."""
+WEBSOCKET_SECONDS = 0.5
+"""Seconds that a WebSocket may take before WebRTC is tried beside it."""
+MAX_TRIED = 8
+"""Addresses of a parent that are tried."""
+
+Compute = Callable[[KeepaliveChannel], Awaitable[bool]]
+Open = Callable[[], AbstractAsyncContextManager[Channel]]
+
+
+class ParentSearch:
+    """A parent below the root that is being connected to.
+
+    Args:
+        redirect: who it is, and where.
+        identity: what this node proves itself with.
+        hello: what it says of itself.
+        compute: computes for the parent, until the link ends; returns whether the run has ended.
+        say: takes sentences for the person at the device.
+
+    Attributes:
+        why: why it could not be reached.
+    """
+
+    def __init__(
+        self,
+        redirect: messages.Redirect,
+        identity: NodeIdentity,
+        hello: messages.Hello,
+        compute: Compute,
+        say: Notifier,
+    ) -> None:
+        self.why = "it has no address"
+        self._redirect = redirect
+        self._identity = identity
+        self._hello = messages.encode(hello)
+        self._compute = compute
+        self._say = say
+        self._attempts: list[trio.CancelScope] = []
+        self._has_joined = False
+        self._has_ended = False
+        self._websockets_failed = trio.Event()
+
+    async def run(self, offered: Connection | None, *, websockets: bool) -> bool | None:
+        """Reach the parent, and compute for it.
+
+        Args:
+            offered: the connection whose offer the parent may have answered.
+            websockets: whether to try its addresses.
+
+        Returns:
+            Whether the run has ended; None where the parent cannot be reached.
+        """
+        async with trio.open_nursery() as nursery:
+            addresses = self._redirect.addresses[:MAX_TRIED] if websockets else []
+            nursery.start_soon(self._try_addresses, addresses)
+            if offered is not None and self._redirect.answer:
+                nursery.start_soon(self._try_data_channel, offered)
+        return self._has_ended if self._has_joined else None
+
+    async def _try_addresses(self, addresses: list[str]) -> None:
+        with trio.CancelScope() as scope:
+            self._attempts.append(scope)
+            for address in addresses:
+                await self._try(lambda at=address: websocket.connect(at), scope, address)  # type: ignore[misc]
+                if self._has_joined:
+                    return
+            self._websockets_failed.set()
+
+    async def _try_data_channel(self, offered: Connection) -> None:
+        with trio.CancelScope() as scope:
+            self._attempts.append(scope)
+            with trio.move_on_after(WEBSOCKET_SECONDS):
+                await self._websockets_failed.wait()
+            await self._try(
+                lambda: open_answered(offered, self._redirect.answer),
+                scope,
+                "what answers by WebRTC",
+            )
+
+    async def _try(self, open_channel: Open, scope: trio.CancelScope, where: str) -> None:
+        joined = False
+        try:
+            async with open_channel() as channel:
+                with trio.fail_after(CONNECT_PARENT_SECONDS):
+                    redirect = self._redirect
+                    secured = await self._identity.join_parent(
+                        channel, redirect.parent, redirect.ticket, self._hello
+                    )
+                    link = KeepaliveChannel(secured, kind=channel_kind(channel))
+                    answer = await link.receive()
+                if not isinstance(answer, messages.Welcome) or self._has_joined:
+                    self.why = "unexpected reply"
+                    return
+                joined = self._has_joined = True
+                for other in self._attempts:
+                    if other is not scope:
+                        other.cancel()
+                self._has_ended = await self._compute(link)
+        except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
+            if joined:
+                return
+            self.why = one_line(str(problem)) or "it does not answer"
+            if isinstance(problem, TrustError):
+                self._say(f"{where} is not the device that this run has named: {self.why}")
+        except trio.TooSlowError:
+            self.why = "it does not answer"
+
+
+@asynccontextmanager
+async def open_answered(offered: Connection, answer: str) -> AsyncIterator[Channel]:
+    """Take the answer to an offer, and give the data channel, which the connection closes.
+
+    Raises:
+        ChannelClosedError: the ends cannot reach each other.
+        MalformedMessageError: the answer is none.
+        TooSlowError: the data channel is not open in time.
+    """
+    with trio.fail_after(CONNECT_PARENT_SECONDS):
+        await offered.accept_answer(answer)
+        channel = await offered.open()
+    yield channel
+
+
+def channel_kind(channel: Channel) -> str:
+    """Return what carries a channel, in a word."""
+    return str(getattr(channel, "kind", "websocket"))

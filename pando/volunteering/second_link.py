@@ -1,0 +1,134 @@
+"""A second link to the root, by WebRTC, for a node whose first one is relayed.
+
+Offer and answer go over the first link. The second one is a join of the same node: it has its own
+handshake, and the first link stays until the root has let it in. What the first one still holds
+then has been given back or delivered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from .. import messages
+from ..channel import Channel, ChannelClosedError
+from ..errors import one_line
+from ..net.addresses import wait_for_change
+from ..net.keepalive import KeepaliveChannel
+from ..net.trust.errors import TrustError
+from .below import channel_kind, open_answered
+from .root_replies import receive_reply
+from .session import Session
+
+logger = logging.getLogger(__name__)
+
+PAUSES = (0.0, 30.0, 120.0, 600.0)
+"""Seconds before each try; the last pause is repeated."""
+ANSWER_SECONDS = 10.0
+"""Maximum seconds for the root's answer."""
+LEAVE_SECONDS = 1.0
+"""Maximum seconds for delivering on the first link what is finished."""
+
+JoinRoot = Callable[[Channel], Awaitable[Channel]]
+Compute = Callable[[KeepaliveChannel, bytes], Awaitable[bool]]
+Say = Callable[[str], None]
+
+
+class SecondLink:
+    """Tries to connect to the root by WebRTC while a session computes for it.
+
+    When this machine's network changes, it begins anew.
+
+    Args:
+        session: computes over the first link.
+        join_root: shakes hands with the root.
+        compute: computes for a parent until the link ends.
+        say: takes sentences for the person at the device.
+        network_changed: waits until the addresses of this machine's interfaces change.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        join_root: JoinRoot,
+        compute: Compute,
+        say: Say,
+        network_changed: Callable[[], Awaitable[None]] = wait_for_change,
+    ) -> None:
+        self._session = session
+        self._join_root = join_root
+        self._compute = compute
+        self._say = say
+        self._network_changed = network_changed
+        self._said = ""
+        self._is_joining = False
+        self._first_ended = trio.Event()
+        self._done = trio.Event()
+        self._has_ended = False
+
+    async def run(self) -> None:
+        """Try, again after a pause, until it has been used or the task is cancelled."""
+        tries = 0
+        while not self._done.is_set():
+            with trio.move_on_after(PAUSES[min(tries, len(PAUSES) - 1)]):
+                await self._network_changed()
+                logger.debug("%r: the network has changed", self._session)
+                tries = 0
+            tries += 1
+            why = "it does not answer"
+            try:
+                await self._try()
+                return
+            except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
+                why = one_line(str(problem))
+            except trio.TooSlowError:
+                pass
+            finally:
+                if self._is_joining:  # the first link is gone, or useless: join anew
+                    await self._session.hang_up()
+                    self._done.set()
+            logger.debug("%r: no WebRTC to the root: %s", self._session, one_line(why))
+            if tries == 1 and why != self._said:
+                self._said = why
+                self._say(f"no WebRTC to the root: {why}; it stays connected as it is")
+
+    async def after_first(self) -> bool:
+        """Note that the first link has ended; return whether the run has, once that is known."""
+        self._first_ended.set()
+        if self._is_joining:
+            await self._done.wait()
+        return self._has_ended
+
+    async def _try(self) -> None:
+        from ..net.webrtc.connection import open_connection
+
+        async with open_connection(self._session.ice_servers) as connection:
+            offer = await connection.make_offer()
+            with trio.fail_after(ANSWER_SECONDS):
+                answer = await self._session.signal(offer)
+            if not answer:
+                raise ChannelClosedError("the root does not take part")
+            async with open_answered(connection, answer) as channel:
+                with trio.fail_after(ANSWER_SECONDS):
+                    link = KeepaliveChannel(
+                        await self._join_root(channel), kind=channel_kind(channel)
+                    )
+                    if not isinstance(await receive_reply(link), messages.RunInfo):
+                        raise ChannelClosedError("unexpected reply from the root")
+                await self._change_to(link)
+
+    async def _change_to(self, link: KeepaliveChannel) -> None:
+        session = self._session
+        self._is_joining = True
+        with trio.move_on_after(LEAVE_SECONDS):
+            await session.leave()
+        with trio.fail_after(ANSWER_SECONDS):
+            await link.send(messages.Ready(session.port, session.addresses))
+            welcome = await receive_reply(link)
+            if not isinstance(welcome, messages.Welcome):
+                raise ChannelClosedError("unexpected reply from the root")
+            await session.hang_up()
+            await self._first_ended.wait()
+        self._has_ended = await self._compute(link, welcome.parent)

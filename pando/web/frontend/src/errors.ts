@@ -1,0 +1,33 @@
+/** The errors that have names, for all parts of the front end. */
+
+/** Bytes that are not what they should be. */
+export class MalformedError extends Error {
+  override name = "MalformedError";
+}
+
+/** A channel has ended; the message says why. */
+export class ChannelClosedError extends Error {
+  override name = "ChannelClosedError";
+}
+
+/** The root rejects this device. */
+export class JoinRejectedError extends Error {
+  override name = "JoinRejectedError";
+}
+
+/** The user's function or module does not have the form that it should have. */
+export class FunctionError extends Error {
+  override name = "FunctionError";
+}
+
+/** The function cannot be loaded, or not be run any longer, in this browser. */
+export class LoadFailedError extends Error {
+  override name = "LoadFailedError";
+
+  constructor(
+    readonly reason: string,
+    readonly traceback: string,
+  ) {
+    super(reason);
+  }
+}

@@ -1,0 +1,353 @@
+/** What a tab has for one run: its workers and what they compute, which outlives a lost parent. */
+
+import { decode as unpack } from "@msgpack/msgpack";
+
+import type { FromWorker, Language } from "../compute/protocol";
+import { ReportSum } from "../compute/report-sum";
+import { ChannelClosedError, LoadFailedError } from "../errors";
+import type { Outgoing, Report, RunInfo } from "../messages";
+import { split } from "../msgpack-slices";
+import { oneLine } from "../text";
+import { type KeepaliveChannel, Traffic } from "../tree/keepalive";
+import { LeafScheduler } from "./leaf-scheduler";
+import { ReportLink } from "./report-link";
+import { type Measured, Reporter, type State, type Update } from "./reports";
+import { splitResults } from "./split-results";
+import { sleep } from "./timers";
+import { WorkerMeter } from "./worker-meter";
+import { WorkerPool } from "./worker-pool";
+
+/** How often it is looked whether an item takes too long, in milliseconds. */
+const WATCH_MILLISECONDS = 100;
+
+/** Takes an answer for the parent; one that is not urgent may wait for others to go along with. */
+export type Answer = (message: Outgoing, urgent: boolean) => void;
+
+export interface SessionEvents {
+  /** An item has failed: what is shown of it. */
+  onItemFailed(text: string): void;
+  onSandboxLost(): void;
+  /** The function cannot be run here, or not any more. */
+  onLoadFailed(error: LoadFailedError): void;
+}
+
+export class Session {
+  readonly run: string;
+  readonly node: Uint8Array;
+  readonly name: string;
+  readonly language: Language;
+  failures = 0;
+  /** What is transferred on the links to its parents. */
+  readonly traffic = new Traffic();
+  private returned = 0;
+  /** The parent, while there is one. */
+  private parent: Uint8Array = new Uint8Array();
+  private readonly reporter: Reporter;
+  /** Of the reports straight to the root, which go on without a parent. */
+  private readonly globalReporter: Reporter;
+  private reportLink: ReportLink | null = null;
+  private readonly meter: WorkerMeter;
+  private readonly assigned: RunInfo;
+  /** Whether the person at this device has paused it: then there are no workers. */
+  isPaused = false;
+  private readonly scheduler: LeafScheduler;
+  private pool: WorkerPool;
+  private readonly ready = new Set<number>();
+  private readonly tally = new ReportSum();
+  private watching: ReturnType<typeof setInterval> | null = null;
+  private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
+  private answer: Answer | null = null;
+  /** When a worker last had something to do. */
+  private lastBusy = performance.now();
+  private wasBusy = false;
+  private drained: (() => void) | null = null;
+  /** Settles when the function is loaded in a worker; rejects with `LoadFailedError`. */
+  loaded!: Promise<void>;
+
+  constructor(
+    assigned: RunInfo,
+    device: string,
+    size: number,
+    control: MessagePort,
+    private readonly events: SessionEvents,
+  ) {
+    this.assigned = assigned;
+    this.run = assigned.run;
+    this.node = assigned.node;
+    this.name = oneLine(assigned.name);
+    const now = performance.now() / 1000;
+    const described = { node: this.node, name: device, workers: size };
+    this.reporter = new Reporter(described, now, assigned.reportingInterval);
+    this.globalReporter = new Reporter(described, now, assigned.reportingInterval);
+    this.meter = new WorkerMeter(size, now);
+    this.language = languageOf(assigned.function);
+    this.scheduler = new LeafScheduler(() => performance.now() / 1000, assigned.timeout, device);
+    if (assigned.timeout !== null) {
+      this.watching = setInterval(() => {
+        this.scheduler.checkTime();
+        this.act();
+      }, WATCH_MILLISECONDS);
+    }
+    this.pool = this.openPool(control, size);
+  }
+
+  /** Have workers in a sandbox. */
+  private openPool(control: MessagePort, size: number): WorkerPool {
+    this.loaded = new Promise((resolve, reject) => {
+      this.settleLoaded = { resolve, reject };
+    });
+    this.loaded.catch(() => {}); // whoever waits for it hears of it
+    const pool = new WorkerPool(control, this.language, this.assigned.function, {
+      onReady: (worker) => this.workerReady(worker),
+      onMessage: (worker, message) => this.onMessage(worker, message),
+      onLost: (worker, reason) => {
+        this.noteWorkers(() => this.ready.delete(worker));
+        this.scheduler.removeWorker(worker, reason);
+        this.act();
+      },
+      onLoadFailed: (reason, traceback) => {
+        this.scheduler.forget(); // no item is to blame: all go back with the link
+        this.pool.endAll("the function cannot be loaded");
+        const error = new LoadFailedError(reason, traceback);
+        this.settleLoaded?.reject(error);
+        this.events.onLoadFailed(error);
+      },
+      onSandboxLost: () => this.events.onSandboxLost(),
+    });
+    pool.resize(size);
+    return pool;
+  }
+
+  get results(): number {
+    return this.scheduler.results;
+  }
+
+  /** For how long no worker has had anything to do. */
+  get idleMilliseconds(): number {
+    this.noteBusy();
+    return performance.now() - this.lastBusy;
+  }
+
+  private noteBusy(): void {
+    const { busy } = this.scheduler;
+    if (busy || this.wasBusy) this.lastBusy = performance.now();
+    this.wasBusy = busy;
+  }
+
+  get seconds(): number {
+    return this.scheduler.seconds;
+  }
+
+  get busySeconds(): number {
+    return this.scheduler.busySeconds;
+  }
+
+  /** What the function has reported of its work here. */
+  get reported(): Report | null {
+    return this.tally.read();
+  }
+
+  get workers(): number {
+    return this.ready.size;
+  }
+
+  /** Answers go to this parent from now on; null where there is none. */
+  answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
+    this.parent = parent;
+    if (this.answer !== null && answer === null) this.scheduler.forget();
+    this.answer = answer;
+    this.reporter.introduce();
+  }
+
+  private noteWorkers(change: () => void): void {
+    this.passTime(performance.now() / 1000);
+    change();
+  }
+
+  private passTime(now: number): void {
+    this.meter.pass(this.ready.size, this.isPaused, now);
+  }
+
+  lend(lease: number, items: Uint8Array): void {
+    this.scheduler.lend(lease, items);
+    this.act();
+  }
+
+  recall(lease: number, isSuperseded: boolean): void {
+    this.scheduler.recall(lease, isSuperseded);
+    this.act();
+  }
+
+  /** Give back what has not been started, and settle when what is running is delivered. */
+  drain(): Promise<void> {
+    this.scheduler.leave();
+    return this.settle();
+  }
+
+  /** The same for a while; what takes longer than this is given back, and the workers are ended. */
+  async pause(milliseconds: number): Promise<void> {
+    this.noteWorkers(() => {
+      this.isPaused = true;
+    });
+    this.scheduler.pause();
+    await Promise.race([this.settle(), sleep(milliseconds)]);
+    if (!this.isPaused) return; // it was ended meanwhile
+    this.scheduler.interrupt();
+    this.act();
+    this.pool.endAll("paused");
+    this.act();
+  }
+
+  /** Have workers again, in a new sandbox; settles when the function is loaded in one of them. */
+  resume(control: MessagePort, device: string, size: number): Promise<void> {
+    this.noteWorkers(() => {
+      this.isPaused = false;
+      this.meter.size = size;
+    });
+    this.scheduler.device = device;
+    const described = { node: this.node, name: device, workers: size };
+    this.reporter.describe(described);
+    this.globalReporter.describe(described);
+    this.pool = this.openPool(control, size);
+    this.scheduler.resume();
+    return this.loaded;
+  }
+
+  /** Settle when no worker has anything to do. */
+  private settle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.drained = resolve;
+      this.act();
+    });
+  }
+
+  /** End all workers at once. Nobody is blamed for what they were running. */
+  end(): void {
+    this.answer = null;
+    this.reportLink?.stop();
+    this.isPaused = false;
+    if (this.watching !== null) clearInterval(this.watching);
+    this.settleLoaded?.reject(new ChannelClosedError("stopped"));
+    this.pool.endAll("stopped");
+  }
+
+  /** What is told the parent of this tab, over a link of this kind, whose round trip is in milliseconds. */
+  report(parent: Uint8Array, link: string, roundTrip: number): Update {
+    const now = performance.now() / 1000;
+    return this.reporter.report(this.measure(now), parent, now, link, roundTrip);
+  }
+
+  /** Report straight to the root, too, from now on. */
+  keepReportLink(assigned: RunInfo, open: () => Promise<KeepaliveChannel>): void {
+    if (this.reportLink !== null || !assigned.globalMonitoring) return;
+    const report = (isFirst: boolean): Update => {
+      const now = performance.now() / 1000;
+      if (isFirst) this.globalReporter.introduce();
+      return this.globalReporter.report(this.measure(now), this.parent, now);
+    };
+    const { reportingInterval: interval, silence } = assigned;
+    this.reportLink = new ReportLink({ open, report, interval, silence });
+    void this.reportLink.run();
+  }
+
+  private measure(now: number): Measured {
+    const { scheduler, meter, traffic } = this;
+    this.passTime(now);
+    return {
+      items: this.results,
+      functionSeconds: this.seconds,
+      pausedSeconds: meter.pausedSeconds,
+      starvedSeconds: Math.max(0, meter.readySeconds - this.busySeconds),
+      loadingSeconds: meter.missingSeconds,
+      bytesIn: traffic.bytesIn,
+      bytesOut: traffic.bytesOut,
+      transferSeconds: traffic.seconds,
+      failed: this.failures,
+      returned: this.returned,
+      reported: this.reported,
+      state: this.state,
+      held: scheduler.held,
+    };
+  }
+
+  /** What its workers do, or wait for. */
+  private get state(): State {
+    if (this.isPaused) return "paused";
+    if (this.scheduler.busy) return "computing";
+    return this.ready.size === 0 ? "loading" : "starved";
+  }
+
+  private workerReady(worker: number): void {
+    this.noteWorkers(() => this.ready.add(worker));
+    this.settleLoaded?.resolve();
+    this.scheduler.addWorker(worker);
+    this.act();
+  }
+
+  private onMessage(
+    worker: number,
+    message: FromWorker & { type: "results" | "batchTruncated" | "reported" },
+  ): void {
+    if (message.type === "reported") {
+      this.tally.add(message.report);
+      return;
+    }
+    const fits =
+      message.type === "results"
+        ? this.take(worker, message)
+        : this.scheduler.truncateBatch(worker, message.batch);
+    if (!fits) this.pool.replace(worker, "unsolicited results");
+    this.act();
+  }
+
+  private take(worker: number, message: FromWorker & { type: "results" }): boolean {
+    try {
+      if (split(message.values).length !== message.count) return false;
+    } catch {
+      return false;
+    }
+    return splitResults(message).every((part) =>
+      this.scheduler.addResults(worker, message.batch, part),
+    );
+  }
+
+  /** Count and show the items that fail, whether the function has failed or a time limit. */
+  private note(message: Outgoing): void {
+    if (message.tag === "returned") this.returned += message.count;
+    if (message.tag === "struck") this.events.onItemFailed(message.reason);
+    if (message.tag !== "results") return;
+    this.failures += message.failures.size;
+    const last = [...message.failures.values()].at(-1);
+    if (last !== undefined)
+      this.events.onItemFailed(last.traceback || `${last.type}: ${last.reason}`);
+  }
+
+  /** Do what the scheduler says. */
+  private act(): void {
+    this.noteBusy();
+    const urgent = this.scheduler.idle;
+    for (const action of this.scheduler.take()) {
+      if (action.type === "send") {
+        this.note(action.message);
+        this.answer?.(action.message, urgent);
+      } else if (action.type === "compute") {
+        const { number, count, items } = action.batch;
+        this.pool.post(action.worker, { type: "compute", batch: number, count, items }, [
+          items.buffer,
+        ]);
+      } else {
+        this.pool.replace(action.worker, "it took too long");
+      }
+    }
+    if (this.drained !== null && !this.scheduler.busy) {
+      this.drained();
+      this.drained = null;
+    }
+  }
+}
+
+function languageOf(packed: Uint8Array): Language {
+  const tag = unpack(split(packed)[0] ?? new Uint8Array([0xc0]));
+  if (tag === "python" || tag === "javascript") return tag;
+  throw new LoadFailedError("browsers do not run functions of this kind", "");
+}

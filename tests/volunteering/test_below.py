@@ -1,0 +1,262 @@
+"""Joining below the root: which way is tried when, which one is used, and what is offered next."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from pando import messages
+from pando.channel import Channel, ChannelClosedError, memory_channel_pair
+from pando.net.keepalive import KeepaliveChannel
+from pando.volunteering import Volunteer, VolunteerOptions, below, device
+from pando.volunteering.below import CONNECT_PARENT_SECONDS, WEBSOCKET_SECONDS, ParentSearch
+
+PARENT = bytes(range(8))
+NEVER = float("inf")
+
+
+@dataclass
+class Ways:
+    """A parent that is reached by some ways after a while; what happened, and when.
+
+    Attributes:
+        websocket: seconds until a WebSocket stands, for each address; negative where it is refused
+            after so many seconds.
+        data_channel: the same of the data channel, from when it is begun.
+    """
+
+    websocket: dict[str, float] = field(default_factory=dict)
+    data_channel: float = NEVER
+    log: list[tuple[str, float]] = field(default_factory=list)
+    welcomes: bool = True
+
+    def note(self, what: str) -> None:
+        self.log.append((what, round(trio.current_time(), 3)))
+
+    async def open(self, what: str, seconds: float) -> Channel:
+        self.note(f"try {what}")
+        try:
+            await trio.sleep(abs(seconds))
+        except trio.Cancelled:
+            self.note(f"give up {what}")
+            raise
+        if seconds < 0:
+            raise ChannelClosedError(f"{what} is refused")
+        ours, theirs = memory_channel_pair()
+        if self.welcomes:
+            await theirs.send(messages.encode(messages.Welcome(PARENT)))
+        vars(ours)["kind"] = what
+        return ours
+
+    @asynccontextmanager
+    async def connect(self, address: str) -> AsyncIterator[Channel]:
+        yield await self.open(address, self.websocket[address])
+
+    # ---- an offered connection, and what the node proves itself with ----
+
+    async def accept_answer(self, answer: str) -> None:
+        assert answer == "an answer"
+
+    async def open_data_channel(self) -> Channel:
+        return await self.open("data channel", self.data_channel)
+
+    async def join_parent(self, channel: Channel, *arguments: object) -> Channel:
+        return channel
+
+
+class Offered:
+    """The connection whose offer the parent has answered."""
+
+    def __init__(self, ways: Ways) -> None:
+        self.accept_answer = ways.accept_answer
+        self.open = ways.open_data_channel
+
+
+async def search(
+    monkeypatch: pytest.MonkeyPatch,
+    ways: Ways,
+    *,
+    answer: str = "an answer",
+    websockets: bool = True,
+) -> tuple[bool | None, ParentSearch]:
+    async def compute(link: KeepaliveChannel) -> bool:
+        ways.note(f"compute over {link.kind}")
+        await trio.sleep(100)
+        return True
+
+    monkeypatch.setattr(below.websocket, "connect", ways.connect)
+    redirect = messages.Redirect(PARENT, list(ways.websocket), "a ticket", answer)
+    hello = messages.Hello("a node")
+    made = ParentSearch(redirect, ways, hello, compute, print)  # type: ignore[arg-type]
+    offered: Any = Offered(ways)
+    return await made.run(offered, websockets=websockets), made
+
+
+async def test_an_address_that_answers_in_time_is_used_and_nothing_else_is_tried(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": WEBSOCKET_SECONDS - 0.1}, data_channel=0.0)
+    assert (await search(monkeypatch, ways))[0] is True
+    assert ways.log == [("try first", 0.0), ("compute over first", 0.4)]
+
+
+async def test_after_half_a_second_both_are_tried_and_the_data_channel_may_be_first(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 2.0}, data_channel=0.3)
+    assert (await search(monkeypatch, ways))[0] is True
+    assert ways.log == [
+        ("try first", 0.0),
+        ("try data channel", WEBSOCKET_SECONDS),
+        ("compute over data channel", 0.8),
+        ("give up first", 0.8),
+    ]
+
+
+async def test_or_the_address_may_be_first(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 0.7}, data_channel=3.0)
+    assert (await search(monkeypatch, ways))[0] is True
+    assert ways.log == [
+        ("try first", 0.0),
+        ("try data channel", WEBSOCKET_SECONDS),
+        ("compute over first", 0.7),
+        ("give up data channel", 0.7),
+    ]
+
+
+async def test_two_ways_that_stand_at_once_make_one_child(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 1.5}, data_channel=1.0)
+    assert (await search(monkeypatch, ways))[0] is True
+    assert sum(what.startswith("compute") for what, _ in ways.log) == 1
+
+
+async def test_where_all_addresses_refuse_the_half_second_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": -0.1, "second": -0.1}, data_channel=0.1)
+    assert (await search(monkeypatch, ways))[0] is True
+    assert ways.log == [
+        ("try first", 0.0),
+        ("try second", 0.1),
+        ("try data channel", 0.2),
+        ("compute over data channel", 0.3),
+    ]
+
+
+async def test_webrtc_alone_begins_at_once(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 0.0}, data_channel=0.1)
+    assert (await search(monkeypatch, ways, websockets=False))[0] is True
+    assert ways.log == [("try data channel", 0.0), ("compute over data channel", 0.1)]
+
+
+async def test_without_an_answer_no_data_channel_is_tried(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": -1.0}, data_channel=0.0)
+    ended, made = await search(monkeypatch, ways, answer="")
+    assert ended is None
+    assert made.why == "first is refused"
+    assert ways.log == [("try first", 0.0)]
+
+
+async def test_what_never_stands_is_given_up_after_a_while(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 0.2}, data_channel=NEVER, welcomes=False)
+    ended, made = await search(monkeypatch, ways)
+    assert ended is None
+    assert made.why == "it does not answer"
+    assert trio.current_time() <= 2 * CONNECT_PARENT_SECONDS + WEBSOCKET_SECONDS
+
+
+# ---- what is offered ----
+
+
+class RootLink:
+    """A link to a root, which says these things one after the other."""
+
+    def __init__(self, *replies: messages.Message) -> None:
+        self.heard: list[messages.Message] = []
+        self._replies = list(replies)
+
+    async def send(self, message: messages.Message) -> None:
+        self.heard.append(message)
+
+    async def receive(self) -> messages.Message:
+        return self._replies.pop(0)
+
+
+class Session:
+    port, addresses, ice_servers = 5, ["192.0.2.1:5"], ()
+
+    def __init__(self, protocol: str) -> None:
+        self.protocol = protocol
+
+    def hello(self, name: str) -> messages.Hello:
+        return messages.Hello(name)
+
+
+class Unreachable:
+    """A search for a parent that nobody can connect to."""
+
+    why = "it is behind a router"
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    async def run(self, offered: object, *, websockets: bool) -> None:
+        return None
+
+
+async def join(monkeypatch: pytest.MonkeyPatch, protocol: str) -> list[messages.Message]:
+    """Let a device be sent to two parents that it cannot reach; returns what it tells the root."""
+    offers = iter(range(1, 10))
+
+    class Offering:
+        async def make_offer(self) -> str:
+            return f"offer {next(offers)}"
+
+    @asynccontextmanager
+    async def offering(servers: object) -> AsyncIterator[Offering | None]:
+        yield None if servers is None else Offering()
+
+    monkeypatch.setattr(device, "_offering", offering)
+    monkeypatch.setattr(device, "ParentSearch", Unreachable)
+    redirect = messages.Redirect(PARENT, ["192.0.2.9:5"], "a ticket")
+    root = RootLink(redirect, redirect, messages.RunEnded())
+    volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)
+    told = messages.RunInfo(2, PARENT, "run", "square", b"")
+    assert await volunteer._join(Session(protocol), root, told)  # type: ignore[arg-type]
+    return root.heard
+
+
+@pytest.mark.parametrize(
+    ("protocol", "offers"),
+    [
+        ("auto", ["", "offer 1", "offer 2"]),
+        ("webrtc", ["offer 1", "offer 2", "offer 3"]),
+        ("websocket", ["", "", ""]),
+    ],
+)
+async def test_a_parent_that_cannot_be_reached_is_followed_by_an_offer(
+    monkeypatch: pytest.MonkeyPatch, protocol: str, offers: list[str]
+) -> None:
+    heard = await join(monkeypatch, protocol)
+    why = "it is behind a router"
+    assert heard == [
+        messages.Ready(5, ["192.0.2.1:5"], offers[0]),
+        messages.Unreachable(why, offers[1]),
+        messages.Unreachable(why, offers[2]),
+    ]

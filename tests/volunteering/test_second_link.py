@@ -1,0 +1,98 @@
+"""When a node whose link is relayed tries to connect to the root by WebRTC, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from pando.net.webrtc import connection
+from pando.volunteering.second_link import SecondLink
+
+
+class Offering:
+    """A connection that makes offers; nobody takes them."""
+
+    async def make_offer(self) -> str:
+        return "an offer"
+
+
+class FirstLink:
+    """A session that computes over a link to a root; `answers` are the root's, by turns."""
+
+    ice_servers = ()
+
+    def __init__(self, *answers: float) -> None:
+        self.offered: list[float] = []
+        self._answers = list(answers)
+
+    async def signal(self, offer: str) -> str:
+        self.offered.append(trio.current_time())
+        await trio.sleep(self._answers.pop(0) if self._answers else 0.0)
+        return ""
+
+
+@asynccontextmanager
+async def open_connection(servers: object) -> AsyncIterator[Offering]:
+    yield Offering()
+
+
+async def never(*arguments: Any) -> Any:
+    raise AssertionError("no second link stands")
+
+
+async def run(session: FirstLink, seconds: float, *changes: float) -> list[str]:
+    """Let it try for so long; the network changes at these times. Returns what it says."""
+    said: list[str] = []
+    to_come = list(changes)
+
+    async def network_changed() -> None:
+        await trio.sleep_until(to_come[0] if to_come else float("inf"))
+        del to_come[0]
+
+    second = SecondLink(session, never, never, said.append, network_changed)  # type: ignore[arg-type]
+    with trio.move_on_after(seconds):
+        await second.run()
+    return said
+
+
+@pytest.fixture(autouse=True)
+def fake_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "open_connection", open_connection)
+
+
+async def test_it_tries_again_after_ever_longer_pauses_and_says_why_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    session = FirstLink()
+    said = await run(session, 1400.0)
+    assert session.offered == [0.0, 30.0, 150.0, 750.0, 1350.0]
+    assert said == [
+        "no WebRTC to the root: the root does not take part; it stays connected as it is"
+    ]
+
+
+async def test_when_the_network_changes_it_tries_at_once_and_begins_anew(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    session = FirstLink()
+    await run(session, 800.0, 7.0, 300.0)
+    assert session.offered == [0.0, 7.0, 37.0, 157.0, 300.0, 330.0, 450.0]
+
+
+async def test_a_root_that_does_not_answer_is_not_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    session = FirstLink(1e6)
+    said = await run(session, 45.0)
+    assert session.offered == [0.0, 40.0]
+    assert said == ["no WebRTC to the root: it does not answer; it stays connected as it is"]
+
+
+async def test_where_the_first_link_ends_before_another_stands_the_node_joins_anew() -> None:
+    second = SecondLink(FirstLink(), never, never, print)  # type: ignore[arg-type]
+    assert not await second.after_first()
