@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from ..chaos.running import marked, processes_with
@@ -160,7 +161,7 @@ def while_pages_are_asked_for(folder: Path) -> Prepared:
 
     def reload() -> None:
         while not is_over.is_set():
-            with suppress(OSError):
+            with suppress(OSError, HTTPException):
                 urllib.request.urlopen(f"http://localhost:{command.port}/", timeout=5).read()
 
     thread = threading.Thread(target=reload)
