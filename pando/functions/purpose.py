@@ -13,9 +13,9 @@ from typing import Any
 from .modules import is_own_file
 
 MAX_LENGTH = 200
-_SETTING = re.compile(r"!|-\*-|.*coding[:=]|\s*///|\s*(ruff|type|mypy|flake8|eslint)\b|\s*@")
+_SETTING = r"!|-\*-|.*coding[:=]|\s*///|\s*(ruff|type|mypy|flake8|eslint)\b|\s*@"
 """Comments that are for programs, not for people."""
-_SCRIPT_COMMENT = re.compile(r"\s*(?:#!.*\n\s*)?(?:['\"]use strict['\"];?\s*)?(/\*+|//+)(.*)")
+_SCRIPT_COMMENT = r"\s*(?:#!.*\n\s*)?(?:['\"]use strict['\"];?\s*)?(/\*+|//+)(.*)"
 
 
 def purpose_of_function(function: Callable[..., Any]) -> str:
@@ -45,14 +45,14 @@ def purpose_of_script(path: str) -> str:
         text = Path(path).read_text("utf-8-sig")[: 64 * 1024]
     except (OSError, UnicodeDecodeError):
         return ""
-    match = _SCRIPT_COMMENT.match(text)
+    match = re.match(_SCRIPT_COMMENT, text)
     if match is None:
         return ""
     opening, line = match.groups()
     if opening.startswith("/*") and not line.strip(" *"):
         line = text[match.end() :].lstrip().partition("\n")[0]
     line = line.partition("*/")[0].strip(" \t*")
-    return "" if _SETTING.match(line) else _first_line(line)
+    return "" if re.match(_SETTING, line) else _first_line(line)
 
 
 def _first_comment(source: str) -> str:
@@ -66,7 +66,7 @@ def _first_comment(source: str) -> str:
         text = text.lstrip("#")
         if text.startswith(" ///"):
             in_metadata = not in_metadata
-        elif text.strip() and not in_metadata and not _SETTING.match(text):
+        elif text.strip() and not in_metadata and not re.match(_SETTING, text):
             return _first_line(text)
     return ""
 

@@ -7,7 +7,6 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import msgspec
 import trio
@@ -32,8 +31,7 @@ STALL_SECONDS = 60.0
 UNREAD = f"the other end read nothing for {SEND_SECONDS:g} s"
 
 
-@dataclass
-class Traffic:
+class Traffic(msgspec.Struct):
     """What was transferred on some links.
 
     Attributes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from ..deprecation import accept_former_arguments
 from ..errors import ItemError
+from ..functions import exact  # noqa: F401 - here, since each map needs it and it takes long
 from ..functions.naming import function_name
 from ..functions.serialized import serialize
 from ..source import Source

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from ..errors import UsageError
 from ..limits import (
@@ -17,8 +18,7 @@ from ..limits import (
 from .serve_options import ServeOptions
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(msgspec.Struct, frozen=True):
     """The options of a run.
 
     Attributes:
@@ -73,8 +73,7 @@ class RunOptions:
             )
 
 
-@dataclass(frozen=True)
-class StreamOptions:
+class StreamOptions(msgspec.Struct, frozen=True):
     """The options of one stream; see `pando.map`."""
 
     ordered: bool = True

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import AsyncIterable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+import msgspec
 import trio
 
 from .. import messages
@@ -33,8 +33,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class RunStatistics:
+class RunStatistics(msgspec.Struct, frozen=True):
     """The metrics of a run.
 
     Attributes:

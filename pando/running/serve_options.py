@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from ..config import read_config_file
@@ -25,7 +24,9 @@ from ..limits import (
     Limits,
 )
 from ..net.webrtc.availability import AUTO, check_protocol
-from ..net.webrtc.ice_servers import IceSettings, read_settings
+
+if TYPE_CHECKING:
+    from ..net.webrtc.ice_servers import IceSettings
 
 LOCALHOST = "127.0.0.1"
 ENVIRONMENT_VARIABLE = "PANDO_SERVE"
@@ -35,7 +36,7 @@ TOKEN_VARIABLES = {
 }
 """Environment variables from which tokens are read that no argument gives."""
 MIN_TOKEN = 12
-TOKEN = re.compile(rf"[A-Za-z0-9._~-]{{{MIN_TOKEN},200}}")
+MAX_TOKEN = 200
 SECRET_VARIABLE = "PANDO_SECRET"
 FLAGS = (
     "any_port",
@@ -170,7 +171,8 @@ class ServeOptions:
         check_protocol(self.protocol)
         if isinstance(self.ice_servers, str) or not isinstance(self.ice_servers, Sequence | None):
             raise UsageError(f"ice_servers must be a list of URLs, not {self.ice_servers!r}")
-        self.ice_settings()
+        if self.ice_servers or self.ice_users or self.turn_secret is not None:
+            self.ice_settings()
 
     def ice_settings(self) -> IceSettings:
         """Return the STUN and TURN servers that are named.
@@ -178,6 +180,8 @@ class ServeOptions:
         Raises:
             UsageError: one is none, or has no password.
         """
+        from ..net.webrtc.ice_servers import read_settings
+
         return read_settings(self.ice_servers or (), self.turn_secret, self.ice_users)
 
     def _check_monitoring_tokens(self) -> None:
@@ -185,7 +189,7 @@ class ServeOptions:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, os.environ.get(variable) or None)
             token, words = getattr(self, name), name.replace("_", " ")
-            if token is not None and not (isinstance(token, str) and TOKEN.fullmatch(token)):
+            if token is not None and not _is_token(token):
                 raise UsageError(
                     f"a {words} must have at least {MIN_TOKEN} characters, each of them a "
                     "letter, a digit or one of -._~"
@@ -248,6 +252,15 @@ class ServeOptions:
         return self.listen in (LOCALHOST, "::1", "localhost")
 
 
+def _is_token(token: object) -> bool:
+    return (
+        isinstance(token, str)
+        and MIN_TOKEN <= len(token) <= MAX_TOKEN
+        and token.isascii()
+        and all(character.isalnum() or character in "-._~" for character in token)
+    )
+
+
 def check_ice_objects(given: Sequence[object]) -> tuple[Mapping[str, object], ...]:
     """Return STUN and TURN servers that are given as browsers take them, once they are checked.
 
@@ -257,6 +270,8 @@ def check_ice_objects(given: Sequence[object]) -> tuple[Mapping[str, object], ..
     objects = tuple(each for each in given if isinstance(each, Mapping))
     if len(objects) < len(given):
         raise UsageError('it should be text, or a list of objects such as {"urls": "stun:HOST"}')
+    from ..net.webrtc.ice_servers import read_settings
+
     read_settings(objects, turn_secret="of another key")
     return objects
 

@@ -11,6 +11,7 @@ import trio
 
 from ..deprecation import accept_former_arguments
 from ..errors import ItemError, RunClosedError
+from ..functions import exact  # noqa: F401 - here, since each map needs it and it takes long
 from ..functions.naming import function_name
 from ..functions.serialized import SerializedFunction, serialize
 from ..notifier import to_standard_error

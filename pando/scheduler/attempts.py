@@ -15,8 +15,9 @@ after `RETURN_SECONDS`, and no loss counts whose device comes back.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 MAX_ATTEMPTS = 3
 """Sources that may be lost while they run an item, before the item fails."""
@@ -47,8 +48,7 @@ class Source(NamedTuple):
     is_local: bool = False
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct):
     """The losses of one item.
 
     Attributes:
@@ -57,8 +57,8 @@ class Attempts:
         is_suspect: whether the item is to be lent to a borrower that holds nothing else.
     """
 
-    sources: dict[Source, list[float]] = field(default_factory=dict)
-    suspected_by: set[Hashable] = field(default_factory=set)
+    sources: dict[Source, list[float]] = {}
+    suspected_by: set[Hashable] = set()
     is_suspect: bool = False
 
     def add(self, source: Source, counts_from: float) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from .attempts import Source
 from .lease import Lease
@@ -19,12 +20,11 @@ Stretch = tuple[Lease, int, int]
 """A part of a lease: the first offset, and the one after the last."""
 
 
-@dataclass(slots=True)
-class Holder:
+class Holder(msgspec.Struct):
     """What a borrower holds."""
 
     source: Source
-    leases: dict[int, Lease] = field(default_factory=dict)
+    leases: dict[int, Lease] = {}
     held: int = 0
     holds_suspect: bool = False
 

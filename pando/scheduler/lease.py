@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 
-@dataclass(slots=True, repr=False)
-class Lease:
+
+class Lease(msgspec.Struct):
     """Consecutive items lent to one borrower.
 
     Attributes:
@@ -34,7 +34,7 @@ class Lease:
     borrower: Hashable
     start: int
     items: Sequence[Any]
-    missing: list[tuple[int, int]] = field(default_factory=list)
+    missing: list[tuple[int, int]] = []
     left: int = 0
     is_alone: bool = False
     recalled: bool = False

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class LenderStatistics:
+class LenderStatistics(msgspec.Struct, frozen=True):
     """A lender's figures: where the items are now, and what has happened so far."""
 
     read: int

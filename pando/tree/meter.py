@@ -6,8 +6,9 @@ It is told of each message to and from a borrower, and of what the workers may b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from .. import messages
 from ..reporting.device import Measured
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from ..figures import Figures
 
 
-@dataclass(slots=True)
-class _Lent:
+class _Lent(msgspec.Struct):
     """Items of a lease that a borrower holds, and since when."""
 
     borrower: Borrower
@@ -29,8 +29,7 @@ class _Lent:
     at: float
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(msgspec.Struct):
     """A worker: how many items it holds."""
 
     held: int = 0

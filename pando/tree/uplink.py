@@ -10,7 +10,6 @@ import struct
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, overload
 
 import msgspec
@@ -113,8 +112,7 @@ class RawCodec:
         return Packed(values, array_size(memoryview(values)))
 
 
-@dataclass(slots=True)
-class _ParentLease:
+class _ParentLease(msgspec.Struct):
     """A parent's lease.
 
     Attributes:

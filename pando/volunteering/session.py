@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import msgspec
 import trio
 
 from .. import __version__, messages
@@ -118,7 +119,7 @@ class Session:
             self._assigned.requirements, install=install, say=say
         )
         # The command line of this process has the link, which the function must not see.
-        environment = dataclasses.replace(environment, arguments=("",), flags=())
+        environment = msgspec.structs.replace(environment, arguments=("",), flags=())
         self._pool = self._make_pool(
             as_received(self._assigned.function),
             self._workers,

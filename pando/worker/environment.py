@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+
+import msgspec
 
 from ..errors import UsageError
 from ..functions.placing import find_places
@@ -62,8 +63,7 @@ def _folder() -> str:
         return "/"
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(msgspec.Struct, frozen=True):
     """A Python to start workers with, and what they find; by default as in this process.
 
     Attributes:
@@ -75,9 +75,9 @@ class Environment:
         places: where modules are imported from whose names are not unique on the path.
     """
 
-    python: str = field(default_factory=lambda: sys.executable)
-    path: tuple[str, ...] = field(default_factory=import_path)
-    arguments: tuple[str, ...] = field(default_factory=lambda: tuple(map(str, sys.argv)))
-    folder: str = field(default_factory=_folder)
-    flags: tuple[str, ...] = field(default_factory=interpreter_flags)
-    places: dict[str, str] = field(default_factory=lambda: find_places(import_path()))
+    python: str = msgspec.field(default_factory=lambda: sys.executable)
+    path: tuple[str, ...] = msgspec.field(default_factory=import_path)
+    arguments: tuple[str, ...] = msgspec.field(default_factory=lambda: tuple(map(str, sys.argv)))
+    folder: str = msgspec.field(default_factory=_folder)
+    flags: tuple[str, ...] = msgspec.field(default_factory=interpreter_flags)
+    places: dict[str, str] = msgspec.field(default_factory=lambda: find_places(import_path()))

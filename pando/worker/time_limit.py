@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
 
 from .. import messages
@@ -15,8 +13,7 @@ Item = tuple[int, int]
 """An item, by its lease and its offset in it."""
 
 
-@dataclass
-class _HeldLease:
+class _HeldLease(msgspec.Struct):
     """A lease of which items are missing; `next` is the first that is not answered."""
 
     missing: int
@@ -76,7 +73,6 @@ class _Stopwatch:
         self._since += seconds
 
 
-@dataclass
 class TimeLimit:
     """Finds the item that takes too long, and the worker that does nothing with what it holds.
 
@@ -87,10 +83,11 @@ class TimeLimit:
         held: what the worker holds.
     """
 
-    seconds: float
-    held: HeldItems = field(default_factory=HeldItems)
-    _stages: dict[int, _Stopwatch] = field(default_factory=dict)
-    _standstill: _Stopwatch = field(default_factory=_Stopwatch)
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.held = HeldItems()
+        self._stages: dict[int, _Stopwatch] = {}
+        self._standstill = _Stopwatch()
 
     @property
     def standstill_seconds(self) -> float:
