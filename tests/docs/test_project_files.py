@@ -23,6 +23,7 @@ SCHEMAS = {
     "vendor.github-issue-forms": ".github/ISSUE_TEMPLATE/*.yml",
     "vendor.dependabot": ".github/dependabot.yml",
     "vendor.citation-file-format": "CITATION.cff",
+    "vendor.compose-spec": "deploy/compose.yaml",
 }
 CHANGES = (ROOT / "CHANGELOG.md").read_text("utf-8")
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}

