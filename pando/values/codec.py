@@ -15,12 +15,18 @@ from ..errors import (
 )
 from . import bytearrays, kinds, plain
 from .collisions import (
+    CHECKED_AT_ONCE,
+    HAS_EXTENSION,
     MAX_UNCHECKED,
+    SHORTEST_UNCHECKED,
+    TIMESTAMP,
     TOO_LONG,
-    EqualHashesError,
+    HashWatch,
+    LookAgainError,
+    as_list,
     check_hashes,
+    dict_of_list,
     make_dict,
-    watch_hashes,
 )
 from .extensions import EXTENSION_NAMES, Extension
 from .registry import REGISTERED, Registration, Registry
@@ -36,6 +42,10 @@ MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 KEPT_BYTES = 1 << 18
 """The most that a packer which is used again may hold on to."""
+LONG_DICTS, EXTENSIONS, ALL_DICTS = 1, 2, 3
+"""Where keys are looked for: in long dicts that are the outermost of what is encoded, among all
+extensions, or in every dict, each slower than the one before. There is one try of each for a
+value as a whole: if each level that is nested had its own, each would double the time."""
 TEXT_ERRORS = "surrogatepass"
 TOO_DEEP = "the value is nested too deeply to be serialized"
 
@@ -71,11 +81,13 @@ class _State:
         levels: how many there are.
         packers: a packer for each level, to be used again.
         strangers: how many instances of classes with a hash of their own there have been.
+        care: how keys are looked at while decoding: not where 0, else see `LONG_DICTS`.
     """
 
-    __slots__ = ("levels", "packers", "strangers")
+    __slots__ = ("care", "levels", "packers", "strangers")
 
     def __init__(self) -> None:
+        self.care = 0
         self.levels = 0
         self.packers: list[msgpack.Packer | None] = [None] * MAX_NESTING
         self.strangers = 0
@@ -130,49 +142,97 @@ class Codec:
             MalformedValueError: the bytes are not one encoded value.
         """
         state = self._threads.state
-        if state.levels == MAX_NESTING:
+        level = state.levels
+        if level == MAX_NESTING:
             raise MalformedValueError("not an encoded value: it is nested too deeply")
         strangers = state.strangers
-        state.levels += 1
+        state.levels = level + 1
         try:
-            value = self._unpack(data)
+            if state.care and len(data) >= SHORTEST_UNCHECKED:
+                value = self._unpack_with_care(data, state)
+            else:
+                value = msgpack.unpackb(
+                    data,
+                    ext_hook=self._decode_extension,
+                    strict_map_key=False,
+                    unicode_errors=TEXT_ERRORS,
+                    max_map_len=MAX_UNCHECKED,
+                )
             return value if state.strangers == strangers else _release(value)
         except MalformedValueError:
             raise
         except Exception as error:
             # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
-            raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
+            if state.care == ALL_DICTS or not _asks_for_care(error):
+                raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
+            if level > 0:  # a second look at each level would take twice as long with each
+                raise LookAgainError from None
         finally:
-            state.levels -= 1
+            state.levels = level
+        return self._decode_with_more_care(data, state)
 
-    def _unpack(self, data: bytes | memoryview) -> Any:
-        """Decode a value; one with long dicts so that their keys cannot have equal hashes."""
+    def _decode_with_more_care(self, data: bytes | memoryview, state: _State) -> Any:
+        state.care += 1
+        try:
+            return self.decode(data)
+        finally:
+            state.care -= 1
+
+    def _unpack_with_care(self, data: bytes | memoryview, state: _State) -> Any:
+        """Decode a value so that keys of long dicts cannot have equal hashes."""
         try:
             return msgpack.unpackb(
-                data,
-                ext_hook=self._decode_extension,
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-                max_map_len=MAX_UNCHECKED,
+                data, strict_map_key=False, unicode_errors=TEXT_ERRORS, max_ext_len=0
             )
         except ValueError as error:
-            if isinstance(error, MalformedValueError) or TOO_LONG not in str(error):
+            if HAS_EXTENSION not in str(error):
                 raise
-        try:
+        if state.care == LONG_DICTS:
+            members = as_list(data)
+            if members is None:
+                return self._unpack_short(data)
+            return dict_of_list(self._unpack_short(members))
+        if state.care == EXTENSIONS and TIMESTAMP not in bytes(data):
             return msgpack.unpackb(
                 data,
-                ext_hook=watch_hashes(self._decode_extension),
+                ext_hook=self._watching_hook(),
                 strict_map_key=False,
                 unicode_errors=TEXT_ERRORS,
             )
-        except EqualHashesError:  # of keys, or of values that may well be equal
-            return msgpack.unpackb(
-                data,
-                ext_hook=self._decode_extension,
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-                object_pairs_hook=make_dict,
-            )
+        return msgpack.unpackb(
+            data,
+            ext_hook=self._decode_extension,
+            strict_map_key=False,
+            unicode_errors=TEXT_ERRORS,
+            object_pairs_hook=make_dict,
+        )
+
+    def _unpack_short(self, data: bytes | memoryview) -> Any:
+        """Decode a value that has no long dicts in it; else msgpack's error says `TOO_LONG`."""
+        return msgpack.unpackb(
+            data,
+            ext_hook=self._decode_extension,
+            strict_map_key=False,
+            unicode_errors=TEXT_ERRORS,
+            max_map_len=MAX_UNCHECKED,
+        )
+
+    def _watching_hook(self) -> Callable[[int, bytes], Any]:
+        """Return a hook for extensions that asks for more care where many have one hash."""
+        decode = self._decode_extension
+        unchecked: list[Any] = []
+        note = unchecked.append
+        check = HashWatch().check
+
+        def hook(code: int, data: bytes) -> Any:
+            value = decode(code, data)
+            note(value)
+            if len(unchecked) == CHECKED_AT_ONCE:
+                check(unchecked)
+                unchecked.clear()
+            return value
+
+        return hook
 
     def decode_hashable(self, data: bytes | memoryview) -> Any:
         """Decode a list whose members will be hashed.
@@ -284,7 +344,7 @@ class Codec:
         strangers = self._threads.state.strangers if self._has_strangers else 0
         try:
             value = _DECODERS[code](self, data)
-        except MalformedValueError:
+        except (MalformedValueError, LookAgainError):
             raise
         except ImportError as error:
             raise UnavailableValueError(f"{error.name} is not installed") from None
@@ -345,6 +405,12 @@ def _release(value: Any) -> Any:
             if type(member) in (_Held, list, dict):
                 value[place] = _release(member)
     return value
+
+
+def _asks_for_care(error: Exception) -> bool:
+    """Whether a dict is so long, or hashes are so often equal, that its keys need a closer look."""
+    kind = type(error)
+    return kind is LookAgainError or (kind is ValueError and TOO_LONG in _line(error))
 
 
 def _line(error: Exception) -> str:
