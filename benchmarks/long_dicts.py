@@ -16,7 +16,8 @@ from typing import Any
 import msgpack
 
 from pando import values
-from pando.values.codec import TEXT_ERRORS, _default
+from pando.values.careful import TEXT_ERRORS
+from pando.values.codec import _default
 
 KEYS: dict[str, Callable[[int], Any]] = {
     "str": lambda n: f"key {n}",

@@ -14,19 +14,13 @@ from ..errors import (
     shorten,
 )
 from . import bytearrays, kinds, plain
+from .careful import ALL_DICTS, TEXT_ERRORS, unpack_with_care
 from .collisions import (
-    CHECKED_AT_ONCE,
-    HAS_EXTENSION,
     MAX_UNCHECKED,
     SHORTEST_UNCHECKED,
-    TIMESTAMP,
     TOO_LONG,
-    HashWatch,
     LookAgainError,
-    as_list,
     check_hashes,
-    dict_of_list,
-    make_dict,
 )
 from .extensions import EXTENSION_NAMES, Extension
 from .registry import REGISTERED, Registration, Registry
@@ -42,11 +36,6 @@ MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 KEPT_BYTES = 1 << 18
 """The most that a packer which is used again may hold on to."""
-LONG_DICTS, EXTENSIONS, ALL_DICTS = 1, 2, 3
-"""Where keys are looked for: in long dicts that are the outermost of what is encoded, among all
-extensions, or in every dict, each slower than the one before. There is one try of each for a
-value as a whole: if each level that is nested had its own, each would double the time."""
-TEXT_ERRORS = "surrogatepass"
 TOO_DEEP = "the value is nested too deeply to be serialized"
 
 
@@ -81,7 +70,7 @@ class _State:
         levels: how many there are.
         packers: a packer for each level, to be used again.
         strangers: how many instances of classes with a hash of their own there have been.
-        care: how keys are looked at while decoding: not where 0, else see `LONG_DICTS`.
+        care: how keys are looked at while decoding: not where 0, else see `careful`.
     """
 
     __slots__ = ("care", "levels", "packers", "strangers")
@@ -149,7 +138,7 @@ class Codec:
         state.levels = level + 1
         try:
             if state.care and len(data) >= SHORTEST_UNCHECKED:
-                value = self._unpack_with_care(data, state)
+                value = unpack_with_care(data, state.care, self._decode_extension)
             else:
                 value = msgpack.unpackb(
                     data,
@@ -177,62 +166,6 @@ class Codec:
             return self.decode(data)
         finally:
             state.care -= 1
-
-    def _unpack_with_care(self, data: bytes | memoryview, state: _State) -> Any:
-        """Decode a value so that keys of long dicts cannot have equal hashes."""
-        try:
-            return msgpack.unpackb(
-                data, strict_map_key=False, unicode_errors=TEXT_ERRORS, max_ext_len=0
-            )
-        except ValueError as error:
-            if HAS_EXTENSION not in str(error):
-                raise
-        if state.care == LONG_DICTS:
-            members = as_list(data)
-            if members is None:
-                return self._unpack_short(data)
-            return dict_of_list(self._unpack_short(members))
-        if state.care == EXTENSIONS and TIMESTAMP not in bytes(data):
-            return msgpack.unpackb(
-                data,
-                ext_hook=self._watching_hook(),
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-            )
-        return msgpack.unpackb(
-            data,
-            ext_hook=self._decode_extension,
-            strict_map_key=False,
-            unicode_errors=TEXT_ERRORS,
-            object_pairs_hook=make_dict,
-        )
-
-    def _unpack_short(self, data: bytes | memoryview) -> Any:
-        """Decode a value that has no long dicts in it; else msgpack's error says `TOO_LONG`."""
-        return msgpack.unpackb(
-            data,
-            ext_hook=self._decode_extension,
-            strict_map_key=False,
-            unicode_errors=TEXT_ERRORS,
-            max_map_len=MAX_UNCHECKED,
-        )
-
-    def _watching_hook(self) -> Callable[[int, bytes], Any]:
-        """Return a hook for extensions that asks for more care where many have one hash."""
-        decode = self._decode_extension
-        unchecked: list[Any] = []
-        note = unchecked.append
-        check = HashWatch().check
-
-        def hook(code: int, data: bytes) -> Any:
-            value = decode(code, data)
-            note(value)
-            if len(unchecked) == CHECKED_AT_ONCE:
-                check(unchecked)
-                unchecked.clear()
-            return value
-
-        return hook
 
     def decode_hashable(self, data: bytes | memoryview) -> Any:
         """Decode a list whose members will be hashed.
