@@ -2,6 +2,9 @@
 
 A report is taken where its sequence number is higher than the last one of its epoch. So a repeat,
 an older report, a second parent or a move to another one change no sums.
+
+Where it is full, those that have gone make room first, then the newest of the link that tells of
+the most devices: a child that invents very many hides none of another child's.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import msgspec
 from ..reports.counters import NOTHING, Counters, IntervalFigures, figures_between, minus, plus
 from ..reports.moments import NO_MOMENTS, DeviceMoments
 from ..reports.records import MAX_DEVICES, Device, Report, Rest
+from .shares import Shares
 
 OWN = "own"
 """What a ledger calls the link over which a node's own reports come."""
@@ -194,12 +198,13 @@ class Ledger:
 
     Args:
         listener: who is told of what happens.
-        max_devices: how many it holds; further ones are refused, and counted.
+        max_devices: how many it holds; further ones of a link that tells of as many as any other
+            are refused, and counted.
 
     Attributes:
         entries: by identifier: those that are here, and those that left not long ago.
         rests: sums of devices that a link does not report one by one, by link.
-        departed: counters of all that left longer ago.
+        departed: counters of all that left longer ago, or had to make room.
         departed_devices: how many these are.
         refused: how many reports of further devices were refused.
     """
@@ -214,6 +219,7 @@ class Ledger:
         self._max_devices = max_devices
         self._former: OrderedDict[bytes, Entry] = OrderedDict()
         self._gone: dict[bytes, None] = {}
+        self._shares = Shares()
 
     def hear(self, report: Report, owner: Hashable, now: float, *, summed: bool = False) -> bool:
         """Take a report; return whether it says anything new.
@@ -227,14 +233,14 @@ class Ledger:
         node = report.device.node
         entry = self.entries.get(node)
         if entry is None:
-            # One place is left for the node itself: its children cannot take all.
-            if len(self.entries) >= self._max_devices - (owner != OWN):
+            if not self._has_room(owner, now):
                 self.refused += 1
                 return False
             entry = self._recall(node)
         if entry is None:
             entry = self.entries[node] = Entry(report, owner, now, now, summed=summed)
             entry.moments = report.moments or NO_MOMENTS
+            self._shares.add(owner, node)
             self._listener.appeared(entry, now)
             self._listener.reported(entry, now)
             return True
@@ -245,7 +251,10 @@ class Ledger:
             return False
         if is_new or entry.owner != owner:
             entry.summed = summed
-        entry.owner = owner
+        if entry.owner != owner or not entry.is_live:
+            self._shares.remove(entry.owner, node)
+            self._shares.add(owner, node)
+            entry.owner = owner
         entry.heard = now
         if not entry.is_live:
             self._set_presence(entry, LIVE, now)
@@ -270,32 +279,62 @@ class Ledger:
         """
         entry = self.entries.get(node)
         if entry is not None and entry.owner == owner and entry.is_live:
+            self._shares.remove(owner, node)
             self._set_presence(entry, LOST if lost else LEFT, now)
             self._listener.disappeared(entry, now)
 
     def close(self, owner: Hashable, now: float, *, lost: bool) -> None:
         """Take it that a link has ended: its devices are not there any more."""
         self.rests.pop(owner, None)
-        for node, entry in list(self.entries.items()):
-            if entry.owner == owner:
-                self.leave(node, owner, now, lost=lost)
+        for node in self._shares.of(owner):
+            self.leave(node, owner, now, lost=lost)
 
     def expire(self, now: float) -> None:
         """Add up those that left longer ago than they are shown."""
         for node in list(self._gone):
-            entry = self.entries[node]
-            if now - entry.since < KEEP_SECONDS:
+            if now - self.entries[node].since < KEEP_SECONDS:
                 return
-            del self.entries[node], self._gone[node]
-            self.departed = plus(self.departed, entry.total)
-            self.departed_devices += 1
-            self._former[node] = entry
-            if len(self._former) > MAX_FORMER:
-                self._former.popitem(last=False)
+            self._add_up(node)
 
     def live(self) -> list[Entry]:
         """Return those that are here."""
         return [entry for entry in self.entries.values() if entry.is_live]
+
+    def _has_room(self, owner: Hashable, now: float) -> bool:
+        """Whether a device of this link may be held, where need be instead of another one."""
+        # One place is left for the node itself: its children cannot take all.
+        if len(self.entries) < self._max_devices - (owner != OWN):
+            return True
+        if owner == OWN:
+            return False
+        if not self._gone:
+            # By two at least: else the one that makes room would have the next place.
+            if self._shares.most() < self._shares.count(owner) + 2:
+                return False
+            self._give_up(self._shares.last_of_largest(), now)
+            return True
+        self._add_up(next(iter(self._gone)))
+        return True
+
+    def _give_up(self, node: bytes, now: float) -> None:
+        """Show a device that is here no more, and keep what it has done in the sums."""
+        entry = self.entries[node]
+        self._shares.remove(entry.owner, node)
+        if entry.is_counted:
+            self._set_presence(entry, LEFT, now)
+            self._add_up(node)
+        else:  # the sums of its link have its figures
+            del self.entries[node]
+
+    def _add_up(self, node: bytes) -> None:
+        """Add a device that is not here any more to the sums of the departed."""
+        entry = self.entries.pop(node)
+        del self._gone[node]
+        self.departed = plus(self.departed, entry.total)
+        self.departed_devices += 1
+        self._former[node] = entry
+        if len(self._former) > MAX_FORMER:
+            self._former.popitem(last=False)
 
     def _recall(self, node: bytes) -> Entry | None:
         """Show a device again that had been added to the sums of the departed."""

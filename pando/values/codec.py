@@ -14,13 +14,13 @@ from ..errors import (
     shorten,
 )
 from . import bytearrays, kinds, plain
+from .careful import ALL_DICTS, TEXT_ERRORS, unpack_with_care
 from .collisions import (
     MAX_UNCHECKED,
+    SHORTEST_UNCHECKED,
     TOO_LONG,
-    EqualHashesError,
+    LookAgainError,
     check_hashes,
-    make_dict,
-    watch_hashes,
 )
 from .extensions import EXTENSION_NAMES, Extension
 from .registry import REGISTERED, Registration, Registry
@@ -36,7 +36,6 @@ MAX_NESTING = 64
 """How many extension types may be nested: each takes 50 kB of the stack while it is decoded."""
 KEPT_BYTES = 1 << 18
 """The most that a packer which is used again may hold on to."""
-TEXT_ERRORS = "surrogatepass"
 TOO_DEEP = "the value is nested too deeply to be serialized"
 
 
@@ -71,11 +70,13 @@ class _State:
         levels: how many there are.
         packers: a packer for each level, to be used again.
         strangers: how many instances of classes with a hash of their own there have been.
+        care: how keys are looked at while decoding: not where 0, else see `careful`.
     """
 
-    __slots__ = ("levels", "packers", "strangers")
+    __slots__ = ("care", "levels", "packers", "strangers")
 
     def __init__(self) -> None:
+        self.care = 0
         self.levels = 0
         self.packers: list[msgpack.Packer | None] = [None] * MAX_NESTING
         self.strangers = 0
@@ -130,49 +131,41 @@ class Codec:
             MalformedValueError: the bytes are not one encoded value.
         """
         state = self._threads.state
-        if state.levels == MAX_NESTING:
+        level = state.levels
+        if level == MAX_NESTING:
             raise MalformedValueError("not an encoded value: it is nested too deeply")
         strangers = state.strangers
-        state.levels += 1
+        state.levels = level + 1
         try:
-            value = self._unpack(data)
+            if state.care and len(data) >= SHORTEST_UNCHECKED:
+                value = unpack_with_care(data, state.care, self._decode_extension)
+            else:
+                value = msgpack.unpackb(
+                    data,
+                    ext_hook=self._decode_extension,
+                    strict_map_key=False,
+                    unicode_errors=TEXT_ERRORS,
+                    max_map_len=MAX_UNCHECKED,
+                )
             return value if state.strangers == strangers else _release(value)
         except MalformedValueError:
             raise
         except Exception as error:
             # Anything can come out of a decoder that is fed hostile bytes; none of it is ours.
-            raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
+            if state.care == ALL_DICTS or not _asks_for_care(error):
+                raise MalformedValueError(f"not an encoded value: {_line(error)}") from None
+            if level > 0:  # a second look at each level would take twice as long with each
+                raise LookAgainError from None
         finally:
-            state.levels -= 1
+            state.levels = level
+        return self._decode_with_more_care(data, state)
 
-    def _unpack(self, data: bytes | memoryview) -> Any:
-        """Decode a value; one with long dicts so that their keys cannot have equal hashes."""
+    def _decode_with_more_care(self, data: bytes | memoryview, state: _State) -> Any:
+        state.care += 1
         try:
-            return msgpack.unpackb(
-                data,
-                ext_hook=self._decode_extension,
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-                max_map_len=MAX_UNCHECKED,
-            )
-        except ValueError as error:
-            if isinstance(error, MalformedValueError) or TOO_LONG not in str(error):
-                raise
-        try:
-            return msgpack.unpackb(
-                data,
-                ext_hook=watch_hashes(self._decode_extension),
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-            )
-        except EqualHashesError:  # of keys, or of values that may well be equal
-            return msgpack.unpackb(
-                data,
-                ext_hook=self._decode_extension,
-                strict_map_key=False,
-                unicode_errors=TEXT_ERRORS,
-                object_pairs_hook=make_dict,
-            )
+            return self.decode(data)
+        finally:
+            state.care -= 1
 
     def decode_hashable(self, data: bytes | memoryview) -> Any:
         """Decode a list whose members will be hashed.
@@ -284,7 +277,7 @@ class Codec:
         strangers = self._threads.state.strangers if self._has_strangers else 0
         try:
             value = _DECODERS[code](self, data)
-        except MalformedValueError:
+        except (MalformedValueError, LookAgainError):
             raise
         except ImportError as error:
             raise UnavailableValueError(f"{error.name} is not installed") from None
@@ -345,6 +338,12 @@ def _release(value: Any) -> Any:
             if type(member) in (_Held, list, dict):
                 value[place] = _release(member)
     return value
+
+
+def _asks_for_care(error: Exception) -> bool:
+    """Whether a dict is so long, or hashes are so often equal, that its keys need a closer look."""
+    kind = type(error)
+    return kind is LookAgainError or (kind is ValueError and TOO_LONG in _line(error))
 
 
 def _line(error: Exception) -> str:

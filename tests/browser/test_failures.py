@@ -123,3 +123,39 @@ def test_javascript_fails_in_its_own_ways(party: Party, tab: OpenTab) -> None:
     frames = stack.splitlines()
     assert [line.rpartition("(")[2] for line in frames] == ["module.js:2:22)", "module.js:6:3)"]
     assert own["failure"].locator("*").count() == 0
+
+
+HANGS_WHILE_ENCODING = {
+    "module.js": """\
+module.exports['/pando/1.0.0'] = (x) => {
+  if (x === 5) return { toString() { while (true); } }
+  return x * x
+}
+""",
+    "module.py": """\
+import pando as library
+
+class Endless:
+    pass
+
+def encode(endless):
+    while True: pass
+
+library.register_type(Endless, encode=encode, decode=lambda fields: Endless())
+
+def pando(x):
+    return Endless() if x == 5 else x * x
+""",
+}
+
+
+@pytest.mark.parametrize("name", HANGS_WHILE_ENCODING)
+def test_a_result_that_is_never_encoded_fails_alone(party: Party, tab: OpenTab, name: str) -> None:
+    options = ["--start-idle", "--on-error=null", "--timeout=3"]
+    root = party.root(*options, items=20, module=HANGS_WHILE_ENCODING[name], name=name)
+    tab(root, name="my%20phone")
+    assert root.process.wait(90) == 1
+    lines = root.output.read_text().split("\n")
+    assert lines[:-1] == ["" if n == 5 else str(n * n) for n in range(20)]
+    said = root.errors.read_text()
+    assert "item 5 (5): TimeoutError: it took longer than 3 s (on my phone)" in said

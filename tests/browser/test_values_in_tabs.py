@@ -97,3 +97,39 @@ def test_values_come_back_as_they_were(party: Party, chromium: Chromium, tmp_pat
 def test_items_and_results_of_20_mb(party: Party, chromium: Chromium, tmp_path: Path) -> None:
     """They need a grant each way, and go in parts."""
     assert compute_in_tab(party, chromium, tmp_path, DOUBLING).split() == ["True"] * 3
+
+
+HANGS_WHILE_DECODING = """\
+import sys, pando
+
+class Number:
+    def __init__(self, n):
+        self.n = n
+
+def encode(number):
+    return number.n
+
+def decode(n):
+    while n == 5: pass
+    return Number(n)
+
+pando.register_type(Number, encode=encode, decode=decode)
+
+def square(number):
+    return number.n ** 2
+
+serve = pando.ServeOptions(port=int(sys.argv[1]))
+items = map(Number, range(20))
+for result in pando.map(
+    square, items, workers=0, serve=serve, timeout=3, return_exceptions=True, speculate=False
+):
+    print(result)
+"""
+
+
+def test_an_item_that_is_never_decoded_fails_alone(
+    party: Party, chromium: Chromium, tmp_path: Path
+) -> None:
+    came = compute_in_tab(party, chromium, tmp_path, HANGS_WHILE_DECODING).splitlines()
+    assert "it took longer than 3 s" in came[5]
+    assert came[:5] + came[6:] == [str(n * n) for n in range(20) if n != 5]

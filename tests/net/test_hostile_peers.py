@@ -31,7 +31,7 @@ from pando.net.trust.initiator import Initiator, LinkedRoot
 from pando.net.trust.join_link import JoinLink, LinkSecret
 from pando.net.trust.keys import NodeKey
 from pando.net.visitor import Visitor
-from pando.reports.records import Device, Gone, Interval, Introduction
+from pando.reports.records import MAX_DEVICES, Device, Gone, Interval, Introduction
 from pando.running.opening import open_serialized_run
 from pando.running.options import RunOptions
 from pando.running.run import Run
@@ -604,9 +604,25 @@ async def test_reports_on_very_many_devices() -> None:
                 ]
                 intervals = [Interval(key, 1, [1]) for key in range(len(made_up))]
                 await peer.send(Update(introductions=introductions, intervals=intervals))
-                assert await comes_true(lambda: made_up[0].node in ledger.entries or ledger.refused)
-        assert len(ledger.entries) <= 20_000
-        assert ledger.refused
+                assert await comes_true(lambda: made_up[-1].node in ledger.entries)
+        assert len(ledger.entries) <= MAX_DEVICES
+        assert ledger.departed_devices >= 3 * len(made_up) - MAX_DEVICES, "they made room"
+
+
+async def test_invented_devices_do_not_hide_those_of_others() -> None:
+    async with siege() as besieged, peer_of(besieged, joined=True) as hostile:
+        ledger = besieged.served.membership.ledger
+        made_up = [Device(secrets.token_bytes(8), 1) for _ in range(MAX_DEVICES)]
+        introductions = [Introduction(key, each, 0, []) for key, each in enumerate(made_up)]
+        intervals = [Interval(key, 1, [1]) for key in range(len(made_up))]
+        await hostile.send(Update(introductions=introductions, intervals=intervals))
+        assert await comes_true(lambda: ledger.refused > 0)
+        async with peer_of(besieged, joined=True) as honest:
+            device = Device(secrets.token_bytes(8), 1)
+            introduction = Introduction(0, device, 0, [])
+            await honest.send(Update(introductions=[introduction], intervals=[Interval(0, 1, [1])]))
+            assert await comes_true(lambda: device.node in ledger.entries)
+        assert len(ledger.entries) <= MAX_DEVICES
 
 
 async def test_a_child_that_never_reads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 from pando.net import websocket
 from pando.net.request_policy import MAX_HEAD_BYTES, RequestHead, RequestPolicy, parse_head
@@ -13,7 +16,7 @@ from pando.web.app import create_app
 from pando.web.monitoring import Monitored
 from pando.web.run_page import RunPage
 
-from .clients import GENEROUS_SECONDS, UPGRADE, client_of, head, serving
+from .clients import GENEROUS_SECONDS, HOME, UPGRADE, Client, client_of, head, serving
 
 NODE = (websocket.PATH, "GET")
 PAGES = {
@@ -155,13 +158,43 @@ async def test_http_2_is_not_spoken(data: bytes, is_first: bool) -> None:
         if not is_first:
             assert (await client.request("GET", "/")).status == 200
         await client.send(data)
-        answer = bytearray()
-        with trio.fail_after(GENEROUS_SECONDS), suppress(trio.BrokenResourceError):
-            while more := await client.stream.receive_some():
-                answer += more
-        frames = answer.partition(b"\r\n\r\n")[2] if b"101" in answer[:20] else b""
-        assert not frames
-        assert b"200" not in answer[:20]
+        await is_not_answered_in_http_2(client.stream)
+
+
+@pytest.mark.socket
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("protocols", [["h2"], ["h2", "http/1.1"], []], ids=str)
+async def test_http_2_is_not_spoken_under_tls(
+    protocols: list[str], is_first: bool, tmp_path: Path
+) -> None:
+    authority, certificate = trustme.CA(), tmp_path / "certificate"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.set_alpn_protocols(protocols)
+    async with serving(certfile=certificate) as served:
+        plain = await trio.open_tcp_stream(HOME, served.server.port)
+        async with trio.SSLStream(
+            plain, context, server_hostname="localhost", https_compatible=True
+        ) as stream:
+            await stream.do_handshake()
+            assert stream.selected_alpn_protocol() in (None, "http/1.1")
+            if not is_first:
+                assert (await Client(stream).request("GET", "/")).status == 200
+            await stream.send_all(HTTP_2)
+            await is_not_answered_in_http_2(stream)
+
+
+async def is_not_answered_in_http_2(stream: trio.abc.Stream) -> None:
+    """What comes is nothing, or a refusal in HTTP/1.1, and then the end."""
+    answer = bytearray()
+    with trio.fail_after(GENEROUS_SECONDS), suppress(trio.BrokenResourceError):
+        while more := await stream.receive_some():
+            answer += more
+    frames = answer.partition(b"\r\n\r\n")[2] if b"101" in answer[:20] else b""
+    assert not frames
+    assert not answer or answer.startswith(b"HTTP/1.1 ")
+    assert b"200" not in answer[:20]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """What hostile devices and strangers do to a run, each for some seconds, from a process of its own.
 
-`CHILDREN` are devices with the link, which join and then misbehave; `STRANGERS` have none.
+`CHILDREN` are devices with the link, which join and then misbehave; `STRANGERS` have none, and
+`STRANGERS_OF_TLS` attack a run that serves https.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -209,26 +211,36 @@ async def refusals(port: int) -> None:
 # ---- strangers ----
 
 
-async def _send_and_wait(port: int, data: bytes) -> None:
-    stream = await trio.open_tcp_stream(HOME, port)
+async def _send_and_wait(port: int, data: bytes, tls: ssl.SSLContext | None) -> None:
+    stream: trio.abc.Stream = await trio.open_tcp_stream(HOME, port)
     with trio.move_on_after(5):
         try:
+            if tls is not None:
+                stream = trio.SSLStream(stream, tls, https_compatible=True)
             await stream.send_all(data)
             await trio.sleep_forever()
         finally:
             await trio.aclose_forcefully(stream)
 
 
-def connecting(make: Callable[[], bytes]) -> Attack:
-    """Return the attack of strangers that connect, say something, and read nothing."""
+def connecting(
+    make: Callable[[], bytes], protocols: Callable[[], list[str]] | None = None
+) -> Attack:
+    """Return the attack of strangers that connect, say something, and read nothing.
+
+    Args:
+        make: what they say.
+        protocols: what they offer to speak under TLS (ALPN), where they use that.
+    """
 
     async def attack(port: int) -> None:
         limit = trio.CapacityLimiter(20 * MANY)
 
         async def one(data: bytes) -> None:
             async with limit:
+                tls = None if protocols is None else _unchecked(protocols())
                 with suppress(OSError, trio.BrokenResourceError):
-                    await _send_and_wait(port, data)
+                    await _send_and_wait(port, data, tls)
 
         async with trio.open_nursery() as nursery:
             while True:
@@ -237,6 +249,15 @@ def connecting(make: Callable[[], bytes]) -> Attack:
                 await trio.sleep(PAUSE_SECONDS / 4)
 
     return attack
+
+
+def _unchecked(protocols: list[str]) -> ssl.SSLContext:
+    """Return the context of somebody who does not care whose certificate it is."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(protocols)
+    return context
 
 
 def garbage() -> bytes:
@@ -255,17 +276,35 @@ def monitoring() -> bytes:
     return b"GET /monitoring.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50
 
 
+FIRST = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+"""An honest request, in a connection in which others follow."""
+NO_WINDOW = b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\0\0\0\0"
+"""HTTP/2's settings of a client that lets nothing be sent to it."""
+REQUESTS = b"".join(
+    b"\x00\x00\x03\x01\x05" + number.to_bytes(4, "big") + b"\x82\x84\x87"
+    for number in range(1, 201, 2)
+)
+"""A hundred requests for the page, by HTTP/2's own table of heads."""
+KNOWN_BEFORE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + NO_WINDOW + REQUESTS
+
+
 def second_protocol() -> bytes:
     """HTTP/2 by prior knowledge, or asked for in a connection's second request."""
-    first = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    upgrade = first + (
+    upgrade = FIRST + (
         b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"
         b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAAAA\r\n\r\n"
     )
-    preface = (
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\0\0\0\0"
-    )
-    return random.choice([preface, upgrade, first + preface])
+    return random.choice([KNOWN_BEFORE, upgrade, FIRST + KNOWN_BEFORE])
+
+
+def second_protocol_under_tls() -> bytes:
+    """HTTP/2 at once, or as a connection's second request."""
+    return random.choice([KNOWN_BEFORE, FIRST + KNOWN_BEFORE])
+
+
+def offered() -> list[str]:
+    """HTTP/2 alone, HTTP/2 first, or nothing, where it is spoken by prior knowledge."""
+    return random.choice([["h2"], ["h2", "http/1.1"], []])
 
 
 def slow_heads() -> bytes:
@@ -294,7 +333,10 @@ STRANGERS: dict[str, Attack] = {
     "HTTP/2": connecting(second_protocol),
     "slow heads": connecting(slow_heads),
 }
-ROWS = {**CHILDREN, **STRANGERS}
+STRANGERS_OF_TLS: dict[str, Attack] = {
+    "HTTP/2 under TLS": connecting(second_protocol_under_tls, offered),
+}
+ROWS = {**CHILDREN, **STRANGERS, **STRANGERS_OF_TLS}
 
 
 async def attack_for(row: str, port: int, seconds: float) -> None:

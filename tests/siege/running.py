@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import trustme
+
 from ..processes import GENEROUS_SECONDS, environment, wait_until
 from ..roots import ROOT, SQUARE, VOLUNTEER, free_port
 
@@ -24,15 +26,16 @@ LEAST_RESULTS = 20
 class HonestRun:
     """A root with a worker and an honest volunteer, whose input goes on until `finish`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False) -> None:
         self._folder = folder
         self._fed = 0
         self._is_over = False
         self.port = free_port()
+        scheme, serve, trust = ("https", *_certificate(folder)) if tls else ("http", [], [])
         (folder / "module.py").write_text(SQUARE.format(seconds=ITEM_SECONDS))
         with (folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
             self.root = subprocess.Popen(
-                [*ROOT, "module.py", "--stdin", f"--port={self.port}", "--workers=1"],
+                [*ROOT, "module.py", "--stdin", f"--port={self.port}", "--workers=1", *serve],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=errors,
@@ -44,7 +47,7 @@ class HonestRun:
         assert wait_until(lambda: "volunteers join" in self.said), self.said
         with (folder / "volunteer").open("wb") as errors:
             self.volunteer = subprocess.Popen(
-                [*VOLUNTEER, f"http://localhost:{self.port}/", f"--workers={WORKERS}"],
+                [*VOLUNTEER, f"{scheme}://localhost:{self.port}/", f"--workers={WORKERS}", *trust],
                 stderr=errors,
                 env=environment(),
             )
@@ -102,10 +105,18 @@ class HonestRun:
             process.wait()
 
 
+def _certificate(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the options of a root that serves https, and those of a volunteer that trusts it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "authority")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "own")
+    return [f"--certfile={folder / 'own'}"], [f"--cafile={folder / 'authority'}"]
+
+
 @contextmanager
-def honest_run(folder: Path) -> Iterator[HonestRun]:
-    """An honest run in an empty folder; its processes end with the block."""
-    run = HonestRun(folder)
+def honest_run(folder: Path, *, tls: bool = False) -> Iterator[HonestRun]:
+    """An honest run in an empty folder, by https where it is asked for; it ends with the block."""
+    run = HonestRun(folder, tls=tls)
     try:
         assert run.has_warmed_up(), run.said
         yield run

@@ -341,3 +341,20 @@ test("an error whose own words fail is one all the same", () => {
   }
   expect(describeError(new Hostile())).toMatchObject({ type: "Error", traceback: "" });
 });
+
+describe("what the time limit sees", () => {
+  test("an item is answered only when its result is encoded", async () => {
+    const events: string[] = [];
+    const call = (item: unknown): unknown => ({
+      get member() {
+        events.push("encoding");
+        return item;
+      },
+    });
+    await computeBatch(call, encode([0]), new DurationEstimator(), () => events.push("answered"));
+    expect(events.filter((event, place) => event !== events[place - 1])).toEqual([
+      "encoding",
+      "answered",
+    ]);
+  });
+});

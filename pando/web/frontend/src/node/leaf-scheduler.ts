@@ -277,7 +277,10 @@ export class LeafScheduler {
     return true;
   }
 
-  /** End workers whose item takes too long. */
+  /**
+   * End workers whose item takes too long: to be decoded, to run, and to be encoded, since a
+   * worker says nothing before its results are encoded.
+   */
   checkTime(): void {
     if (this.timeout === null) return;
     // What was computed before it may not have been sent yet.
