@@ -30,9 +30,10 @@ from .events import (
 from .global_view import GlobalReport, GlobalView
 from .history import History
 from .latency import LatencyHistogram
-from .ledger import LIVE, OWN, Entry, Ledger, Listener
+from .ledger import LEFT as HAS_LEFT
 from .ledger import LOST as IS_LOST
-from .presentation import UNNAMED, state_of
+from .ledger import OWN, Entry, Ledger, Listener
+from .presentation import NOT_OVER, OVER, UNNAMED, final_states, state_of
 from .shown import (
     Information,
     Latency,
@@ -163,6 +164,8 @@ class Monitor(Listener):
         self._done: deque[tuple[float, int]] = deque([(start, 0)], maxlen=RATE_INTERVALS + 1)
         self._summed_items = 0
         self._shown: Information | None = None
+        self._final: dict[bytes, str] = {}
+        self._final_of_links: Mapping[bytes, str] = NOT_OVER
 
     # ---- what happens ----
 
@@ -220,15 +223,23 @@ class Monitor(Listener):
         at = self._at(now)
         self.errors.add(new_error(at, index, item, device, type, reason, traceback))
 
+    def end(self, now: float) -> None:
+        """Take it that the run ends: who is here took part to the end, and does not leave it."""
+        self._final = {**final_states(self.ledger, now, self._interval), self.root: OVER}
+        if self.global_ledger is not None:
+            self._final_of_links = final_states(self.global_ledger, now, self._interval)
+
     # ---- what the ledger tells ----
 
     def appeared(self, entry: Entry, now: float) -> None:
         """Note that a device has joined."""
         self._note_device(now, JOINED, entry)
+        self._keep_to_the_end(entry)
 
     def returned(self, entry: Entry, now: float) -> None:
         """Note that a device is here again."""
         self._note_device(now, RETURNED, entry)
+        self._keep_to_the_end(entry)
 
     def moved(self, entry: Entry, now: float) -> None:
         """Note that a device has another parent."""
@@ -236,7 +247,13 @@ class Monitor(Listener):
 
     def disappeared(self, entry: Entry, now: float) -> None:
         """Note that a device has left, or was lost."""
-        self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+        if entry.device.node not in self._final:
+            self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+
+    def _keep_to_the_end(self, entry: Entry) -> None:
+        """Take it that a device that comes, or is heard for the first time, at the end is here."""
+        if self._final:
+            self._final[entry.device.node] = OVER
 
     def reported(self, entry: Entry, now: float) -> None:
         """Add a report to the history."""
@@ -298,7 +315,13 @@ class Monitor(Listener):
             return None
         self.global_ledger.expire(now)
         return GlobalView(
-            self.global_ledger, self.ledger, interval=self._interval, start=self.start, now=now
+            self.global_ledger,
+            self.ledger,
+            interval=self._interval,
+            start=self.start,
+            now=now,
+            final=self._final_of_links,
+            final_in_tree=self._final,
         )
 
     def _update_rows(self, now: float) -> None:
@@ -315,7 +338,7 @@ class Monitor(Listener):
     def _update_row(self, entry: Entry, now: float) -> None:
         node = entry.device.node.hex()
         row = self.rows.get(node)
-        state = state_of(entry, now, self._interval)
+        state = state_of(entry, now, self._interval, self._final)
         view = self._global_view
         report = None if view is None else view.show_device(entry.device.node)
         if row is None:
@@ -344,8 +367,8 @@ class Monitor(Listener):
         ledger = self.ledger
         others = [row for row in self.rows.values() if row.entry.device.node != self.root]
         own = self.rows.get(self.root.hex())
-        parents = {row.volunteer.parent for row in others if row.entry.presence == LIVE}
-        live = [row.volunteer for row in others if row.entry.presence == LIVE]
+        live = [row.volunteer for row in others if row.volunteer.state not in (IS_LOST, HAS_LEFT)]
+        parents = {volunteer.parent for volunteer in live}
         summed = show_summed(ledger)
         departed = show_sums(ledger.departed_devices, 0, ledger.departed)
         given = sum(row.volunteer.total_cpu_time for row in others)

@@ -89,6 +89,7 @@ class RunMonitoring:
         self._reassigned_in_closed_jobs = 0
         self._failed = 0
         self._struck_out = 0
+        self._workers_at_end: int | None = None
         self._is_over = False
         self._news = trio.Event()
         node.on_lost = self._on_lost
@@ -106,6 +107,8 @@ class RunMonitoring:
             has_report_links=self._has_report_links,
         )
         monitor.latency = self._node.meter.latency
+        if self._workers_at_end is not None:
+            monitor.end(trio.current_time())
         return monitor
 
     @cached_property
@@ -174,8 +177,16 @@ class RunMonitoring:
             await trio.sleep(self._interval)
             self._tick()
 
+    def end(self) -> None:
+        """Take it that the run ends: what takes part now did so to the end."""
+        if self._workers_at_end is None:
+            self._workers_at_end = self._node.workers
+            if "monitor" in self.__dict__:
+                self.monitor.end(trio.current_time())
+
     def finish(self) -> None:
         """Put together what is known for the last time, if anybody has asked: the run is over."""
+        self.end()
         if not self._is_over:
             self._is_over = True
             if self.sinks or "monitor" in self.__dict__:
@@ -231,6 +242,7 @@ class RunMonitoring:
             total = done + in_flight + sum(count or 0 for count in remaining)
         reassigned = self._reassigned_in_closed_jobs + sum(s.reassigned for s in statistics)
         relayed, relayed_beyond_degree = self.count_relayed()
+        at_end = self._workers_at_end
         return RunFigures(
             done=done,
             failed=self._failed,
@@ -239,7 +251,7 @@ class RunMonitoring:
             waiting=sum(s.queued for s in statistics),
             reassigned=reassigned,
             struck_out=self._struck_out,
-            workers=self._node.workers,
+            workers=self._node.workers if at_end is None else at_end,
             relayed=relayed,
             relayed_beyond_degree=relayed_beyond_degree,
             is_over=self._is_over,

@@ -299,6 +299,34 @@ def test_a_link_that_has_ended_keeps_its_totals_and_stalls_nobody() -> None:
     assert (combined["devices"], combined["totalItems"], combined["stalled"]) == (1, 60, 0)
 
 
+def test_at_the_end_of_the_run_links_keep_their_figures() -> None:
+    chain = Chain()
+    for _ in range(5):
+        chain.step()
+    before = chain.monitor.information.root.global_reports
+    chain.monitor.end(chain.now)
+    for link in chain.links:
+        link.lose(chain.now + 1)
+    shown = chain.monitor.tick(RunFigures(is_over=True), chain.now + 10 * INTERVAL)
+    assert shown.root.global_reports == before
+    for volunteer in shown.volunteers.values():
+        assert volunteer.global_report is not None
+        assert (volunteer.global_report.state, volunteer.global_report.throughput) == ("over", 10)
+        assert not volunteer.global_report.stalls
+
+
+def test_what_stalls_when_the_run_ends_is_not_taken_for_heard() -> None:
+    chain = Chain()
+    chain.step()
+    for _ in range(5):
+        chain.step(tree=False)
+    chain.monitor.end(chain.now)
+    shown = chain.monitor.tick(RunFigures(is_over=True), chain.now)
+    assert {volunteer.state for volunteer in shown.volunteers.values()} == {"silent"}
+    assert shown.root.global_reports is not None
+    assert shown.root.global_reports.stalled == 2
+
+
 def test_devices_that_left_long_ago_stay_in_the_sums() -> None:
     chain = Chain()
     chain.step()

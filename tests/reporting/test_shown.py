@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from pando.reporting.device import Measured, Reporter
@@ -209,6 +210,52 @@ def test_states() -> None:
     assert states(121.0 + 600) == []
     assert monitor.information.root.departed.devices == 2
     assert monitor.information.root.departed.nb_items == 5
+
+
+def test_at_the_end_of_the_run_who_took_part_did_so_until_it_was_over() -> None:
+    monitor = watched()
+    now = 112.0
+    for number, state in ((5, STARVED), (6, PAUSED)):
+        one = Report(device(number), 1, Counters(3000, 7), Counters(), state, held=3)
+        monitor.ledger.hear(one, number, now)
+    monitor.ledger.hear(Report(device(7), 1, Counters(3000), Counters()), 7, now - 11)
+    monitor.ledger.hear(Report(device(8), 1, Counters(3000), Counters()), 8, now)
+    monitor.ledger.leave(identifier(8), 8, now, lost=True)
+    before = monitor.tick(RunFigures(done=124), now)
+    events = monitor.events.total
+    monitor.end(now)
+    for entry in list(monitor.ledger.entries.values()):
+        monitor.ledger.close(entry.owner, now + 1, lost=entry.device.node == identifier(6))
+    shown = monitor.tick(RunFigures(done=124, is_over=True), now + 2)
+    validate(shown.to_builtins())
+    states = {node: volunteer.state for node, volunteer in shown.volunteers.items()}
+    assert states == {
+        identifier(1).hex(): "over",
+        identifier(2).hex(): "over",
+        identifier(5).hex(): "over",
+        identifier(6).hex(): "over",
+        identifier(7).hex(): "silent",
+        identifier(8).hex(): "lost",
+    }
+    assert shown.root.own is not None
+    assert shown.root.own.state == "over"
+    assert monitor.states() == {"over": 5, "silent": 1, "lost": 1}
+    assert monitor.events.total == events, "nobody leaves a run that is over"
+    for node, volunteer in before.volunteers.items():
+        if volunteer.state not in ("silent", "lost"):
+            same = {"state": "over", "held": 0, "since": shown.volunteers[node].since}
+            assert shown.volunteers[node] == msgspec.structs.replace(volunteer, **same)
+    assert shown.root.children_nb == before.root.children_nb
+    assert shown.root.nb_leaf_nodes == before.root.nb_leaf_nodes
+
+
+def test_who_is_first_heard_at_the_end_took_part_as_well() -> None:
+    monitor = new_monitor()
+    monitor.end(103.0)
+    monitor.ledger.hear(Report(device(1), 1, Counters(3000, 5), Counters()), "a", 103.1)
+    monitor.ledger.close("a", 103.2, lost=False)
+    shown = monitor.tick(RunFigures(is_over=True), 103.3).volunteers[identifier(1).hex()]
+    assert (shown.state, shown.nb_items, shown.workers) == ("over", 5, 4)
 
 
 def test_absurd_figures_are_still_valid_json() -> None:

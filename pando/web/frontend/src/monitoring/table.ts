@@ -203,7 +203,7 @@ class Row {
     const isIdle = shown.volunteer.workers === 0 && !isGone(state);
     const slow = shown.isSlow && state === "computing";
     this.element.dataset["state"] = isIdle ? "idle" : slow ? "slow" : state;
-    const isHere = !shown.isRoot && !isGone(state);
+    const isHere = !shown.isRoot && !isGone(state) && state !== "over";
     if (this.button.hidden === isHere) {
       this.button.hidden = !isHere;
       this.button.disabled = false; // it is here again
