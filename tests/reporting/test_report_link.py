@@ -195,6 +195,16 @@ def test_the_longest_report_fits_into_a_message() -> None:
     assert len(msgspec.msgpack.encode(longest)) < MAX_REPORT_BYTES
 
 
+def test_a_report_takes_less_than_a_hundred_bytes_on_the_way() -> None:
+    """With what encryption (an authentication tag) and a WebSocket (a frame's head) add."""
+    link = Link(Ledger())
+    sizes = []
+    for step in range(1, 101):
+        update = link.report(INTERVAL * step, items=1_000_000)
+        sizes.append(len(msgspec.msgpack.encode(update)) + 16 + 8)
+    assert sum(sizes) / len(sizes) < 100
+
+
 # ---- what is shown ----
 
 

@@ -10,6 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
+from pando.reporting import shown as shapes
 from pando.reporting.device import Measured, Reporter
 from pando.reporting.monitor import Monitor, RunFigures
 from pando.reports.counters import Counters
@@ -98,6 +99,30 @@ def documented(information: dict[str, Any]) -> None:
     keys_of(information["root"], {"$ref": "#/$defs/root"})
     for volunteer in information["volunteers"].values():
         keys_of(volunteer, {"$ref": "#/$defs/volunteer"})
+
+
+def undescribed(schema: Any, path: str = "") -> list[str]:
+    """The keys of which a part of the schema does not say what they mean."""
+    found = []
+    for key, inner in schema.get("properties", {}).items():
+        if not {"description", "$ref"} & inner.keys() and "anyOf" not in inner:
+            found.append(f"{path}.{key}")
+        found += undescribed(inner, f"{path}.{key}")
+    if isinstance(schema.get("items"), dict):
+        found += undescribed(schema["items"], f"{path}[]")
+    return found
+
+
+def test_the_schema_says_what_each_key_means() -> None:
+    assert undescribed(SCHEMA) == []
+    for name, part in SCHEMA["$defs"].items():
+        assert undescribed(part, name) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [(shapes.Volunteer, "volunteer"), (shapes.Root, "root")])
+def test_the_schema_has_all_keys_and_no_others(kind: type, name: str) -> None:
+    keys = {field.encode_name for field in msgspec.structs.fields(kind)}
+    assert keys == SCHEMA["$defs"][name]["properties"].keys()
 
 
 def test_the_schema_is_that_of_the_original_s_example() -> None:
