@@ -164,6 +164,8 @@ class Monitor(Listener):
         self._done: deque[tuple[float, int]] = deque([(start, 0)], maxlen=RATE_INTERVALS + 1)
         self._summed_items = 0
         self._shown: Information | None = None
+        self._unknown_intervals = 0
+        self._lost_epochs: dict[bytes, int] = {}
         self._final: dict[bytes, str] = {}
         self._final_of_links: Mapping[bytes, str] = NOT_OVER
 
@@ -239,6 +241,8 @@ class Monitor(Listener):
     def returned(self, entry: Entry, now: float) -> None:
         """Note that a device is here again."""
         self._note_device(now, RETURNED, entry)
+        if self._lost_epochs.pop(entry.device.node, None) == entry.device.epoch:
+            self._unknown_intervals -= 1  # its counters have gone on, and tell of it
         self._keep_to_the_end(entry)
 
     def moved(self, entry: Entry, now: float) -> None:
@@ -247,8 +251,12 @@ class Monitor(Listener):
 
     def disappeared(self, entry: Entry, now: float) -> None:
         """Note that a device has left, or was lost."""
-        if entry.device.node not in self._final:
-            self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+        if entry.device.node in self._final:
+            return
+        self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+        if entry.presence == IS_LOST:
+            self._unknown_intervals += 1
+            self._lost_epochs[entry.device.node] = entry.device.epoch
 
     def _keep_to_the_end(self, entry: Entry) -> None:
         """Take it that a device that comes, or is heard for the first time, at the end is here."""
@@ -272,6 +280,8 @@ class Monitor(Listener):
         self.stamp += 1
         self.run, self._now = run, now
         self.ledger.expire(now)
+        for node in self._lost_epochs.keys() - self.ledger.entries.keys():
+            del self._lost_epochs[node]
         self._global_view = self._view_report_links(now)
         self._update_rows(now)
         self._add_summed(now)
@@ -396,6 +406,7 @@ class Monitor(Listener):
             departed=departed,
             summed=summed,
             refused_reports=ledger.refused,
+            unknown_intervals=self._unknown_intervals,
             sent_away=list(self.sent_away.values()),
             counters=dict(run.counters),
             relayed=run.relayed,

@@ -137,6 +137,7 @@ class Root(msgspec.Struct, frozen=True, rename="camel"):
     refused_reports: int
     sent_away: list[SentAway]
     counters: dict[str, int]
+    unknown_intervals: int = 0
     relayed: int = 0
     relayed_beyond_degree: int = 0
     global_reports: GlobalReports | None = None

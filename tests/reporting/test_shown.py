@@ -274,6 +274,39 @@ def test_at_the_end_of_the_run_who_took_part_did_so_until_it_was_over() -> None:
     assert shown.root.nb_leaf_nodes == before.root.nb_leaf_nodes
 
 
+def test_the_last_interval_of_the_lost_is_counted_as_unknown_until_they_tell() -> None:
+    monitor = new_monitor()
+
+    def unknown() -> int:
+        return monitor.tick(RunFigures(), 104.0).root.unknown_intervals
+
+    for number in (1, 2, 3):
+        monitor.ledger.hear(Report(device(number), 1, Counters(3000), Counters()), "a", 103.0)
+    monitor.ledger.leave(identifier(3), "a", 103.0, lost=False)
+    assert unknown() == 0
+    monitor.ledger.close("a", 103.0, lost=True)
+    assert unknown() == 2
+    monitor.ledger.hear(Report(device(1), 3, Counters(9000), Counters(6000)), "b", 103.0)
+    assert unknown() == 1, "its counters have gone on"
+    monitor.ledger.hear(Report(device(2, 7), 1, Counters(3000), Counters()), "b", 103.0)
+    assert unknown() == 1, "it has begun anew"
+    monitor.ledger.close("b", 103.0, lost=True)
+    assert unknown() == 3
+    assert monitor.tick(RunFigures(), 10_000.0).root.unknown_intervals == 3
+
+
+def test_percentages_are_of_one_core() -> None:
+    monitor = new_monitor()
+    busy = Counters(3000, 40, function_ms=12_000, cpu_ms=12_000, transfer_ms=1500)
+    monitor.ledger.hear(Report(device(1), 1, busy, Counters()), "a", 103.0)
+    twice = Counters(*(2 * figure for figure in busy))
+    monitor.ledger.hear(Report(device(1), 2, twice, busy), "a", 106.0)
+    (shown,) = monitor.tick(RunFigures(), 106.0).volunteers.values()
+    assert (shown.cpu_usage, shown.data_transfer_load) == (400, 50)
+    assert shown.cpu_usage_stats.average == "400.00"
+    assert shown.data_transfer_stats.maximum == "50.00"
+
+
 def test_who_is_first_heard_at_the_end_took_part_as_well() -> None:
     monitor = new_monitor()
     monitor.end(103.0)
