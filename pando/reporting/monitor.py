@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ..reports.counters import Counters, plus
 from ..reports.records import Report, one_line, unpack
 from .events import (
@@ -293,6 +295,23 @@ class Monitor(Listener):
         }
         self._shown = Information(self._show_root(run, now), volunteers)
         return self._shown
+
+    def glance(self, run: RunFigures, now: float) -> Information:
+        """Return what was shown last with the run's own figures of now; no interval ends."""
+        shown = self.information
+        begin, before = self._done[0]
+        rate = max(0, run.done - before) / (now - begin) if now > begin else 0.0
+        root = msgspec.structs.replace(
+            shown.root,
+            elapsed=round(self._at(now), 3),
+            done=run.done,
+            failed=run.failed,
+            total=run.total,
+            throughput=rate,
+            time_left=_time_left(run, rate),
+            workers=run.workers,
+        )
+        return Information(root, shown.volunteers)
 
     @property
     def information(self) -> Information:

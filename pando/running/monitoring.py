@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Sink: TypeAlias = "Callable[[Information], None]"
 """Takes what is shown, once an interval. It returns at once."""
+GLANCE_SECONDS = 0.5
+"""Seconds between two looks of a progress display."""
 VIEWERS_SECONDS = 0.5
 """Maximum seconds to wait for viewers at the end of a run."""
 
@@ -73,6 +75,8 @@ class RunMonitoring:
         self._cpu_seconds = cpu_seconds
         self._started = trio.current_time()
         self.sinks: list[Sink] = []
+        self._displays: list[Sink] = []
+        self._has_displays = trio.Event()
         self.count_network: Callable[[], Mapping[str, int]] = dict
         self.count_children: Callable[[], int] = lambda: 0
         self.count_relayed: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -173,9 +177,26 @@ class RunMonitoring:
 
     async def run(self) -> None:
         """Put together what is known, once an interval, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_glances)
+            while True:
+                await trio.sleep(self._interval)
+                self._tick()
+
+    def add_display(self, display: Sink) -> None:
+        """Have a function called with the run's newest figures more often than once an interval."""
+        self._displays.append(display)
+        self._has_displays.set()
+
+    async def _show_glances(self) -> None:
+        """Give displays the newest figures, until cancelled."""
+        await self._has_displays.wait()
         while True:
-            await trio.sleep(self._interval)
-            self._tick()
+            await trio.sleep(GLANCE_SECONDS)
+            self.read()
+            information = self.monitor.glance(self._figures(), trio.current_time())
+            for display in self._displays:
+                display(information)
 
     def end(self) -> None:
         """Take it that the run ends: what takes part now did so to the end."""

@@ -208,6 +208,18 @@ def test_the_run_as_a_whole() -> None:
     assert root.own.device_name == "here"
 
 
+def test_a_glance_has_newer_figures_and_ends_no_interval() -> None:
+    monitor = watched()
+    before, stamp = monitor.information, monitor.stamp
+    glance = monitor.glance(RunFigures(done=155, failed=1, total=1000, workers=10), 113.5)
+    assert (glance.root.done, glance.root.failed, glance.root.workers) == (155, 1, 10)
+    assert glance.root.elapsed == 13.5
+    assert glance.root.throughput == pytest.approx(155 / 13.5)
+    assert glance.root.time_left == pytest.approx((1000 - 155) * 13.5 / 155)
+    assert glance.volunteers == before.volunteers
+    assert (monitor.information, monitor.stamp) == (before, stamp)
+
+
 def test_without_results_nobody_knows_how_long_it_takes() -> None:
     monitor = new_monitor()
     assert monitor.tick(RunFigures(total=10), 103.0).root.time_left is None
