@@ -16,8 +16,16 @@ MIN_ROWS = 4
 EVENT_ROWS = 6
 NARROW = 76
 """Columns of a terminal below which only what matters most is shown of a device."""
+WIDE = 100
+"""Columns from which on what devices tell on their report links has a column as well."""
 NAME_COLUMNS = 12
-STYLES = {"computing": "green", "silent": "bold red", "lost": "red", "left": "dim"}
+STYLES = {
+    "computing": "green",
+    "silent": "bold red",
+    "lost": "red",
+    "left": "dim",
+    "over": "default",
+}
 WORDS = {
     "starved": "waiting for items",
     "blocked": "waiting for the network",
@@ -70,15 +78,16 @@ class WatchedRun:
             whole: whether all devices are shown, however many rows they take.
         """
         events = [self._render_event(event) for event in self._events]
-        rows = max(MIN_ROWS, height - len(events) - 9)
+        head = self._render_head()
+        rows = max(MIN_ROWS, height - len(events) - len(head) - 7)
         volunteers = sorted(
             self._volunteers.values(),
             key=lambda v: (v["state"] in ("left", "lost"), -v["throughput"]),
         )
         shown = volunteers if whole else volunteers[:rows]
         parts: list[RenderableType] = [
-            *self._render_head(),
-            self._render_table(shown, is_narrow=width < NARROW),
+            *head,
+            self._render_table(shown, width),
         ]
         if len(shown) < len(volunteers):
             parts.append(Text(f"and {len(volunteers) - len(shown):,} more", style="dim"))
@@ -105,20 +114,25 @@ class WatchedRun:
             line = Table.grid(expand=True)  # a bar alone does not end its line
             line.add_row(ProgressBar(total=total, completed=root["done"]))
             parts.append(line)
+        if (reports := root.get("globalReports")) is not None:
+            parts += _render_reports(reports)
         return parts
 
-    def _render_table(self, volunteers: list[dict[str, Any]], *, is_narrow: bool) -> Table:
+    def _render_table(self, volunteers: list[dict[str, Any]], width: int) -> Table:
         table = Table(expand=True, box=None, pad_edge=False, header_style="bold")
         table.add_column(
             "Device", ratio=1, min_width=NAME_COLUMNS, no_wrap=True, overflow="ellipsis"
         )
         table.add_column("State", no_wrap=True)
-        titles = ("Items", "A second", "Average", "CPU", "Transfers", "Held")
-        for title in titles[: 2 if is_narrow else None]:
+        titles = ["Items", "A second", "Average", "CPU", "Transfers", "Held"]
+        if width < NARROW:
+            del titles[2:]
+        elif width >= WIDE and self._root.get("globalReports") is not None:
+            titles.append("Report link")
+        for title in titles:
             table.add_column(title, justify="right", no_wrap=True)
         own = (self._root["own"] or {}).get("id")
         for volunteer in volunteers:
-            state = volunteer["state"]
             is_own = volunteer["id"] == own
             figures = (
                 f"{volunteer['totalItems']:,.0f}",
@@ -127,11 +141,12 @@ class WatchedRun:
                 f"{volunteer['cpuUsage']:.0f} %",
                 f"{volunteer['dataTransferLoad']:.0f} %",
                 f"{volunteer['held']:,}",
+                _describe_report(volunteer),
             )
             table.add_row(
                 Text("this root" if is_own else one_line(str(volunteer["deviceName"]))),
-                Text(WORDS.get(state, one_line(str(state))), style=STYLES.get(state, "yellow")),
-                *figures[: 2 if is_narrow else None],
+                _render_state(volunteer),
+                *figures[: len(titles)],
             )
         return table
 
@@ -139,3 +154,39 @@ class WatchedRun:
         words = " · ".join(filter(None, (event["name"], event["kind"], event["text"])))
         line = f"{clock(event['at'])}  {one_line(words)}"
         return Text(line, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _render_reports(reports: dict[str, Any]) -> list[RenderableType]:
+    """Return what all report links together tell."""
+    devices, stalled = reports["devices"], reports["stalled"]
+    told = (
+        f"Over report links: {'1 device' if devices == 1 else f'{devices:,} devices'}, "
+        f"{rate(reports['throughput'])}/s, {reports['totalItems']:,.0f} in all."
+    )
+    lines: list[RenderableType] = [Text(told, no_wrap=True, overflow="ellipsis")]
+    if stalled:
+        verb = "stalls" if stalled == 1 else "stall"
+        text = f"{stalled:,} {verb}: heard there, and not through the tree."
+        if names := ", ".join(one_line(str(each["deviceName"])) for each in reports["missing"]):
+            text = f"{text} Not in the tree: {names}."
+        lines.append(Text(text, style="bold red", no_wrap=True, overflow="ellipsis"))
+    return lines
+
+
+def _describe_report(volunteer: dict[str, Any]) -> str:
+    """Return what a device has told over its report link: its rate, and when."""
+    report = volunteer.get("globalReport")
+    if report is None:
+        return ""
+    at = clock(report["heardAt"])
+    if report["state"] in ("left", "lost"):
+        return f"lost at {at}"
+    return f"{rate(report['throughput'])}/s at {at}"
+
+
+def _render_state(volunteer: dict[str, Any]) -> Text:
+    state = volunteer["state"]
+    words = WORDS.get(state, one_line(str(state)))
+    if (volunteer.get("globalReport") or {}).get("stalls"):
+        return Text(f"stalls · {words}", style="bold red")
+    return Text(words, style=STYLES.get(state, "yellow"))

@@ -6,10 +6,22 @@ between it and the root does, and these figures still tell what it does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from .ledger import LOST, Entry, Ledger
-from .presentation import SILENT, SILENT_INTERVALS, UNNAMED, cpu_ms_of, items_of, plain, state_of
+from .ledger import LEFT, LOST, Entry, Ledger
+from .presentation import (
+    NOT_OVER,
+    OVER,
+    SILENT,
+    SILENT_INTERVALS,
+    UNNAMED,
+    cpu_ms_of,
+    items_of,
+    plain,
+    state_of,
+)
 
 MAX_MISSING = 100
 """Devices that are listed of which the tree has told nothing."""
@@ -66,16 +78,28 @@ class GlobalView:
         interval: seconds between two reports.
         start: when the run began.
         now: the time.
+        final: the states of report links at the end of the run, once that has come.
+        final_in_tree: those that the tree has told.
     """
 
     def __init__(
-        self, ledger: Ledger, tree: Ledger, *, interval: float, start: float, now: float
+        self,
+        ledger: Ledger,
+        tree: Ledger,
+        *,
+        interval: float,
+        start: float,
+        now: float,
+        final: Mapping[bytes, str] = NOT_OVER,
+        final_in_tree: Mapping[bytes, str] = NOT_OVER,
     ) -> None:
         self._ledger = ledger
         self._tree = tree
         self._interval = interval
         self._start = start
         self._now = now
+        self._final = final
+        self._final_in_tree = final_in_tree
 
     def show_device(self, node: bytes) -> GlobalReport | None:
         """Return what is shown beside a device; None where it has no report link yet."""
@@ -83,7 +107,7 @@ class GlobalView:
         if entry is None:
             return None
         figures, total = entry.figures, entry.total
-        is_live = entry.is_live
+        is_live = entry.is_live or self._state_of(entry) == OVER
         return GlobalReport(
             nb_items=plain(figures.items) if is_live else 0,
             cpu_time=figures.cpu_ms if is_live else 0,
@@ -91,7 +115,7 @@ class GlobalView:
             cpu_usage=figures.cpu_usage if is_live else 0.0,
             last_report_interval=figures.elapsed_ms,
             parent=entry.device.parent.hex(),
-            held=entry.report.held if is_live else 0,
+            held=entry.report.held if is_live and self._state_of(entry) != OVER else 0,
             state=self._state_of(entry),
             heard_at=round(entry.heard - self._start, 3),
             total_items=items_of(total),
@@ -129,10 +153,11 @@ class GlobalView:
         )
 
     def _state_of(self, entry: Entry) -> str:
-        return state_of(entry, self._now, self._interval)
+        return state_of(entry, self._now, self._interval, self._final)
 
     def _is_heard(self, entry: Entry) -> bool:
-        return entry.is_live and self._state_of(entry) != SILENT
+        """Whether a device is heard, or was until the run was over."""
+        return self._state_of(entry) not in (SILENT, LOST, LEFT)
 
     def _is_missing(self, entry: Entry) -> bool:
         """Whether the tree knows nothing of a device that could have told it by now."""
@@ -144,4 +169,7 @@ class GlobalView:
         if not self._is_heard(entry):
             return False
         told = self._tree.entries.get(entry.device.node)
-        return self._is_missing(entry) if told is None else self._state_of(told) in (SILENT, LOST)
+        if told is None:
+            return self._is_missing(entry)
+        state = state_of(told, self._now, self._interval, self._final_in_tree)
+        return state in (SILENT, LOST)

@@ -101,7 +101,14 @@ class Entry:
     @property
     def statistics(self) -> DeviceMoments:
         """Statistics of all intervals before the one that is shown; of a former device, of all."""
-        moments = self.moments if self.is_live else self.all_moments()
+        return self._with_earlier(self.moments if self.is_live else self.all_moments())
+
+    @property
+    def statistics_before(self) -> DeviceMoments:
+        """Statistics of all intervals before the newest, whether it is here or not."""
+        return self._with_earlier(self.moments)
+
+    def _with_earlier(self, moments: DeviceMoments) -> DeviceMoments:
         for past in self._earlier():
             moments = past.moments.merge(moments)
         return moments

@@ -21,10 +21,10 @@ from prometheus_client.registry import Collector
 
 from ..reports.counters import NOTHING, Counters
 from .monitor import Monitor
-from .presentation import SILENT, STATES
+from .presentation import OVER, SILENT, STATES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-PRESENCES = (*STATES.values(), SILENT)
+PRESENCES = (*STATES.values(), SILENT, OVER)
 
 
 class RunCollector(Collector):
@@ -39,11 +39,14 @@ class RunCollector(Collector):
         self._monitor = monitor
         self._version = version
         self._highest = NOTHING
+        self._items_on_links: float = 0
+        self._cpu_on_links = 0.0
 
     def collect(self) -> Iterable[Metric]:
         """Return all metrics as they are now."""
         yield from self._run()
         yield from self._devices()
+        yield from self._report_links()
         yield self._latency()
 
     def _run(self) -> Iterator[Metric]:
@@ -97,6 +100,31 @@ class RunCollector(Collector):
             waiting.add_metric([reason], milliseconds / 1000)
         yield waiting
 
+    def _report_links(self) -> Iterator[Metric]:
+        """What devices tell beside the tree, where they do; their totals never decrease either."""
+        reports = self._monitor.information.root.global_reports
+        if reports is None:
+            return
+        yield _gauge(
+            "pando_report_link_devices", "Devices heard on their report links.", reports.devices
+        )
+        yield _gauge(
+            "pando_report_link_stalled_devices",
+            "Devices heard on their report links and not through the tree.",
+            reports.stalled,
+        )
+        yield _gauge(
+            "pando_report_link_workers", "Workers of devices heard there.", reports.workers
+        )
+        self._items_on_links = max(self._items_on_links, reports.total_items)
+        yield _counter(
+            "pando_report_link_items", "Items that devices tell there.", self._items_on_links
+        )
+        self._cpu_on_links = max(self._cpu_on_links, reports.total_cpu_time / 1000)
+        yield _counter(
+            "pando_report_link_cpu_seconds", "Processor time told there.", self._cpu_on_links
+        )
+
     def _latency(self) -> Metric:
         latency = self._monitor.latency
         buckets: list[tuple[str, float]] = [
@@ -120,6 +148,24 @@ def new_registry(monitor: Monitor, version: str) -> CollectorRegistry:
 def render(registry: CollectorRegistry) -> bytes:
     """Return the metrics as text, whose type is `CONTENT_TYPE`."""
     return generate_latest(registry)
+
+
+class Scrapes:
+    """Gives the metrics of whichever run is scraped; of one run no counter ever decreases.
+
+    Args:
+        version: of Pando.
+    """
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._scraped: tuple[Monitor, CollectorRegistry] | None = None
+
+    def render(self, monitor: Monitor) -> bytes:
+        """Return the metrics of a run as text, whose type is `CONTENT_TYPE`."""
+        if self._scraped is None or self._scraped[0] is not monitor:
+            self._scraped = monitor, new_registry(monitor, self._version)
+        return render(self._scraped[1])
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

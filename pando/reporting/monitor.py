@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ..reports.counters import Counters, plus
 from ..reports.records import Report, one_line, unpack
 from .events import (
@@ -30,9 +32,10 @@ from .events import (
 from .global_view import GlobalReport, GlobalView
 from .history import History
 from .latency import LatencyHistogram
-from .ledger import LIVE, OWN, Entry, Ledger, Listener
+from .ledger import LEFT as HAS_LEFT
 from .ledger import LOST as IS_LOST
-from .presentation import UNNAMED, state_of
+from .ledger import OWN, Entry, Ledger, Listener
+from .presentation import NOT_OVER, OVER, UNNAMED, final_states, state_of
 from .shown import (
     Information,
     Latency,
@@ -163,6 +166,10 @@ class Monitor(Listener):
         self._done: deque[tuple[float, int]] = deque([(start, 0)], maxlen=RATE_INTERVALS + 1)
         self._summed_items = 0
         self._shown: Information | None = None
+        self._unknown_intervals = 0
+        self._lost_epochs: dict[bytes, int] = {}
+        self._final: dict[bytes, str] = {}
+        self._final_of_links: Mapping[bytes, str] = NOT_OVER
 
     # ---- what happens ----
 
@@ -220,15 +227,25 @@ class Monitor(Listener):
         at = self._at(now)
         self.errors.add(new_error(at, index, item, device, type, reason, traceback))
 
+    def end(self, now: float) -> None:
+        """Take it that the run ends: who is here took part to the end, and does not leave it."""
+        self._final = {**final_states(self.ledger, now, self._interval), self.root: OVER}
+        if self.global_ledger is not None:
+            self._final_of_links = final_states(self.global_ledger, now, self._interval)
+
     # ---- what the ledger tells ----
 
     def appeared(self, entry: Entry, now: float) -> None:
         """Note that a device has joined."""
         self._note_device(now, JOINED, entry)
+        self._keep_to_the_end(entry)
 
     def returned(self, entry: Entry, now: float) -> None:
         """Note that a device is here again."""
         self._note_device(now, RETURNED, entry)
+        if self._lost_epochs.pop(entry.device.node, None) == entry.device.epoch:
+            self._unknown_intervals -= 1  # its counters have gone on, and tell of it
+        self._keep_to_the_end(entry)
 
     def moved(self, entry: Entry, now: float) -> None:
         """Note that a device has another parent."""
@@ -236,7 +253,17 @@ class Monitor(Listener):
 
     def disappeared(self, entry: Entry, now: float) -> None:
         """Note that a device has left, or was lost."""
+        if entry.device.node in self._final:
+            return
         self._note_device(now, LOST if entry.presence == IS_LOST else LEFT, entry)
+        if entry.presence == IS_LOST:
+            self._unknown_intervals += 1
+            self._lost_epochs[entry.device.node] = entry.device.epoch
+
+    def _keep_to_the_end(self, entry: Entry) -> None:
+        """Take it that a device that comes, or is heard for the first time, at the end is here."""
+        if self._final:
+            self._final[entry.device.node] = OVER
 
     def reported(self, entry: Entry, now: float) -> None:
         """Add a report to the history."""
@@ -255,6 +282,8 @@ class Monitor(Listener):
         self.stamp += 1
         self.run, self._now = run, now
         self.ledger.expire(now)
+        for node in self._lost_epochs.keys() - self.ledger.entries.keys():
+            del self._lost_epochs[node]
         self._global_view = self._view_report_links(now)
         self._update_rows(now)
         self._add_summed(now)
@@ -266,6 +295,23 @@ class Monitor(Listener):
         }
         self._shown = Information(self._show_root(run, now), volunteers)
         return self._shown
+
+    def glance(self, run: RunFigures, now: float) -> Information:
+        """Return what was shown last with the run's own figures of now; no interval ends."""
+        shown = self.information
+        begin, before = self._done[0]
+        rate = max(0, run.done - before) / (now - begin) if now > begin else 0.0
+        root = msgspec.structs.replace(
+            shown.root,
+            elapsed=round(self._at(now), 3),
+            done=run.done,
+            failed=run.failed,
+            total=run.total,
+            throughput=rate,
+            time_left=_time_left(run, rate),
+            workers=run.workers,
+        )
+        return Information(root, shown.volunteers)
 
     @property
     def information(self) -> Information:
@@ -298,7 +344,13 @@ class Monitor(Listener):
             return None
         self.global_ledger.expire(now)
         return GlobalView(
-            self.global_ledger, self.ledger, interval=self._interval, start=self.start, now=now
+            self.global_ledger,
+            self.ledger,
+            interval=self._interval,
+            start=self.start,
+            now=now,
+            final=self._final_of_links,
+            final_in_tree=self._final,
         )
 
     def _update_rows(self, now: float) -> None:
@@ -315,7 +367,7 @@ class Monitor(Listener):
     def _update_row(self, entry: Entry, now: float) -> None:
         node = entry.device.node.hex()
         row = self.rows.get(node)
-        state = state_of(entry, now, self._interval)
+        state = state_of(entry, now, self._interval, self._final)
         view = self._global_view
         report = None if view is None else view.show_device(entry.device.node)
         if row is None:
@@ -344,8 +396,8 @@ class Monitor(Listener):
         ledger = self.ledger
         others = [row for row in self.rows.values() if row.entry.device.node != self.root]
         own = self.rows.get(self.root.hex())
-        parents = {row.volunteer.parent for row in others if row.entry.presence == LIVE}
-        live = [row.volunteer for row in others if row.entry.presence == LIVE]
+        live = [row.volunteer for row in others if row.volunteer.state not in (IS_LOST, HAS_LEFT)]
+        parents = {volunteer.parent for volunteer in live}
         summed = show_summed(ledger)
         departed = show_sums(ledger.departed_devices, 0, ledger.departed)
         given = sum(row.volunteer.total_cpu_time for row in others)
@@ -373,6 +425,7 @@ class Monitor(Listener):
             departed=departed,
             summed=summed,
             refused_reports=ledger.refused,
+            unknown_intervals=self._unknown_intervals,
             sent_away=list(self.sent_away.values()),
             counters=dict(run.counters),
             relayed=run.relayed,

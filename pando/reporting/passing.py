@@ -110,7 +110,7 @@ class Outgoing:
             heapq.heappush(self._free, told.key)
             left = ledger.entries.get(node)
             lost = left is None or left.presence != LEFT
-            sequence, growth = _last_figures(told, left) if told.summed else (0, NOTHING)
+            sequence, growth = _last_figures(told, left)
             gone.append(Gone(told.key, lost, sequence, pack(growth)))
         return gone
 
@@ -200,7 +200,7 @@ def _is_turn(report: Report) -> bool:
 
 
 def _last_figures(told: _Told, entry: Entry | None) -> tuple[int, Counters]:
-    """Return how far a device that was summed got in the epoch that was told, and what it did."""
+    """Return how far a former device got in the epoch that was told, and what it did since."""
     if entry is None:
         return 0, NOTHING
     epoch = told.device.epoch
@@ -292,7 +292,7 @@ class Incoming:
         if gone.counters and gone.sequence > told.sequence:
             counters = _grown(told.counters, gone.counters)
             report = Report(told.device, gone.sequence, counters, told.counters)
-            self._ledger.hear(report, self._owner, now, summed=True)
+            self._ledger.hear(report, self._owner, now, summed=told.summed)
         self._ledger.leave(node, self._owner, now, lost=gone.lost)
 
     def _find(self, key: Key) -> _Told:

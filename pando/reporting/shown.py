@@ -14,7 +14,7 @@ from ..reports.moments import Moments
 from ..reports.records import unpack
 from .global_view import GlobalReport, GlobalReports
 from .ledger import Entry, Ledger
-from .presentation import UNNAMED, cpu_ms_of, items_of, plain
+from .presentation import OVER, UNNAMED, cpu_ms_of, items_of, plain
 
 
 class Statistics(msgspec.Struct, frozen=True, rename={"standard_deviation": "standard-deviation"}):
@@ -137,6 +137,7 @@ class Root(msgspec.Struct, frozen=True, rename="camel"):
     refused_reports: int
     sent_away: list[SentAway]
     counters: dict[str, int]
+    unknown_intervals: int = 0
     relayed: int = 0
     relayed_beyond_degree: int = 0
     global_reports: GlobalReports | None = None
@@ -177,9 +178,10 @@ def show_volunteer(
     """
     device, report, figures, total = entry.device, entry.report, entry.figures, entry.total
     interval = minus(report.counters, report.before)
-    if not entry.is_live:
+    is_here = entry.is_live or state == OVER
+    if not is_here:
         figures, interval = figures._replace(items=0, cpu_ms=0, transfer_ms=0), NOTHING
-    statistics = entry.statistics
+    statistics = entry.statistics_before if is_here else entry.statistics
     return Volunteer(
         id=device.node.hex(),
         cpu_time=figures.cpu_ms,
@@ -198,10 +200,10 @@ def show_volunteer(
         kind=device.kind,
         version=device.version,
         link=device.link,
-        round_trip_time=report.round_trip / 1000 if report.round_trip and entry.is_live else None,
-        workers=device.workers if entry.is_live else 0,
-        children=report.children if entry.is_live else 0,
-        held=report.held if entry.is_live else 0,
+        round_trip_time=report.round_trip / 1000 if report.round_trip and is_here else None,
+        workers=device.workers if is_here else 0,
+        children=report.children if is_here else 0,
+        held=report.held if is_here and state != OVER else 0,
         state=state,
         heard_at=round(entry.heard - start, 3),
         since=round(entry.since - start, 3),

@@ -94,7 +94,8 @@ class Interval(msgspec.Struct, array_like=True, frozen=True):
 class Gone(msgspec.Struct, array_like=True, frozen=True):
     """A device has left, or was lost; its key may be given to another one.
 
-    `counters` is what a device that was only part of the sums did since its last record.
+    `counters` is what it did since its last record: its last report came with its departure, or
+    it was only part of the sums.
     """
 
     key: Key

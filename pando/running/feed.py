@@ -48,6 +48,7 @@ class Feed(Generic[Result]):
         self._watcher = watcher
         self._links: list[str] = []
         self._report: Information | None = None
+        self._glance: Information | None = None
         self.handover: Handover[Result] = Handover(self._make_room)
         self._source = source
         self._options = options
@@ -94,8 +95,13 @@ class Feed(Generic[Result]):
     def deliver_report(self) -> None:
         """Show the newest report to who watches, if there is one."""
         report, self._report = self._report, None
-        if report is not None and self._watcher is not None:
+        glance, self._glance = self._glance, None
+        if self._watcher is None:
+            return
+        if report is not None:
             self._watcher.show(report, self._links)
+        elif glance is not None:
+            self._watcher.glance(glance, self._links)
 
     def _watch(self, run: Run[Any, Any]) -> None:
         """Keep reports until another thread asks for a result. Called in the event loop."""
@@ -105,7 +111,14 @@ class Feed(Generic[Result]):
             self._report = report
             self.handover.tell()
 
+        def take_glance(glance: Information) -> None:
+            self._links = run.links
+            self._glance = glance
+            self.handover.tell()
+
         run.add_sink(take_report)
+        if self._watcher is not None and self._watcher.has_display:
+            run.add_display(take_glance)
 
     def _make_room(self) -> None:
         """Allow another batch, since one has been taken."""

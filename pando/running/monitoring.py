@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Sink: TypeAlias = "Callable[[Information], None]"
 """Takes what is shown, once an interval. It returns at once."""
+GLANCE_SECONDS = 0.5
+"""Seconds between two looks of a progress display."""
 VIEWERS_SECONDS = 0.5
 """Maximum seconds to wait for viewers at the end of a run."""
 
@@ -73,6 +75,8 @@ class RunMonitoring:
         self._cpu_seconds = cpu_seconds
         self._started = trio.current_time()
         self.sinks: list[Sink] = []
+        self._displays: list[Sink] = []
+        self._has_displays = trio.Event()
         self.count_network: Callable[[], Mapping[str, int]] = dict
         self.count_children: Callable[[], int] = lambda: 0
         self.count_relayed: Callable[[], tuple[int, int]] = lambda: (0, 0)
@@ -89,6 +93,7 @@ class RunMonitoring:
         self._reassigned_in_closed_jobs = 0
         self._failed = 0
         self._struck_out = 0
+        self._workers_at_end: int | None = None
         self._is_over = False
         self._news = trio.Event()
         node.on_lost = self._on_lost
@@ -106,6 +111,8 @@ class RunMonitoring:
             has_report_links=self._has_report_links,
         )
         monitor.latency = self._node.meter.latency
+        if self._workers_at_end is not None:
+            monitor.end(trio.current_time())
         return monitor
 
     @cached_property
@@ -170,12 +177,37 @@ class RunMonitoring:
 
     async def run(self) -> None:
         """Put together what is known, once an interval, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._show_glances)
+            while True:
+                await trio.sleep(self._interval)
+                self._tick()
+
+    def add_display(self, display: Sink) -> None:
+        """Have a function called with the run's newest figures more often than once an interval."""
+        self._displays.append(display)
+        self._has_displays.set()
+
+    async def _show_glances(self) -> None:
+        """Give displays the newest figures, until cancelled."""
+        await self._has_displays.wait()
         while True:
-            await trio.sleep(self._interval)
-            self._tick()
+            await trio.sleep(GLANCE_SECONDS)
+            self.read()
+            information = self.monitor.glance(self._figures(), trio.current_time())
+            for display in self._displays:
+                display(information)
+
+    def end(self) -> None:
+        """Take it that the run ends: what takes part now did so to the end."""
+        if self._workers_at_end is None:
+            self._workers_at_end = self._node.workers
+            if "monitor" in self.__dict__:
+                self.monitor.end(trio.current_time())
 
     def finish(self) -> None:
         """Put together what is known for the last time, if anybody has asked: the run is over."""
+        self.end()
         if not self._is_over:
             self._is_over = True
             if self.sinks or "monitor" in self.__dict__:
@@ -231,6 +263,7 @@ class RunMonitoring:
             total = done + in_flight + sum(count or 0 for count in remaining)
         reassigned = self._reassigned_in_closed_jobs + sum(s.reassigned for s in statistics)
         relayed, relayed_beyond_degree = self.count_relayed()
+        at_end = self._workers_at_end
         return RunFigures(
             done=done,
             failed=self._failed,
@@ -239,7 +272,7 @@ class RunMonitoring:
             waiting=sum(s.queued for s in statistics),
             reassigned=reassigned,
             struck_out=self._struck_out,
-            workers=self._node.workers,
+            workers=self._node.workers if at_end is None else at_end,
             relayed=relayed,
             relayed_beyond_degree=relayed_beyond_degree,
             is_over=self._is_over,

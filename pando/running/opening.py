@@ -237,7 +237,10 @@ async def open_serialized_run(
                     nursery.start_soon(serve)
                 else:
                     await nursery.start(serve)
-            yield run
+            try:
+                yield run
+            finally:
+                monitoring.end()
             run.close()
             pool.close()
             with trio.move_on_after(CLOSE_SECONDS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -105,25 +106,47 @@ class TerminalDisplay:
 
 
 class NotebookDisplay:
-    """A line of HTML below the cell, which is saved with the notebook."""
+    """A line of HTML below the cell, which is saved with the notebook.
+
+    How other devices join stands below it, in an output of its own: whoever has unfolded that keeps
+    it open while the line changes.
+    """
 
     def __init__(self) -> None:
-        self._handle: Any = None
+        self._line = _Output()
+        self._invitation = _Output()
 
     def show(self, information: Information, links: list[str]) -> None:
         """Show the newest figures, and the code by which phones join."""
-        ipython: Any = importlib.import_module("IPython.display")
-        content = ipython.HTML(render_html(information, links))
-        if self._handle is None:
-            self._handle = ipython.display(content, display_id=True)
-        else:
-            self._handle.update(content)
+        self._line.show(render_line(information))
+        invitation = render_invitation(links) if information.root.state != "over" else ""
+        self._invitation.show(invitation)
 
     def close(self) -> None:
         """Leave the output as it is."""
 
 
-def render_html(information: Information, links: list[str]) -> str:
+class _Output:
+    """A part of what is shown below a cell: nothing, until it has been something once."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._shown = ""
+
+    def show(self, html: str) -> None:
+        """Replace it by this HTML, where that is another one."""
+        if html == self._shown:
+            return
+        self._shown = html
+        ipython: Any = importlib.import_module("IPython.display")
+        content = ipython.HTML(html)
+        if self._handle is None:
+            self._handle = ipython.display(content, display_id=True)
+        else:
+            self._handle.update(content)
+
+
+def render_line(information: Information) -> str:
     """Return the line as HTML without programs: what others have said is text in it."""
     import html
 
@@ -131,14 +154,23 @@ def render_html(information: Information, links: list[str]) -> str:
     bar = ""
     if root.total:
         bar = f'<progress max="{root.total}" value="{root.done}"></progress> '
-    parts = [f"<div>{bar}{html.escape(describe(information))}</div>"]
-    if links and root.state != "over":
-        link = html.escape(links[0])
-        parts.append(
-            f"<details><summary>Invite a device</summary>{_code(links[0])}<br>"
-            f'<a href="{link}">{link}</a></details>'
-        )
-    return "".join(parts)
+    return f"<div>{bar}{html.escape(describe(information))}</div>"
+
+
+@lru_cache(maxsize=1)
+def _render_link(link: str) -> str:
+    import html
+
+    text = html.escape(link)
+    return (
+        f"<details><summary>Invite a device</summary>{_code(link)}<br>"
+        f'<a href="{text}">{text}</a></details>'
+    )
+
+
+def render_invitation(links: list[str]) -> str:
+    """Return how other devices join as HTML, with the code for phones; empty if none can."""
+    return _render_link(links[0]) if links else ""
 
 
 def _code(link: str) -> str:

@@ -167,6 +167,10 @@ class Run(Generic[Item, Result]):
         """Have a function called with what monitoring shows, once a reporting interval."""
         self._monitoring.sinks.append(sink)
 
+    def add_display(self, display: Sink) -> None:
+        """Have a function called with the run's newest figures, more often than that."""
+        self._monitoring.add_display(display)
+
     @property
     def links(self) -> list[str]:
         """The links by which volunteers join, one for each of this machine's addresses.

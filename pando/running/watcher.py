@@ -34,6 +34,16 @@ class Watcher:
         if self._on_report is not None:
             self._on_report(information.to_builtins())
 
+    @property
+    def has_display(self) -> bool:
+        """Whether there is a display, which wants to show more than one moment an interval."""
+        return self._display is not None
+
+    def glance(self, information: Information, links: list[str]) -> None:
+        """Show the newest figures between two reports."""
+        if self._display is not None:
+            self._display.show(information, links)
+
     def close(self) -> None:
         """Show nothing more."""
         if self._display is not None:

@@ -54,6 +54,8 @@ class Parent:
         device: what the child is called in failures.
         disconnect: ends the connection of a node, here or below.
         report: gives what has changed at the child and below since the time before.
+        end_children: tells the child's own children that the run is over, and how many results it
+            has had, and waits a moment for their last reports.
         reporting_interval: seconds between two reports.
     """
 
@@ -65,6 +67,7 @@ class Parent:
         device: str,
         disconnect: Callable[[bytes], Awaitable[None]],
         report: Callable[[], messages.Update],
+        end_children: Callable[[int], Awaitable[None]],
         reporting_interval: float,
     ) -> None:
         self.delivered = 0
@@ -73,6 +76,7 @@ class Parent:
         self._placement = placement
         self._disconnect = disconnect
         self._make_report = report
+        self._end_children = end_children
         self._link = link
         link.traffic = node.traffic
         link.measures = True
@@ -103,6 +107,7 @@ class Parent:
                 self.post_want()
                 await self._read(nursery)
                 if self._state is ParentState.RUN_ENDED:
+                    await self._end_children(self.run_results)
                     await self._send_last_report()
                 nursery.cancel_scope.cancel()
         finally:

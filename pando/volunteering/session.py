@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 END_SECONDS = 5.0
 """Maximum seconds for notifying the children of the end of the run."""
+LAST_REPORTS_SECONDS = 0.2
+"""Maximum seconds to wait for the children's last reports; the root waits a little longer."""
 
 
 class Session:
@@ -94,6 +96,7 @@ class Session:
         self._failure: Exception | None = None
         self._loaded = trio.Event()
         self._failed = trio.Event()
+        self._child_left = trio.Event()
         overlay = Overlay(assigned.node, degree=assigned.degree, timeout=assigned.bootstrap_timeout)
         self.membership = Membership(self.node, overlay, self, identity, silence=assigned.silence)
         self._pool: Pool | None = None
@@ -243,6 +246,7 @@ class Session:
             self._device,
             self.membership.disconnect,
             lambda: self._report(outgoing, parent, link),
+            self._end_children,
             self._assigned.reporting_interval,
         )
         try:
@@ -251,6 +255,14 @@ class Session:
             self._delivered += self._parent.delivered
             self._run_results = self._parent.run_results
             self._parent, self._parent_id = None, b""
+
+    async def _end_children(self, results: int) -> None:
+        """Tell the children that the run is over, and wait a moment for their last reports."""
+        with trio.move_on_after(LAST_REPORTS_SECONDS):
+            await self.membership.end(results)
+            while self.membership.children:
+                self._child_left = trio.Event()
+                await self._child_left.wait()
 
     def _report(self, outgoing: Outgoing, parent: bytes, link: KeepaliveChannel) -> messages.Update:
         """Return what has changed at this node and below since the last report on a link."""
@@ -298,6 +310,7 @@ class Session:
     def on_left(self, child: Child, borrower: Borrower) -> None:
         """Announce that the workers of a child are gone."""
         logger.info("%s has left %r, or was lost", child.name, self)
+        self._child_left.set()
         self.workers_changed()
 
     def workers_changed(self) -> None:

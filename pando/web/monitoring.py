@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from .. import __version__
 from ..net.request_policy import LIVE_PATH
-from ..reporting.metrics import CONTENT_TYPE, new_registry, render
+from ..reporting.metrics import CONTENT_TYPE, Scrapes
 from . import frontend_files
 from .frontend_files import TYPES
 from .live import Monitored, WatchedServer, send_live
@@ -76,6 +76,7 @@ class MonitoringAccess(WatchedServer, Protocol):
 def add_routes(app: QuartTrio, access: MonitoringAccess) -> None:
     """Add the routes of monitoring to the pages."""
     viewers = trio.Semaphore(MAX_VIEWERS)
+    scrapes = Scrapes(__version__)
 
     @app.get("/monitoring")
     async def page() -> Response:
@@ -95,8 +96,7 @@ def add_routes(app: QuartTrio, access: MonitoringAccess) -> None:
         if not runs:
             return Response("There is no run.\n", 503, content_type=TYPES[".txt"])
         runs[0].read()
-        text = render(new_registry(runs[0].monitor, __version__))
-        return Response(text, content_type=CONTENT_TYPE)
+        return Response(scrapes.render(runs[0].monitor), content_type=CONTENT_TYPE)
 
     @app.websocket(LIVE_PATH)
     async def live() -> None:

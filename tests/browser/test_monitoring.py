@@ -59,6 +59,8 @@ def test_devices_come_compute_and_one_is_killed(
     assert row(page, "a native one").evaluate("row => row.dataset.id") == before
     expect(page.locator("#events")).to_contain_text("a native one · lost")
     assert page.evaluate("window.shifts") == 0
+    heights = "rows => rows.map((row) => row.offsetHeight)"
+    assert len(set(page.locator("#devices tbody tr").evaluate_all(heights))) == 1
     second.page.close()
     expect(row(page, "second tab")).to_contain_text("lost", timeout=60_000)
     expect(row(page, "first tab")).to_contain_text("computing")
@@ -219,16 +221,26 @@ def test_the_root_goes_and_the_page_shows_it_when_it_is_back(
 
 
 def test_the_final_figures_stay(party: Party, chromium: Chromium) -> None:
-    root = party.root("--start-idle", "--reporting-interval=0.3", items=50)
+    root = party.root("--workers=1", items=100, seconds=0.01, hold=True)
     page = watch(chromium, root)
     expect(page.get_by_text("No other device has joined yet")).to_be_visible()
+    expect(page.get_by_text("Invite another device")).to_be_visible()
     party.volunteer(root, "helper", "--once")
+    expect(row(page, "helper")).to_contain_text("waiting for items", timeout=60_000)
+    root.release()
     root.finish()
-    expect(page.locator("#state")).to_contain_text("over after")
-    expect(page.locator("#done")).to_have_text("50")
-    expect(page.get_by_text("These are the final figures.")).to_be_visible()
-    page.wait_for_timeout(2000)
-    expect(page.locator("#done")).to_have_text("50")
+    for _ in range(2):
+        expect(page.locator("#state")).to_contain_text("over after")
+        expect(page.locator("#done")).to_have_text("100")
+        expect(page.locator("#workers")).to_have_text("2")
+        expect(page.get_by_text("These are the final figures.")).to_be_visible()
+        for name in ("this root", "helper"):
+            expect(row(page, name).get_by_role("cell").first).to_have_text("over")
+        expect(page.locator("#events")).not_to_contain_text("left")
+        expect(page.get_by_role("button", name="Send away: helper")).to_have_count(0)
+        expect(page.get_by_text("Invite another device")).to_be_hidden()
+        expect(page.get_by_role("link", name="As JSON")).to_be_hidden()
+        page.wait_for_timeout(2000)  # in which it looks whether another run has begun
 
 
 def test_history_is_downloaded_paused_and_zoomed(

@@ -144,3 +144,75 @@ def test_columns_have_their_titles_and_names_their_place(width: int, total: int 
     assert ("Transfers" in titles) is (width >= 80)
     assert any(line.startswith("[red]x[/red]") for line in lines)
     assert any("1 worker " in line for line in lines)
+
+
+def reporting(stalled: int = 1, missing: list[str] | None = None) -> WatchedRun:
+    """A run in which one device computes, and another one stalls."""
+    run = WatchedRun()
+    one = {
+        "id": "1", "deviceName": "upper", "state": "computing", "totalItems": 5,
+        "throughput": 1.0, "throughputStats": {"average": "1.00"}, "cpuUsage": 1,
+        "dataTransferLoad": 0, "held": 0,
+    }  # fmt: skip
+    told = {"state": "computing", "throughput": 12.5, "heardAt": 61.0, "stalls": False}
+    volunteers = {
+        "1": {**one, "globalReport": told},
+        "2": {
+            **one, "id": "2", "deviceName": "lower", "state": "silent",
+            "globalReport": {**told, "stalls": bool(stalled)},
+        },
+        "3": {**one, "id": "3", "deviceName": "new", "globalReport": None},
+        "4": {**one, "id": "4", "deviceName": "old", "globalReport": {**told, "state": "lost"}},
+    }  # fmt: skip
+    root = {
+        "function": "f", "state": "running", "elapsed": 61, "total": None, "done": 5,
+        "throughput": 1, "workers": 1, "failed": 0, "timeLeft": None, "cpuTimeGiven": 0,
+        "own": None,
+        "globalReports": {
+            "devices": 2, "workers": 2, "throughput": 25.0, "totalItems": 1234,
+            "stalled": stalled, "missing": [{"deviceName": name} for name in missing or []],
+        },
+    }  # fmt: skip
+    run.take({"type": "state", "root": root, "volunteers": volunteers, "events": []})
+    return run
+
+
+def row(lines: list[str], name: str) -> str:
+    (found,) = (line for line in lines if line.startswith(name))
+    return found
+
+
+def test_what_report_links_tell_is_shown_beside_the_tree() -> None:
+    lines = draw(reporting(), 120)
+    assert "Over report links: 2 devices, 25/s, 1,234 in all." in lines[2]
+    assert "1 stalls: heard there, and not through the tree." in lines[3]
+    assert row(lines, "Device").split()[-2:] == ["Report", "link"]
+    assert "computing" in row(lines, "upper")
+    assert row(lines, "upper").endswith("12/s at 1:01")
+    assert "stalls · silent" in row(lines, "lower")
+    assert row(lines, "new").split()[-1] == "0"
+    assert row(lines, "old").endswith("lost at 1:01")
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_a_small_terminal_still_says_what_stalls(width: int) -> None:
+    lines = draw(reporting(), width)
+    assert "stalls · silent" in row(lines, "lower")
+    assert "Report" not in row(lines, "Device")
+    assert all(len(line) <= width for line in lines)
+
+
+def test_devices_that_the_tree_does_not_know_are_named_in_one_line() -> None:
+    lines = draw(reporting(2, ["[b]x[/b]\x1b[2J", *(f"device {n}" for n in range(100))]), 100)
+    told = row(lines, "2 stall: heard there, and not through the tree. Not in the tree: [b]x[/b]")
+    assert told.endswith("…")
+    assert lines.index(told) + 1 == lines.index(row(lines, "Device"))
+
+
+def test_where_nothing_stalls_nothing_is_marked() -> None:
+    lines = draw(reporting(0), 120)
+    assert not [line for line in lines if "stall" in line]
+
+
+def test_without_report_links_they_have_no_place() -> None:
+    assert not [line for line in draw(watched(), 120) if "eport link" in line]

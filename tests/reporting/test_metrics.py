@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from pando.reporting.metrics import CONTENT_TYPE, new_registry, render
+from pando.reporting.metrics import CONTENT_TYPE, Scrapes, new_registry, render
 from pando.reporting.monitor import Monitor, RunFigures
 from pando.reports.counters import Counters
 from pando.reports.records import STARVED, Report
@@ -84,8 +84,10 @@ def test_buckets_are_cumulative_and_complete() -> None:
     assert max(count for bound, count in buckets if bound < 15) == 15
 
 
-def test_names_follow_the_conventions() -> None:
-    for name, family in scraped(busy_monitor()).items():
+@pytest.mark.parametrize("kind", ["without report links", "with them"])
+def test_names_follow_the_conventions(kind: str) -> None:
+    monitor = busy_monitor() if kind == "without report links" else monitor_with_report_links()
+    for name, family in scraped(monitor).items():
         assert name.startswith("pando_")
         assert family.documentation.endswith(".")
         for sample in family.samples:
@@ -101,11 +103,14 @@ def test_no_metric_has_a_label_for_a_device() -> None:
             for sample in family.samples
         }
 
-    monitor = busy_monitor()
+    monitor = monitor_with_report_links()
+    assert monitor.global_ledger is not None
     before = shape(monitor)
     for number in range(10, 60):
-        monitor.ledger.hear(Report(device(number), 1, Counters(3000), Counters()), "a", 6.0)
-    monitor.tick(monitor.run, 6.0)
+        told = Report(device(number), 1, Counters(3000), Counters())
+        monitor.ledger.hear(told, "a", 18.0)
+        monitor.global_ledger.hear(told, number, 18.0)
+    monitor.tick(monitor.run, 18.0)
     assert shape(monitor) == before
 
 
@@ -127,6 +132,60 @@ def test_counters_do_not_decrease_when_devices_leave() -> None:
     assert cpu_seconds() == 4.8
 
 
+def test_who_scrapes_again_sees_no_counter_decrease_until_another_run_begins() -> None:
+    scrapes, monitor = Scrapes("0.1.0"), busy_monitor()
+
+    def cpu_seconds(monitor: Monitor) -> float:
+        families = text_string_to_metric_families(scrapes.render(monitor).decode())
+        return value({family.name: family for family in families}, "pando_cpu_seconds_total")
+
+    assert cpu_seconds(monitor) == 4.8
+    monitor.ledger.entries.clear()
+    assert cpu_seconds(monitor) == 4.8
+    assert cpu_seconds(Monitor("square", ROOT, 0.0, 3.0)) == 0
+
+
+def monitor_with_report_links() -> Monitor:
+    """Two devices are heard on their report links, and one of them through the tree, too."""
+    monitor = Monitor("square", ROOT, 0.0, 3.0, has_report_links=True)
+    assert monitor.global_ledger is not None
+    for step in range(1, 7):
+        now, counters = 3.0 * step, Counters(3000 * step, 10 * step, cpu_ms=1000 * step)
+        before = Counters(3000 * (step - 1), 10 * (step - 1), cpu_ms=1000 * (step - 1))
+        for number in (1, 2):
+            told = Report(device(number), step, counters, before)
+            monitor.global_ledger.hear(told, number, now)
+            if number == 1 or step == 1:
+                monitor.ledger.hear(told, "a", now)
+        monitor.tick(RunFigures(), now)
+    return monitor
+
+
+def test_what_report_links_tell_is_counted() -> None:
+    families = scraped(monitor_with_report_links())
+    assert value(families, "pando_report_link_devices") == 2
+    assert value(families, "pando_report_link_stalled_devices") == 1
+    assert value(families, "pando_report_link_workers") == 8
+    assert value(families, "pando_report_link_items_total") == 120
+    assert value(families, "pando_report_link_cpu_seconds_total") == 12
+    assert value(families, "pando_devices", state="silent") == 1
+
+
+def test_without_report_links_nothing_is_told_of_them() -> None:
+    assert not [name for name in scraped(busy_monitor()) if "report_link" in name]
+
+
+def test_the_devices_of_a_run_that_is_over_are_over() -> None:
+    monitor = busy_monitor()
+    monitor.end(3.0)
+    monitor.ledger.close("a", 4.0, lost=False)
+    monitor.tick(RunFigures(is_over=True), 4.0)
+    families = scraped(monitor)
+    assert value(families, "pando_run_active") == 0
+    assert value(families, "pando_devices", state="over") == 2
+    assert value(families, "pando_devices", state="computing") == 0
+
+
 def test_a_run_that_has_just_begun_is_scraped() -> None:
     families = scraped(Monitor("square", ROOT, 0.0, 3.0))
     assert value(families, "pando_items_total") == 0
@@ -145,9 +204,19 @@ def test_the_library_is_imported_for_metrics_alone() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_every_metric_of_the_dashboard_occurs_in_a_scrape() -> None:
-    monitor = Monitor("square", ROOT, 0.0, 3.0)
-    monitor.tick(RunFigures(total=5, counters={"joined": 1}), 3.0)
+NOT_ON_THE_DASHBOARD = {
+    "pando_run_info",
+    "pando_run_active",
+    "pando_items_struck_out",
+    "pando_transfer_seconds",
+    "pando_report_link_cpu_seconds",
+    "pando_report_link_workers",
+}
+
+
+def test_the_dashboard_shows_metrics_of_a_scrape_and_nearly_all() -> None:
+    monitor = monitor_with_report_links()
+    monitor.tick(RunFigures(total=5, counters={"joined": 1}), 18.0)
     names = {sample.name for family in scraped(monitor).values() for sample in family.samples}
     dashboard = json.loads(Path("examples/grafana.json").read_text("utf-8"))
     used: set[str] = set()
@@ -156,11 +225,18 @@ def test_every_metric_of_the_dashboard_occurs_in_a_scrape() -> None:
             used |= set(re.findall(r"pando_\w+", target["expr"]))
     assert len(used) > 10
     assert used <= names
+    families = scraped(monitor).values()
+    unused = {
+        family.name for family in families if not used & {sample.name for sample in family.samples}
+    }
+    assert unused == NOT_ON_THE_DASHBOARD
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="needs Debian's package prometheus")
-def test_promtool_finds_nothing_to_complain_of() -> None:
-    text = render(new_registry(busy_monitor(), "0.1.0"))
+@pytest.mark.parametrize("kind", ["without report links", "with them"])
+def test_promtool_finds_nothing_to_complain_of(kind: str) -> None:
+    monitor = busy_monitor() if kind == "without report links" else monitor_with_report_links()
+    text = render(new_registry(monitor, "0.1.0"))
     command = ["promtool", "check", "metrics"]
     checked = subprocess.run(command, input=text, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

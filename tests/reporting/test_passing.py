@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pando.reporting.ledger import Ledger
+from pando.reporting.ledger import LEFT, Ledger
 from pando.reporting.monitor import Monitor, RunFigures
 from pando.reporting.passing import Incoming, MalformedReportError, Outgoing
 from pando.reports.counters import MAX_COUNTER, Counters
@@ -247,6 +247,22 @@ def test_who_moves_to_where_only_sums_are_told_is_not_lost() -> None:
     assert entry.is_live
     assert entry.summed
     assert tree.total() == sum(tree.done.values())
+
+
+def test_the_last_report_of_who_leaves_comes_with_its_departure() -> None:
+    tree = Tree(2)
+    upper, lower = tree.nodes
+    tree.move(lower, upper, noticed=True)
+    tree.work(lower, 10)
+    tree.step()
+    tree.work(lower, 7)
+    lower.report(tree.now + 1)
+    lower.send(tree.now + 1)
+    upper.ledger.close(lower.link, tree.now + 1, lost=False)  # before it reports again
+    upper.send(tree.now + 2)
+    entry = tree.root.ledger.entries[lower.node]
+    assert (entry.presence, entry.total.items, entry.figures.items) == (LEFT, 17, 7)
+    assert entry.statistics.throughput.count == 2
 
 
 def test_keys_are_used_again() -> None:

@@ -195,6 +195,16 @@ def test_the_longest_report_fits_into_a_message() -> None:
     assert len(msgspec.msgpack.encode(longest)) < MAX_REPORT_BYTES
 
 
+def test_a_report_takes_less_than_a_hundred_bytes_on_the_way() -> None:
+    """With what encryption (an authentication tag) and a WebSocket (a frame's head) add."""
+    link = Link(Ledger())
+    sizes = []
+    for step in range(1, 101):
+        update = link.report(INTERVAL * step, items=1_000_000)
+        sizes.append(len(msgspec.msgpack.encode(update)) + 16 + 8)
+    assert sum(sizes) / len(sizes) < 100
+
+
 # ---- what is shown ----
 
 
@@ -297,6 +307,34 @@ def test_a_link_that_has_ended_keeps_its_totals_and_stalls_nobody() -> None:
     assert lower["totalItems"] == 30
     combined = shown["root"]["globalReports"]
     assert (combined["devices"], combined["totalItems"], combined["stalled"]) == (1, 60, 0)
+
+
+def test_at_the_end_of_the_run_links_keep_their_figures() -> None:
+    chain = Chain()
+    for _ in range(5):
+        chain.step()
+    before = chain.monitor.information.root.global_reports
+    chain.monitor.end(chain.now)
+    for link in chain.links:
+        link.lose(chain.now + 1)
+    shown = chain.monitor.tick(RunFigures(is_over=True), chain.now + 10 * INTERVAL)
+    assert shown.root.global_reports == before
+    for volunteer in shown.volunteers.values():
+        assert volunteer.global_report is not None
+        assert (volunteer.global_report.state, volunteer.global_report.throughput) == ("over", 10)
+        assert not volunteer.global_report.stalls
+
+
+def test_what_stalls_when_the_run_ends_is_not_taken_for_heard() -> None:
+    chain = Chain()
+    chain.step()
+    for _ in range(5):
+        chain.step(tree=False)
+    chain.monitor.end(chain.now)
+    shown = chain.monitor.tick(RunFigures(is_over=True), chain.now)
+    assert {volunteer.state for volunteer in shown.volunteers.values()} == {"silent"}
+    assert shown.root.global_reports is not None
+    assert shown.root.global_reports.stalled == 2
 
 
 def test_devices_that_left_long_ago_stay_in_the_sums() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
+from pando.reporting import shown as shapes
 from pando.reporting.device import Measured, Reporter
 from pando.reporting.monitor import Monitor, RunFigures
 from pando.reports.counters import Counters
@@ -99,6 +101,30 @@ def documented(information: dict[str, Any]) -> None:
         keys_of(volunteer, {"$ref": "#/$defs/volunteer"})
 
 
+def undescribed(schema: Any, path: str = "") -> list[str]:
+    """The keys of which a part of the schema does not say what they mean."""
+    found = []
+    for key, inner in schema.get("properties", {}).items():
+        if not {"description", "$ref"} & inner.keys() and "anyOf" not in inner:
+            found.append(f"{path}.{key}")
+        found += undescribed(inner, f"{path}.{key}")
+    if isinstance(schema.get("items"), dict):
+        found += undescribed(schema["items"], f"{path}[]")
+    return found
+
+
+def test_the_schema_says_what_each_key_means() -> None:
+    assert undescribed(SCHEMA) == []
+    for name, part in SCHEMA["$defs"].items():
+        assert undescribed(part, name) == []
+
+
+@pytest.mark.parametrize(("kind", "name"), [(shapes.Volunteer, "volunteer"), (shapes.Root, "root")])
+def test_the_schema_has_all_keys_and_no_others(kind: type, name: str) -> None:
+    keys = {field.encode_name for field in msgspec.structs.fields(kind)}
+    assert keys == SCHEMA["$defs"][name]["properties"].keys()
+
+
 def test_the_schema_is_that_of_the_original_s_example() -> None:
     validate(EXAMPLE)
     assert list(EXAMPLE["volunteers"]["5f7cfd73"]) == SCHEMA["$defs"]["volunteer"]["required"]
@@ -182,6 +208,18 @@ def test_the_run_as_a_whole() -> None:
     assert root.own.device_name == "here"
 
 
+def test_a_glance_has_newer_figures_and_ends_no_interval() -> None:
+    monitor = watched()
+    before, stamp = monitor.information, monitor.stamp
+    glance = monitor.glance(RunFigures(done=155, failed=1, total=1000, workers=10), 113.5)
+    assert (glance.root.done, glance.root.failed, glance.root.workers) == (155, 1, 10)
+    assert glance.root.elapsed == 13.5
+    assert glance.root.throughput == pytest.approx(155 / 13.5)
+    assert glance.root.time_left == pytest.approx((1000 - 155) * 13.5 / 155)
+    assert glance.volunteers == before.volunteers
+    assert (monitor.information, monitor.stamp) == (before, stamp)
+
+
 def test_without_results_nobody_knows_how_long_it_takes() -> None:
     monitor = new_monitor()
     assert monitor.tick(RunFigures(total=10), 103.0).root.time_left is None
@@ -209,6 +247,85 @@ def test_states() -> None:
     assert states(121.0 + 600) == []
     assert monitor.information.root.departed.devices == 2
     assert monitor.information.root.departed.nb_items == 5
+
+
+def test_at_the_end_of_the_run_who_took_part_did_so_until_it_was_over() -> None:
+    monitor = watched()
+    now = 112.0
+    for number, state in ((5, STARVED), (6, PAUSED)):
+        one = Report(device(number), 1, Counters(3000, 7), Counters(), state, held=3)
+        monitor.ledger.hear(one, number, now)
+    monitor.ledger.hear(Report(device(7), 1, Counters(3000), Counters()), 7, now - 11)
+    monitor.ledger.hear(Report(device(8), 1, Counters(3000), Counters()), 8, now)
+    monitor.ledger.leave(identifier(8), 8, now, lost=True)
+    before = monitor.tick(RunFigures(done=124), now)
+    events = monitor.events.total
+    monitor.end(now)
+    for entry in list(monitor.ledger.entries.values()):
+        monitor.ledger.close(entry.owner, now + 1, lost=entry.device.node == identifier(6))
+    shown = monitor.tick(RunFigures(done=124, is_over=True), now + 2)
+    validate(shown.to_builtins())
+    states = {node: volunteer.state for node, volunteer in shown.volunteers.items()}
+    assert states == {
+        identifier(1).hex(): "over",
+        identifier(2).hex(): "over",
+        identifier(5).hex(): "over",
+        identifier(6).hex(): "over",
+        identifier(7).hex(): "silent",
+        identifier(8).hex(): "lost",
+    }
+    assert shown.root.own is not None
+    assert shown.root.own.state == "over"
+    assert monitor.states() == {"over": 5, "silent": 1, "lost": 1}
+    assert monitor.events.total == events, "nobody leaves a run that is over"
+    for node, volunteer in before.volunteers.items():
+        if volunteer.state not in ("silent", "lost"):
+            same = {"state": "over", "held": 0, "since": shown.volunteers[node].since}
+            assert shown.volunteers[node] == msgspec.structs.replace(volunteer, **same)
+    assert shown.root.children_nb == before.root.children_nb
+    assert shown.root.nb_leaf_nodes == before.root.nb_leaf_nodes
+
+
+def test_the_last_interval_of_the_lost_is_counted_as_unknown_until_they_tell() -> None:
+    monitor = new_monitor()
+
+    def unknown() -> int:
+        return monitor.tick(RunFigures(), 104.0).root.unknown_intervals
+
+    for number in (1, 2, 3):
+        monitor.ledger.hear(Report(device(number), 1, Counters(3000), Counters()), "a", 103.0)
+    monitor.ledger.leave(identifier(3), "a", 103.0, lost=False)
+    assert unknown() == 0
+    monitor.ledger.close("a", 103.0, lost=True)
+    assert unknown() == 2
+    monitor.ledger.hear(Report(device(1), 3, Counters(9000), Counters(6000)), "b", 103.0)
+    assert unknown() == 1, "its counters have gone on"
+    monitor.ledger.hear(Report(device(2, 7), 1, Counters(3000), Counters()), "b", 103.0)
+    assert unknown() == 1, "it has begun anew"
+    monitor.ledger.close("b", 103.0, lost=True)
+    assert unknown() == 3
+    assert monitor.tick(RunFigures(), 10_000.0).root.unknown_intervals == 3
+
+
+def test_percentages_are_of_one_core() -> None:
+    monitor = new_monitor()
+    busy = Counters(3000, 40, function_ms=12_000, cpu_ms=12_000, transfer_ms=1500)
+    monitor.ledger.hear(Report(device(1), 1, busy, Counters()), "a", 103.0)
+    twice = Counters(*(2 * figure for figure in busy))
+    monitor.ledger.hear(Report(device(1), 2, twice, busy), "a", 106.0)
+    (shown,) = monitor.tick(RunFigures(), 106.0).volunteers.values()
+    assert (shown.cpu_usage, shown.data_transfer_load) == (400, 50)
+    assert shown.cpu_usage_stats.average == "400.00"
+    assert shown.data_transfer_stats.maximum == "50.00"
+
+
+def test_who_is_first_heard_at_the_end_took_part_as_well() -> None:
+    monitor = new_monitor()
+    monitor.end(103.0)
+    monitor.ledger.hear(Report(device(1), 1, Counters(3000, 5), Counters()), "a", 103.1)
+    monitor.ledger.close("a", 103.2, lost=False)
+    shown = monitor.tick(RunFigures(is_over=True), 103.3).volunteers[identifier(1).hex()]
+    assert (shown.state, shown.nb_items, shown.workers) == ("over", 5, 4)
 
 
 def test_absurd_figures_are_still_valid_json() -> None:

@@ -269,6 +269,17 @@ def test_debug_writes_readable_logs_of_the_parts_that_it_names(tmp_path: Path) -
     assert "listens" not in silent.stderr
 
 
+def test_the_parts_that_write_logs_are_those_that_the_documentation_names() -> None:
+    page = Path("docs/monitoring.md").read_text("utf-8")
+    (named,) = re.findall(r"The parts are the packages of Pando: ([^.]*)\.", page)
+    writing = {
+        path.parts[1]
+        for path in Path("pando").rglob("*.py")
+        if "getLogger(__name__)" in path.read_text("utf-8")
+    }
+    assert set(re.findall(r"`(\w+)`", named)) == writing
+
+
 def test_a_program_that_has_chosen_handlers_gets_no_others(tmp_path: Path) -> None:
     done = run_script(
         tmp_path / "script.py",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
+import types
 from pathlib import Path
 
 import nbclient
@@ -13,7 +15,13 @@ import pytest
 import pando
 from pando.reporting.monitor import Monitor, RunFigures
 from pando.reporting.shown import Information
-from pando.running.progress_display import TerminalDisplay, describe, render_html
+from pando.running.progress_display import (
+    NotebookDisplay,
+    TerminalDisplay,
+    describe,
+    render_invitation,
+    render_line,
+)
 
 from ..processes import environment, run_script
 from ..terminals import Terminal
@@ -72,12 +80,14 @@ def test_it_is_one_line_however_narrow_the_terminal_is(width: int) -> None:
 
 
 def test_html_has_texts_escaped_the_code_for_phones_and_no_program() -> None:
-    shown = render_html(information(done=20, total=60), ["http://h/#<script>"])
-    assert "&lt;b&gt;f&lt;/b&gt;" in shown
-    assert '<progress max="60" value="20">' in shown
-    assert "<svg" in shown
-    assert "<script" not in shown
-    assert "<svg" not in render_html(information(done=60, is_over=True), ["http://h/#x"])
+    line = render_line(information(done=20, total=60))
+    assert "&lt;b&gt;f&lt;/b&gt;" in line
+    assert '<progress max="60" value="20">' in line
+    invitation = render_invitation(["http://h/#<script>", "http://h2/"])
+    assert "<svg" in invitation
+    assert "http://h/#&lt;script&gt;" in invitation
+    assert "<script" not in invitation
+    assert render_invitation([]) == ""
 
 
 def test_without_terminal_or_notebook_nothing_is_shown(tmp_path: Path) -> None:
@@ -100,9 +110,56 @@ def test_a_terminal_shows_one_line_that_stays(tmp_path: Path) -> None:
 def test_a_notebook_keeps_what_was_shown_last() -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SLOW)])
     nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    shown = [o for o in notebook.cells[0].outputs if o.output_type == "display_data"]
-    assert len(shown) == 1
-    assert "nap: 60 of 60 done" in shown[0]["data"]["text/html"]
+    line, invitation = (
+        output["data"]["text/html"]
+        for output in notebook.cells[0].outputs
+        if output.output_type == "display_data"
+    )
+    assert "nap: 60 of 60 done" in line
+    assert invitation == "", "nobody can join any more"
+
+
+def test_an_invitation_is_shown_once_so_that_it_stays_unfolded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    displayed: list[Output] = []
+
+    class Output:
+        def __init__(self, html: str) -> None:
+            self.shown = [html]
+
+        def update(self, html: str) -> None:
+            self.shown.append(html)
+
+    def display(html: str, *, display_id: bool) -> Output:
+        assert display_id
+        displayed.append(Output(html))
+        return displayed[-1]
+
+    ipython = types.SimpleNamespace(HTML=str, display=display)
+    monkeypatch.setattr(importlib, "import_module", lambda name: ipython)
+    notebook = NotebookDisplay()
+    notebook.show(information(done=1, total=60), [])
+    assert len(displayed) == 1, "there is no link yet"
+    for done in (2, 3):
+        notebook.show(information(done=done, total=60), ["http://h/#x"])
+    notebook.show(information(done=60, total=60, is_over=True), ["http://h/#x"])
+    line, invitation = displayed
+    assert [text.count("of 60 done") for text in line.shown] == [1, 1, 1, 1]
+    assert len(invitation.shown) == 2
+    assert "<svg" in invitation.shown[0]
+    assert invitation.shown[1] == ""
+
+
+def test_the_line_is_shown_before_the_first_interval_ends(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    slower = SLOW.replace("sleep(0.02)", "sleep(0.1)")
+    script.write_text(slower.replace("reporting_interval=0.2", "reporting_interval=1000"))
+    terminal = Terminal([sys.executable, str(script)], environment=environment())
+    terminal.wait_until(lambda: any("nap:" in row and "/s" in row for row in terminal.rows))
+    assert terminal.end()[0] == 0
+    (line,) = (row for row in terminal.rows if "nap:" in row)
+    assert "60 of 60 done" in line
 
 
 def test_progress_is_true_or_false() -> None:

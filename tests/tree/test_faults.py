@@ -123,8 +123,12 @@ class Scenario:
             with trio.fail_after(PATIENCE_SECONDS):
                 results = await all_results(node, job)
             self.note(f"{len(results)} results")
+            await self._end(membership)
             nursery.cancel_scope.cancel()
         return results
+
+    async def _end(self, membership: Membership) -> None:
+        """What happens when all results are there: here nothing."""
 
     async def _take_part(self, name: str) -> None:
         """A volunteer, and one in its place when it has crashed or left."""
@@ -176,9 +180,9 @@ class Scenario:
                 link.stall(chance.randrange(2), chance.uniform(0, 20))
 
 
-def play(seed: int) -> tuple[Scenario, list[Any]]:
+def play(seed: int, kind: type[Scenario] = Scenario) -> tuple[Scenario, list[Any]]:
     """One scenario on a clock that jumps, with all that is left to chance decided by the seed."""
-    scenario = Scenario(seed)
+    scenario = kind(seed)
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(websocket, "connect", scenario.network.connect))
         stack.enter_context(

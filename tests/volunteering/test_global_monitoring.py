@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -85,6 +86,35 @@ def test_a_subtree_that_stalls_is_seen_and_its_devices_are_heard(party: Party) -
     os.kill(upper.pid, signal.SIGCONT)
     assert wait_until(lambda: not globally(root, "lower")["stalls"])
     root.finish()
+
+
+def test_the_final_figures_say_that_the_run_is_over(party: Party, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    root = party.root(
+        "--workers=1",
+        "--degree=1",
+        "--global-monitoring",
+        f"--monitoring-log={log}",
+        "--reporting-interval=1",
+        items=300,
+        seconds=0.02,
+        hold=True,
+    )
+    chain(party, root)
+    assert wait_until(lambda: combined(root)["devices"] == 2)
+    root.release()
+    root.finish()
+    last = json.loads(log.read_text().splitlines()[-1])
+    own, volunteers = last["root"]["own"], list(last["volunteers"].values())
+    assert (last["root"]["state"], last["root"]["done"], last["root"]["lent"]) == ("over", 300, 0)
+    assert {each["deviceName"] for each in volunteers} == {"upper", "lower"}
+    for each in (own, *volunteers):
+        assert (each["state"], each["held"], each["workers"]) == ("over", 0, 1)
+    for each in volunteers:
+        assert each["globalReport"]["state"] == "over"
+        assert not each["globalReport"]["stalls"]
+    assert last["root"]["workers"] == 3
+    assert last["root"]["globalReports"]["devices"] == 2
 
 
 class Proxy:

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from pando.net import listener
 from pando.net.request_policy import LIVE_PATH
-from pando.reporting.monitor import MAX_REFUSALS
+from pando.reporting.monitor import MAX_REFUSALS, Monitor, RunFigures
 from pando.reports.counters import Counters
 from pando.reports.records import Device, Report
 from pando.running.served_run import ServedRun
@@ -353,3 +353,27 @@ async def test_a_browser_with_a_wrong_link_is_an_event_and_one_that_insists_no_f
         for number in range(100):
             await client.request("GET", "/run", Pando_Proof=f"{number}")
         assert events.total == MAX_REFUSALS
+
+
+class Known:
+    """A run of which something is known."""
+
+    def __init__(self, function: str, device: bytes) -> None:
+        monitor = Monitor(function, b"the root", 0.0, 3.0)
+        told = Report(Device(device, 1, b"the root"), 1, Counters(3000, 5), Counters())
+        monitor.ledger.hear(told, "a", 3.0)
+        self._information = monitor.tick(RunFigures(done=5), 3.0)
+
+    def read(self) -> Any:
+        return self._information
+
+
+def test_several_runs_are_one_object_with_the_newest_as_its_root() -> None:
+    runs = [Known("new", b"device 1"), Known("old", b"device 2")]
+    shown = json.loads(monitoring.describe(runs))  # type: ignore[arg-type]
+    jsonschema.validate(shown, SCHEMA)
+    assert shown["root"]["function"] == "new"
+    assert [root["function"] for root in shown["runs"]] == ["new", "old"]
+    assert set(shown["volunteers"]) == {b"device 1".hex(), b"device 2".hex()}
+    assert set(shown) == set(SCHEMA["properties"])
+    assert "runs" not in json.loads(monitoring.describe(runs[:1]))  # type: ignore[arg-type]

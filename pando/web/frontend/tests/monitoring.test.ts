@@ -252,10 +252,11 @@ describe("the words", () => {
     ["starved", "waiting for items"],
     ["blocked", "waiting for the network"],
     ["loading", "loading the function"],
-    ["silent", "silent for 9 seconds"],
-    ["left", "left 2 minutes ago"],
-    ["lost", "lost 2 minutes ago"],
+    ["silent", "silent for 9 s"],
+    ["left", "left 2 min ago"],
+    ["lost", "lost 2 min ago"],
     ["paused", "paused"],
+    ["over", "over"],
   ])("of a device that is %s", (device, words) => {
     const elapsed = device === "silent" ? 10 : 120;
     expect(describeState(volunteer("a", { state: device }), elapsed)).toBe(words);

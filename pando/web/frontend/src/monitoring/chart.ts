@@ -102,7 +102,7 @@ export class Chart {
       {
         width: this.place.clientWidth,
         height: HEIGHT,
-        padding: [8, 8, 0, 0],
+        padding: [8, 28, 0, 0], // half of a mark at the end of the time
         cursor: { points: { show: false }, y: false },
         legend: { show: false },
         scales: {
@@ -112,6 +112,7 @@ export class Chart {
         axes: [
           {
             ...axis,
+            size: 30,
             incrs: TIME_STEPS,
             values: (_, splits) => splits.map((seconds) => clock(seconds)),
           },

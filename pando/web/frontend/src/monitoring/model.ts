@@ -75,3 +75,6 @@ export class Model {
 }
 
 export const isGone = (state: string): boolean => state === "left" || state === "lost";
+
+/** Whether a device takes part, in a run that goes on. */
+export const isAtWork = (state: string): boolean => !isGone(state) && state !== "over";

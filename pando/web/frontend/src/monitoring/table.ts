@@ -1,7 +1,7 @@
 /** The table of devices: each keeps its row; of many, only those that can be seen are brought up to date. */
 
 import { formatCount } from "../page/words";
-import { isGone, type Model } from "./model";
+import { isAtWork, isGone, type Model } from "./model";
 import type { Statistics, Volunteer } from "./protocol";
 import {
   clock,
@@ -49,7 +49,7 @@ const COLUMNS: Column[] = [
     title: "Device",
     key: ({ deviceName }) => deviceName.toLowerCase(),
     text: ({ volunteer, isRoot }) => (isRoot ? "this root" : volunteer.deviceName),
-    hint: ({ volunteer }) => volunteer.id,
+    hint: ({ volunteer }) => `${volunteer.deviceName} · ${volunteer.id}`,
   },
   {
     title: "State",
@@ -57,7 +57,7 @@ const COLUMNS: Column[] = [
     text: ({ volunteer, elapsed, isSlow }) => {
       const state = describeState(volunteer, elapsed);
       if (volunteer.globalReport?.stalls) return `stalls · ${state}`;
-      return isSlow && !isGone(volunteer.state) ? `${state} · slow` : state;
+      return isSlow && isAtWork(volunteer.state) ? `${state} · slow` : state;
     },
     hint: ({ volunteer }) =>
       volunteer.globalReport?.stalls ? "heard over its report link, and not through the tree" : "",
@@ -203,7 +203,7 @@ class Row {
     const isIdle = shown.volunteer.workers === 0 && !isGone(state);
     const slow = shown.isSlow && state === "computing";
     this.element.dataset["state"] = isIdle ? "idle" : slow ? "slow" : state;
-    const isHere = !shown.isRoot && !isGone(state);
+    const isHere = !shown.isRoot && isAtWork(state);
     if (this.button.hidden === isHere) {
       this.button.hidden = !isHere;
       this.button.disabled = false; // it is here again

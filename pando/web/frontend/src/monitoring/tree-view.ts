@@ -133,7 +133,7 @@ function loadOf(node: Volunteer): number {
 
 function toneOf(node: Volunteer): string {
   if (node.state === "silent" || isGone(node.state)) return "red";
-  if (node.workers === 0) return "quiet";
+  if (node.workers === 0 || node.state === "over") return "quiet";
   if (node.state !== "computing") return "amber";
   return loadOf(node) >= BUSY ? "green" : "green-pale";
 }

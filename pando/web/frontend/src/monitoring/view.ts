@@ -10,6 +10,9 @@ import { Table } from "./table";
 import { TreeView } from "./tree-view";
 import { clock, describeRelayed, describeReports, describeRun, latency, rate } from "./words";
 
+/** Characters of a figure from which on it is smaller on phones. */
+const LONG = 9;
+
 function element<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
@@ -30,6 +33,8 @@ export class View {
   private sentAway = "";
   private stacked: Stack | null = null;
   private paused = false;
+  private mayInvite = false;
+  private manages = false;
   private latest: { stream: StreamState; model: Model; reason: string } | null = null;
 
   /**
@@ -56,6 +61,10 @@ export class View {
     element("detail").hidden = detail === "";
     element("token-form").hidden = stream !== "refused";
     element("run").hidden = model.root === null;
+    // Nothing can be asked of a root that does not answer, and nobody joins a run that is over.
+    element("page").classList.toggle("manages", this.manages && stream === "live");
+    element("json").hidden = stream !== "live";
+    element("invitation").hidden = !this.mayInvite || model.root?.state === "over";
     if (document.title !== `${text} · Pando`) document.title = `${text} · Pando`;
     if (model.root !== null && !this.paused) this.showRun(model);
   }
@@ -63,11 +72,13 @@ export class View {
   showInvitation({ link, code }: Invitation): void {
     setText("link", link);
     element<HTMLImageElement>("code").src = code;
+    this.mayInvite = true;
     element("invitation").hidden = false;
   }
 
   /** Show, or do not show, by what devices are sent away and let back. */
   allowSendingAway(allowed: boolean): void {
+    this.manages = allowed;
     element("page").classList.toggle("manages", allowed);
   }
 
@@ -104,6 +115,7 @@ export class View {
       bar.value = root.done;
     }
     setText("done", formatCount(root.done));
+    element("done").classList.toggle("long", formatCount(root.done).length > LONG);
     setText(
       "done-label",
       root.total === null ? "items done" : `of ${formatCount(root.total)} items done`,

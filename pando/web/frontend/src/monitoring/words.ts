@@ -1,6 +1,6 @@
 /** What the page says in words and numbers. No document: only texts. */
 
-import { formatCount, formatDuration } from "../page/words";
+import { formatCount } from "../page/words";
 import { isGone, type Model } from "./model";
 import type { GlobalReports, Root, Volunteer } from "./protocol";
 import type { StreamState } from "./stream";
@@ -76,6 +76,13 @@ export function clock(seconds: number): string {
     : `${minutes}:${two(whole % 60)}`;
 }
 
+/** A duration in few characters, as columns have room for. */
+function shortly(seconds: number): string {
+  if (seconds < 60) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
+  return `${NUMBER.format(seconds / 3600)} h`;
+}
+
 export function rate(perSecond: number): string {
   if (perSecond >= 1000) return formatCount(Math.round(perSecond));
   return perSecond >= 10 ? NUMBER.format(perSecond) : SMALL.format(perSecond);
@@ -99,10 +106,10 @@ export function describeState(volunteer: Volunteer, elapsed: number): string {
     case "loading":
       return "loading the function";
     case "silent":
-      return `silent for ${formatDuration(elapsed - volunteer.heardAt)}`;
+      return `silent for ${shortly(elapsed - volunteer.heardAt)}`;
     case "left":
     case "lost":
-      return `${volunteer.state} ${formatDuration(elapsed - volunteer.since)} ago`;
+      return `${volunteer.state} ${shortly(elapsed - volunteer.since)} ago`;
     default:
       return volunteer.state;
   }
