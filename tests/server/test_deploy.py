@@ -71,7 +71,8 @@ def test_the_image_runs_without_rights():
     assert instructions.index("USER") > instructions.index("RUN")
     assert instructions[-1] == "ENTRYPOINT"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert re.search(r"--find-links /wheels \\\n +(\S+) aioice$", last_stage, re.MULTILINE)[1] == project["name"]
+    installed = re.search(r"--find-links /wheels \\\n +(\S+) aioice$", last_stage, re.MULTILINE)
+    assert installed[1] == project["name"]
     assert re.search(r'ENTRYPOINT \["(.*)"\]', last_stage)[1] in project["scripts"]
     compose = (DEPLOY / "compose.yaml").read_text()
     assert "read_only: true" in compose
