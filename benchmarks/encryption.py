@@ -4,10 +4,10 @@
 
 A root without workers and one volunteer, each a process, over the loopback: no-ops, and values of
 1 MB there and back. The volunteer is a native one, with which everything is encrypted, and a tab
-of a headless Chromium on plain http, where the handshake alone is new; each checkout serves its
-own page, so CHECKOUT needs its built `pando/web/static`. Before and after take turns, so that
-whatever else the machine does meets both; the table shows medians and the median of the ratios of
-pairs, and the same for the earlier checkout with itself.
+of a headless Chromium on plain http, where the handshake alone is new. Each checkout serves its
+own page: CHECKOUT needs `pando/web/static` as built from its own sources. Before and after take
+turns, so that whatever else the machine does meets both; the table shows medians and the median
+of the ratios of pairs, and the same for the earlier checkout with itself.
 """
 
 from __future__ import annotations
