@@ -289,7 +289,7 @@ def test_leaving_by_a_link_gives_back_what_is_running(party: Party, tab: OpenTab
     assert own.computes(1), "it goes on when it comes back"
 
 
-WITHOUT_A_RUN = {
+WITHOUT_A_RUN: dict[str, dict[str, object]] = {
     "Preparing": {"type": "notReady", "packages": True},
     "No run at the moment": {"type": "notReady", "packages": False, "reason": "it has ended"},
     "link is incomplete": {"type": "denied", "incomplete": True},
