@@ -1,11 +1,13 @@
-"""What encryption costs over one native volunteer, against an earlier checkout.
+"""What trust costs over one volunteer, against an earlier checkout.
 
-    python benchmarks/encryption.py --before CHECKOUT [--rounds N]
+    python benchmarks/encryption.py --before CHECKOUT [--rounds N] [--only native|tab]
 
-A root without workers and one volunteer, each a process, over the loopback: no-ops, values of
-1 MB there and back, and the time from the volunteer's connection to the first result. Before and
-after take turns, so that whatever else the machine does meets both; the table shows medians and
-the median of the ratios of pairs, and the same for the earlier checkout with itself.
+A root without workers and one volunteer, each a process, over the loopback: no-ops, and values of
+1 MB there and back. The volunteer is a native one, with which everything is encrypted, and a tab
+of a headless Chromium on plain http, where the handshake alone is new. Each checkout serves its
+own page: CHECKOUT needs `pando/web/static` as built from its own sources. Before and after take
+turns, so that whatever else the machine does meets both; the table shows medians and the median
+of the ratios of pairs, and the same for the earlier checkout with itself.
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).parents[1]
+import tabs
+from chromium import open_chromium
+
 SECONDS = 3.0
+PAYLOAD_BYTES = 1_000_000
 ROOT = """
 import itertools, sys, time
 import pando
@@ -36,7 +42,7 @@ LIMIT = [float("inf")]
 
 def main():
     serve = pando.ServeOptions(port=0, listen="127.0.0.1")
-    for value in (1, b"x" * 1_000_000):
+    for value in (1, b"x" * PAYLOAD_BYTES):
         LIMIT[0] = float("inf")
         with pando.run(same, workers=0, serve=serve) as run:
             print(run.links[0], flush=True)
@@ -59,10 +65,11 @@ main()
 VOLUNTEER = "import sys; from pando.cli.volunteer import main; sys.exit(main())"
 
 
-def measure(checkout: Path, folder: Path) -> list[float]:
-    """No-ops for each second, and values of 1 MB for each second."""
+def measure_native(checkout: Path, folder: Path) -> list[float]:
+    """No-ops a second, and values of 1 MB a second, with one native volunteer."""
     script = folder / "root.py"
-    script.write_text(ROOT.replace("SECONDS", str(SECONDS)))
+    program = ROOT.replace("SECONDS", str(SECONDS)).replace("PAYLOAD_BYTES", str(PAYLOAD_BYTES))
+    script.write_text(program)
     environment = {**os.environ, "PYTHONPATH": str(checkout), "HOME": str(folder)}
     rates: list[float] = []
     volunteer: subprocess.Popen[bytes] | None = None
@@ -85,28 +92,51 @@ def measure(checkout: Path, folder: Path) -> list[float]:
     return rates
 
 
-def main() -> None:
-    """Measure, and print Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", type=Path, required=True, help="a checkout to compare with")
-    parser.add_argument("--rounds", type=int, default=12)
-    options = parser.parse_args()
+def measure_tab(checkout: Path, folder: Path) -> list[float]:
+    """The same with a tab of one worker, in a new browser; the function is in JavaScript."""
+    rates = []
+    for function, item in (("square", "count"), ("echo", f"bytes:{PAYLOAD_BYTES}")):
+        with (
+            open_chromium() as chromium,
+            tabs.volunteering(chromium, "javascript", function, item, 1, checkout) as root,
+        ):
+            rates.append(root.measure(SECONDS))
+    return rates
+
+
+Measure = Callable[[Path, Path], list[float]]
+VOLUNTEERS: dict[str, Measure] = {"native": measure_native, "tab": measure_tab}
+
+
+def compare(measure: Measure, name: str, earlier: Path, rounds: int) -> None:
+    """Print the rows of one kind of volunteer."""
     before, after, again = [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        measure(HERE, folder)
-        for _ in range(options.rounds):
-            before.append(measure(options.before, folder))
-            after.append(measure(HERE, folder))
-            again.append(measure(options.before, folder))
-    print("| | before | after | after / before | before / before |\n|---|---|---|---|---|")
-    for column, name in enumerate(("no-ops a second", "values of 1 MB a second")):
-        cells = [f"{statistics.median(each[column] for each in rounds):,.0f}"
-                 for rounds in (before, after)]  # fmt: skip
-        for rounds in (after, again):
-            ratios = [b[column] / a[column] for a, b in zip(before, rounds, strict=True)]
+        measure(tabs.HERE, folder)
+        for _ in range(rounds):
+            before.append(measure(earlier, folder))
+            after.append(measure(tabs.HERE, folder))
+            again.append(measure(earlier, folder))
+    for column, what in enumerate(("no-ops a second", "values of 1 MB a second")):
+        cells = [f"{statistics.median(each[column] for each in rates):,.0f}"
+                 for rates in (before, after)]  # fmt: skip
+        for rates in (after, again):
+            ratios = [b[column] / a[column] for a, b in zip(before, rates, strict=True)]
             cells.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})")
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name}: {what} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Measure, and print Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--before", type=Path, required=True, help="a checkout to compare with")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--only", choices=list(VOLUNTEERS), help="one kind of volunteer")
+    options = parser.parse_args()
+    print("| | before | after | after / before | before / before |\n|---|---|---|---|---|")
+    for name in [options.only] if options.only else VOLUNTEERS:
+        compare(VOLUNTEERS[name], name, options.before.resolve(), options.rounds)
 
 
 if __name__ == "__main__":

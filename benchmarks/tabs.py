@@ -6,6 +6,7 @@ Each starts a browser, and roots as processes beside it; see `browser_root.py`.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from probes import Figures, run_as_probe
 
 Probe = Callable[..., Figures]
 
-ROOT = str(Path(__file__).resolve().parent / "browser_root.py")
+HERE = Path(__file__).resolve().parents[1]
 WORKERS = (1, 2)
 SPIN_SECONDS = 0.010
 WARM_UP_SECONDS = 2.0
@@ -33,17 +34,23 @@ SETTLE_SECONDS = 2.0
 STAY_SECONDS = 2.0
 """How long a person stays, so that the browser keeps what it has compiled."""
 END_SECONDS = 20.0
+OPEN_SETTINGS = "document.getElementById('settings')?.setAttribute('open', '')"
+"""Pages of earlier checkouts do not fold them."""
 
 
 class RootProcess:
     """A root without workers; see `browser_root.py`."""
 
-    def __init__(self, language: str, function: str, item: str, port: int = 0) -> None:
+    def __init__(
+        self, language: str, function: str, item: str, port: int = 0, checkout: Path = HERE
+    ) -> None:
+        script = str(checkout / "benchmarks" / "browser_root.py")
         self._process = subprocess.Popen(
-            [sys.executable, ROOT, language, function, item, str(port)],
+            [sys.executable, script, language, function, item, str(port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": str(checkout)},
         )
         self.link = str(self._read("link"))
 
@@ -85,13 +92,18 @@ class RootProcess:
 
 
 @contextmanager
-def _volunteering(
-    chromium: Chromium, language: str, function: str, item: str, workers: int
+def volunteering(
+    chromium: Chromium,
+    language: str,
+    function: str,
+    item: str,
+    workers: int,
+    checkout: Path = HERE,
 ) -> Iterator[RootProcess]:
-    """A root for which a tab with so many workers computes."""
-    with RootProcess(language, function, item) as root:
+    """A root, of this checkout or of another one, for which a tab with so many workers computes."""
+    with RootProcess(language, function, item, checkout=checkout) as root:
         with chromium.driving(root.link) as page:
-            page.locator("#settings").evaluate("settings => { settings.open = true; }")
+            page.evaluate(OPEN_SETTINGS)
             page.locator("#workers").fill(str(workers))
             page.locator("#start").click()
             root.first_result()
@@ -109,7 +121,7 @@ def square(language: str, seconds: str) -> Figures:
             bare.start(language, "square", 1)
             figures["bare"] = bare.measure(None, CHUNK, float(seconds))
         for workers in WORKERS:
-            with _volunteering(chromium, language, "square", "count", workers) as root:
+            with volunteering(chromium, language, "square", "count", workers) as root:
                 figures[f"rate_{workers}"] = root.measure(float(seconds))
     return figures
 
@@ -121,7 +133,7 @@ def memory(language: str, seconds: str) -> Figures:
         with open_chromium() as chromium:
             time.sleep(STAY_SECONDS)
             figures["empty"] = chromium.memory()
-            with _volunteering(chromium, language, "square", "count", workers) as root:
+            with volunteering(chromium, language, "square", "count", workers) as root:
                 root.measure(float(seconds))
                 figures[f"memory_{workers}"] = chromium.memory()
     return figures
@@ -133,7 +145,7 @@ def spin(language: str, seconds: str) -> Figures:
     with open_chromium() as chromium:
         rounds, before = _spin_bare(chromium, language, float(seconds))
         for workers in WORKERS:
-            with _volunteering(chromium, language, "spin_rounds", str(rounds), workers) as root:
+            with volunteering(chromium, language, "spin_rounds", str(rounds), workers) as root:
                 figures[f"rate_{workers}"] = root.measure(float(seconds))
         _, after = _spin_bare(chromium, language, float(seconds), rounds)
     for workers in WORKERS:
@@ -166,7 +178,7 @@ def transfer(language: str, size: str, seconds: str) -> Figures:
     with open_chromium() as chromium:
         for workers in WORKERS:
             item = f"bytes:{size}"
-            with _volunteering(chromium, language, "echo", item, workers) as root:
+            with volunteering(chromium, language, "echo", item, workers) as root:
                 figures[f"rate_{workers}"] = root.measure(float(seconds)) * int(size)
     return figures
 

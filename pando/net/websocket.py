@@ -6,6 +6,7 @@ read by whoever waits for it, with no task in between.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,6 +51,8 @@ SEND_BYTES = 64 * 1024
 """What is sent at once, so that it can be told whether a long message goes on."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
+CONNECTING = re.compile(r"^Error connecting to \(.*?\): ")
+"""What Trio says before the reason: the address, which is said already, as Python has it."""
 CLOSE_TIMEOUT_SECONDS = 1.0
 """How long saying why a connection is closed may take."""
 
@@ -214,7 +217,8 @@ def _root_cause(error: BaseException) -> str:
         elif error.__cause__ is not None:
             error = error.__cause__
         else:
-            return getattr(error, "strerror", None) or str(error) or type(error).__name__
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return CONNECTING.sub("", text)
 
 
 class PublicServerError(ChannelClosedError):

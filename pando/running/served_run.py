@@ -197,7 +197,8 @@ class ServedRun:
             try:
                 self.packages = await trio.to_thread.run_sync(find, abandon_on_cancel=True)
             except BrowserUnsupportedError as error:
-                self._problem = f"Browsers cannot join: {error}."
+                reason = str(error)
+                self._problem = f"{reason[:1].upper()}{reason[1:]}."
                 self._say(f"browsers cannot join: {error}")
         self._packages_found.set()
 

@@ -86,13 +86,15 @@ class JavaScriptFunction:
             self._refuse(**json.loads(problem))
 
     def _check_syntax(self) -> None:
+        source = self._package.source
         try:
-            self._engine.check(
-                f"(function (exports, require, module) {{{self._package.source}\n}})"
-            )
+            self._engine.check(f"(function (exports, require, module) {{{source}\n}})")
         except ScriptError as error:
-            place = f"{self._package.filename}, line {error.line}"
-            raise FunctionError(f"{place}: {error.reason}") from None
+            line, reason = error.line, error.reason
+            lines = len(source.splitlines())
+            if line > lines:  # noticed at the bracket that is added here
+                line, reason = lines, "SyntaxError: Unexpected end of input"
+            raise FunctionError(f"{self._package.filename}, line {line}: {reason}") from None
 
     def _refuse(self, type: str, reason: str, traceback: str) -> None:
         filename = self._package.filename

@@ -68,6 +68,7 @@ LOST_RUN_SECONDS = 30.0
 """Seconds without the root after which its run counts as ended."""
 LEAVE_SECONDS = 1.0
 """Maximum seconds for delivering finished results before leaving."""
+TRYING_AGAIN = "; trying again"
 
 
 class VolunteerState(enum.StrEnum):
@@ -176,7 +177,8 @@ class Volunteer:
             raise error
         if self._patience.cancelled_caught:
             seconds = self._options.give_up_after
-            reason = f" (last: {self._said})" if self._said else ""
+            last = self._said.removesuffix(TRYING_AGAIN)
+            reason = f" (last: {last})" if last else ""
             raise RootUnreachableError(f"gave up after {seconds:g} s without a run to join{reason}")
 
     def _use(self, link: JoinLink) -> None:
@@ -228,7 +230,7 @@ class Volunteer:
                     self._use(own)
                     continue
                 ended = False
-                self._say_once(f"{problem}; trying again")
+                self._say_once(f"{problem}{TRYING_AGAIN}")
             except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
                 logger.debug("%r has lost its connection: %s", self, one_line(str(problem)))
                 if isinstance(problem, TrustError):
@@ -239,7 +241,7 @@ class Volunteer:
                     problem = TrustError(f"{self._link.address} proves nothing ({problem})")
                 ended = is_over(problem) or (self._session is not None and self._has_lost_run())
                 if not (ended and self._options.stay):
-                    self._say_once(str(problem) if ended else f"{problem}; trying again")
+                    self._say_once(str(problem) if ended else f"{problem}{TRYING_AGAIN}")
             self._start_patience()
             if ended:
                 logger.debug("%r: the run has ended", self)

@@ -148,7 +148,7 @@ class Tab:
     @property
     def state(self) -> str:
         """All that it says of its state, in words."""
-        texts = (self[name].text_content() or "" for name in ("state", "detail", "retry"))
+        texts = (self[name].text_content() or "" for name in ("state", "detail", "next"))
         return " ".join(texts).strip()
 
     @property

@@ -34,7 +34,7 @@ class OtherTab(ABC):
     @property
     def state(self) -> str:
         """All that it says of its state."""
-        return " ".join(filter(None, map(self.text, ("state", "detail", "retry"))))
+        return " ".join(filter(None, map(self.text, ("state", "detail", "next"))))
 
     @property
     def results(self) -> int:

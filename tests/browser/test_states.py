@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, Route, ViewportSize, expect
 
 from ..processes import wait_until
 from ..roots import Party, Root
@@ -26,6 +26,7 @@ WAKE_LOCK = """
 """The screen's lock, which headless browsers refuse; the page sees no difference."""
 ODD_LANGUAGE = 'Object.defineProperty(navigator, "language", { get: () => "C" });'
 SAVING = 'Object.defineProperty(navigator, "connection", { value: { saveData: true } });'
+PHONE: ViewportSize = {"width": 360, "height": 740}
 LONG_ITEM = """\
 import pathlib, sys, time
 
@@ -286,6 +287,79 @@ def test_leaving_by_a_link_gives_back_what_is_running(party: Party, tab: OpenTab
     assert wait_until(lambda: root.monitoring()["root"]["lent"] == 0)
     own.page.go_back()
     assert own.computes(1), "it goes on when it comes back"
+
+
+WITHOUT_A_RUN: dict[str, dict[str, object]] = {
+    "Preparing": {"type": "notReady", "packages": True},
+    "No run at the moment": {"type": "notReady", "packages": False, "reason": "it has ended"},
+    "link is incomplete": {"type": "denied", "incomplete": True},
+    "link has expired": {"type": "denied", "incomplete": False},
+    "This page has stopped": {"type": "untrusted", "reason": "its key is another one"},
+}
+"""What a page may be told in place of a run, by what it says then."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_states_without_a_run_bar_nobody(
+    scheme: str, party: Party, chromium: Chromium, tmp_path: Path
+) -> None:
+    root = party.root("--start-idle", items=1)
+    for words, answer in WITHOUT_A_RUN.items():
+        context = chromium.context(color_scheme=scheme, viewport=PHONE)
+        context.route(re.compile(r"/run\?id="), functools.partial(answer_with, answer))
+        own = Tab(context, link_of(root.link))
+        assert own.says(words), own.state
+        own.page.screenshot(path=tmp_path / f"{words}.png", full_page=True)
+        assert own.barriers() == []
+        own.close()
+
+
+def answer_with(answer: dict[str, object], route: Route) -> None:
+    """Instead of the root, tell the page this."""
+    route.fulfill(json=answer)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_states_of_a_run_bar_nobody(
+    scheme: str, party: Party, chromium: Chromium, tmp_path: Path
+) -> None:
+    """Beside those that other tests look at: a run is waited for, and a root that is gone."""
+    root = party.root("--start-idle", "--requester=Ada", items=100_000, seconds=0, hold=True)
+    own = Tab(chromium.context(color_scheme=scheme, viewport=PHONE), link_of(root.link))
+    own.set_workers(1)
+    own.start()
+    for words in ("Waiting for work", "No connection to Ada's computer.* Trying again"):
+        assert own.says(words), own.state
+        own.page.screenshot(path=tmp_path / f"{words[:13]}.png", full_page=True)
+        assert own.barriers() == []
+        root.end()
+    own.close()
+
+
+def test_what_is_downloaded_moves_nothing_that_may_be_pressed(
+    party: Party, chromium: Chromium
+) -> None:
+    root = party.root("--start-idle", items=1)
+    context = chromium.context(viewport=PHONE)
+    held: list[Route] = []
+    context.route(re.compile(r"pyodide-.*\.wasm"), lambda route: held.append(route))
+    own = Tab(context, link_of(root.link))
+    expect(own["download-bar"]).to_be_visible()
+    before = own["start"].bounding_box()
+    assert wait_until(lambda: own.page.wait_for_timeout(50) is None and bool(held))
+    held[0].continue_()
+    expect(own["download-bar"]).not_to_be_visible()
+    assert own["start"].bounding_box() == before
+    own.close()
+
+
+def test_settings_that_cannot_be_changed_say_why(party: Party, tab: OpenTab) -> None:
+    root = party.root("--start-idle", items=100_000, seconds=0.01)
+    own = tab(root, start=False)
+    expect(own["settings-note"]).not_to_be_visible()
+    own.start()
+    expect(own["settings-note"]).to_have_text("Pause to change them.")
+    expect(own["name"]).to_be_disabled()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -83,6 +83,8 @@ def test_what_modules_export(load, how):
 
 REFUSED = {
     "var x = 3\n\nvar y = = 4": "folder/work.js, line 3: SyntaxError: Unexpected token '='",
+    "var x = 3\nvar y = f(x,\n": "folder/work.js, line 2: SyntaxError: Unexpected end of input",
+    "module.exports = function (": "folder/work.js, line 1: SyntaxError: Unexpected end of input",
     "module.exports = 3": "folder/work.js exports no function: it should set module.",
     "": "folder/work.js exports no function",
     "module.exports['/pando/1.0.0'] = 'x'": "folder/work.js exports no function",

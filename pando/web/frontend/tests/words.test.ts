@@ -133,15 +133,17 @@ describe("the state in words", () => {
     );
     expect(headlines).toEqual([
       "Helping",
-      "No connection to this computer",
+      "No connection to the other computer",
       "The run is finished. Thank you!",
     ]);
     expect(describeState(page({ stage: "invited", run })).headline).toContain("Somebody asks");
+    const lasting = page({ run: { ...run, linkLasts: true } }, { phase: "finished" });
+    expect(describeState(lasting).next).toContain("when somebody starts another run");
   });
 
   test("when it tries again is not part of what is said aloud", () => {
     const words = describeState(page({}, { phase: "waiting", retry: 8 }));
-    expect(words.retry).toBe("Trying again in 8 s.");
+    expect(words.next).toBe("Trying again in 8 s.");
     expect(words.headline).not.toContain("8");
   });
 
@@ -157,11 +159,9 @@ describe("the state in words", () => {
   test("it says that it waits for other runs only where the link lasts", () => {
     const state = (linkLasts: boolean) =>
       page({ run: { ...RUN, linkLasts } }, { phase: "finished" });
-    expect(describeState(state(true)).detail).toContain("when Zoë starts another run");
-    expect(describeState(state(false)).detail).not.toContain("another run");
-    expect(describeState({ ...state(true), stage: "finished" }).detail).not.toContain(
-      "another run",
-    );
+    expect(describeState(state(true)).next).toContain("when Zoë starts another run");
+    expect(describeState(state(false)).next).not.toContain("another run");
+    expect(describeState({ ...state(true), stage: "finished" }).next).not.toContain("another run");
   });
 });
 

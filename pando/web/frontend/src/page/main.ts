@@ -7,5 +7,5 @@ import("./app")
     if (place === null) throw error;
     place.classList.remove("late");
     place.hidden = false;
-    place.textContent = `This page's program could not be started: ${String(error)}. Load the page again; if that does not help, update this browser or use another one.`;
+    place.textContent = `This page's program could not be started. Load the page again; if that does not help, update this browser or use another one. (${String(error)})`;
   });

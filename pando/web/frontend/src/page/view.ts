@@ -91,7 +91,7 @@ export class View {
     if (document.title !== words.title) document.title = words.title;
     setText("state", words.headline);
     setShownText("detail", words.detail);
-    setShownText("retry", words.retry);
+    setShownText("next", words.next);
     element("purpose").hidden = stage !== "invited" || run === null;
     element("assurances").hidden = stage !== "invited";
     element("network-choice").hidden = !(
@@ -118,6 +118,7 @@ export class View {
     linkForm.hidden = stage !== "denied";
     element("settings").hidden = start.hidden && pause.hidden;
     for (const field of [name, workers]) field.disabled = start.hidden;
+    element("settings-note").hidden = !start.hidden;
   }
 
   private showDownload({ stage, downloaded, device, run }: PageState): void {
@@ -145,7 +146,7 @@ export class View {
     else this.meter.reset();
     const rate = this.meter.rate(now);
     setText("results", formatCount(figures.results));
-    setText("rate", computes && rate > 0 ? `· ${formatRate(rate)}` : "");
+    setText("rate", computes && rate > 0 ? formatRate(rate) : "");
     const { reported } = figures;
     const items = reported?.items.toLocaleString("en", { maximumFractionDigits: 1 });
     setShownText(
@@ -176,8 +177,8 @@ export class View {
     const working = stage === "working" && device?.phase !== "finished";
     element("awake").hidden = !working || hasWakeLock() || !isPhone(navigator.userAgent);
     const workers = device?.workers ?? 0;
-    const cores = `${workers} core${workers === 1 ? "" : "s"}`;
-    const effort = `${formatDuration(figures.busy)} of processor time so far · ${cores}`;
+    const cores = `${workers}\u00a0core${workers === 1 ? "" : "s"}`;
+    const effort = `${formatDuration(figures.busy)} of processor time so far, on ${cores}`;
     setShownText("effort", working && workers > 0 && figures.busy >= 1 ? effort : "");
     const { failures } = figures;
     element("failure-box").hidden = failures === 0;

@@ -42,8 +42,8 @@ export interface Words {
   tone: Tone;
   headline: string;
   detail: string;
-  /** When it tries again. */
-  retry: string;
+  /** What comes next, such as when it tries again. */
+  next: string;
   /** The tab's title. */
   title: string;
 }
@@ -91,7 +91,7 @@ export function formatTraceback(text: string): string {
 /** The person who asks, as the subject of a sentence, and whose things are meant. */
 export function nameRequester(run: RunDetails | null): { who: string; whose: string } {
   const who = run?.requester ?? "";
-  return who ? { who, whose: `${who}'s` } : { who: "Somebody", whose: "this" };
+  return who ? { who, whose: `${who}'s` } : { who: "Somebody", whose: "the other" };
 }
 
 export function describe(state: PageState): Words {
@@ -99,7 +99,7 @@ export function describe(state: PageState): Words {
     tone: "quiet" as Tone,
     headline: "",
     detail: "",
-    retry: "",
+    next: "",
     ...describeStage(state),
   };
   return { ...words, title: `${words.headline} · Pando` };
@@ -126,7 +126,12 @@ function describeStage(state: PageState): Partial<Words> {
           state.problem || `${explainAway(state)}This page goes on by itself when one begins.`,
       };
     case "unsupported":
-      return { tone: "bad", headline: "Browsers cannot take part in this run", detail: problem };
+      return {
+        tone: "bad",
+        headline: "Browsers cannot take part in this run",
+        detail: problem,
+        next: "A computer that has Pando can: see below.",
+      };
     case "invited":
       return { headline: `${who} asks for your help` };
     case "working":
@@ -154,7 +159,8 @@ function explainAway({ away }: PageState): string {
 
 function describeDenied({ incomplete }: PageState): Partial<Words> {
   if (incomplete) {
-    const detail = "What follows the # sign is missing. Open the whole link, or paste it here.";
+    const detail =
+      "Its end, after the # sign, is missing or cut off. Open the whole link, or paste it here.";
     return { tone: "bad", headline: "This link is incomplete", detail };
   }
   const detail = "It was for an earlier run. Ask for the new one, and open it, or paste it here.";
@@ -192,7 +198,7 @@ function describeDevice(state: PageState): Partial<Words> {
         tone: "wait",
         headline: `No connection to ${whose} computer`,
         detail: "Nothing is lost: what this device had begun is computed by others.",
-        retry: device.retry > 0 ? `Trying again in ${device.retry} s.` : "Trying again …",
+        next: device.retry > 0 ? `Trying again in ${device.retry} s.` : "Trying again …",
       };
   }
 }
@@ -216,18 +222,19 @@ function describeConnecting({ run }: PageState): Partial<Words> {
 }
 
 function describeFinished({ run, device, figures }: PageState, waits: boolean): Partial<Words> {
-  const { who, whose } = nameRequester(run);
+  const { whose } = nameRequester(run);
   const own = figures.runResults;
   const values = `${formatCount(own)} value${own === 1 ? "" : "s"}`;
   const total = device?.runTotal ?? 0;
   const share = total >= own && own > 0 ? `, ${formatShare(own, total)} of all` : "";
   const time = figures.busy >= 1 ? `, with ${formatDuration(figures.busy)} of processor time` : "";
   const next = waits
-    ? `You can close this page. While it is open, it helps again when ${who} starts another run.`
+    ? `You can close this page. While it is open, it helps again when ${run?.requester || "somebody"} starts another run.`
     : "You can close this page.";
   return {
     tone: "good",
     headline: `${run?.requester ? `${whose} run` : "The run"} is finished. Thank you!`,
-    detail: `This device computed ${values}${share}${time}. ${next}`,
+    detail: `This device computed ${values}${share}${time}.`,
+    next,
   };
 }
