@@ -28,8 +28,9 @@ from pando.errors import MAX_LINE, MAX_TEXT, FunctionError, ItemError, UsageErro
 from pando.net.relayed.frames import Ending
 from pando.net.relayed.room_channel import RoomClosedError
 from pando.reporting.live import Viewer, encode
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
 from pando.reporting.passing import Incoming
+from pando.reporting.run_figures import RunFigures
 from pando.reports.records import (
     MAX_NAME,
     MAX_WORD,

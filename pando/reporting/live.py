@@ -83,7 +83,7 @@ class Viewer:
 
     def _can_follow(self) -> bool:
         """Whether what is kept of removed rows reaches back to where this viewer is."""
-        removed = self._monitor.removed
+        removed = self._monitor.rows.removed
         if self.stamp < 0:
             return False
         return len(removed) < (removed.maxlen or 0) or removed[0][0] <= self.stamp
@@ -105,7 +105,7 @@ class Viewer:
         return Changes(
             root,
             {node: row.volunteer for node, row in monitor.rows.items() if row.stamp > self.stamp},
-            [node for stamp, node in monitor.removed if stamp > self.stamp],
+            [node for stamp, node in monitor.rows.removed if stamp > self.stamp],
             None if same else monitor.history.view(),
             monitor.history.points_since(self.stamp) if same else {},
             monitor.events.since(self._events),

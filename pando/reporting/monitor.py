@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -29,87 +28,26 @@ from .events import (
     new_error,
     new_event,
 )
-from .global_view import GlobalReport, GlobalView
+from .global_view import GlobalView
 from .history import History
 from .latency import LatencyHistogram
 from .ledger import LEFT as HAS_LEFT
 from .ledger import LOST as IS_LOST
 from .ledger import OWN, Entry, Ledger, Listener
-from .presentation import NOT_OVER, OVER, UNNAMED, final_states, state_of
+from .presentation import NOT_OVER, OVER, UNNAMED, final_states
+from .rows import Rows
+from .run_figures import Pace, RunFigures
 from .shown import (
     Information,
     Latency,
     Root,
     SentAway,
-    Volunteer,
     show_summed,
     show_sums,
-    show_volunteer,
 )
 
-RECENT = 20
-"""Throughputs of a device that are kept for its sparkline."""
 MAX_REFUSALS, REFUSALS_SECONDS = 10, 60.0
 """Refusals that become events in so many seconds: strangers must not push out all other events."""
-RATE_INTERVALS = 5
-"""Reporting intervals over which the run's throughput is averaged."""
-
-
-@dataclass(frozen=True)
-class RunFigures:
-    """What the root's scheduler knows of the run.
-
-    Attributes:
-        done, failed: items that are finished, and how many of them failed.
-        total: how many there are in all, where that is known.
-        lent, waiting: items that are being computed, and that have been read and are not.
-        reassigned: items that were lent again.
-        struck_out: items that failed because they ended workers.
-        workers: how many compute now, on all devices.
-        relayed: the root's children whose link a public server relays.
-        relayed_beyond_degree: those of them that have a place beyond the degree.
-        is_over: whether the run has ended.
-        counters: what was refused, cut off or ignored, by kind.
-    """
-
-    done: int = 0
-    failed: int = 0
-    total: int | None = None
-    lent: int = 0
-    waiting: int = 0
-    reassigned: int = 0
-    struck_out: int = 0
-    workers: int = 0
-    relayed: int = 0
-    relayed_beyond_degree: int = 0
-    is_over: bool = False
-    counters: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Row:
-    """What is shown of a device, and since when.
-
-    Attributes:
-        entry: what is known of it.
-        volunteer: what is shown.
-        report, since: the entry's, when that was made.
-        stamp: the monitor's stamp then.
-        recent: the last throughputs.
-    """
-
-    entry: Entry
-    volunteer: Volunteer
-    report: Report
-    since: float
-    stamp: int
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
-
-    def differs_from(self, entry: Entry, state: str, report: GlobalReport | None) -> bool:
-        """Whether something else is known now than what is shown."""
-        if (self.report, self.since) != (entry.report, entry.since):
-            return True
-        return (self.volunteer.state, self.volunteer.global_report) != (state, report)
 
 
 class Monitor(Listener):
@@ -132,7 +70,6 @@ class Monitor(Listener):
         root: the root's identifier.
         rows: what was shown of each device at the last `tick`, by identifier.
         sent_away: devices that may not take part any more, by identifier.
-        removed: when devices have ceased to be shown: their identifiers, by stamp.
         stamp: grows by one with each `tick`.
     """
 
@@ -152,8 +89,7 @@ class Monitor(Listener):
         self.events: Ring[Event] = Ring(MAX_EVENTS)
         self.errors: Ring[ErrorRecord] = Ring(MAX_ERRORS)
         self.latency = LatencyHistogram()
-        self.rows: dict[str, Row] = {}
-        self.removed: deque[tuple[int, str]] = deque(maxlen=MAX_EVENTS)
+        self.rows = Rows(start, interval)
         self._refusals: deque[float] = deque(maxlen=MAX_REFUSALS)
         self.sent_away: dict[bytes, SentAway] = {}
         self.stamp = 0
@@ -163,7 +99,7 @@ class Monitor(Listener):
         self.root = root
         self._interval = interval
         self._now = start
-        self._done: deque[tuple[float, int]] = deque([(start, 0)], maxlen=RATE_INTERVALS + 1)
+        self._pace = Pace(start)
         self._summed_items = 0
         self._shown: Information | None = None
         self._unknown_intervals = 0
@@ -285,9 +221,9 @@ class Monitor(Listener):
         for node in self._lost_epochs.keys() - self.ledger.entries.keys():
             del self._lost_epochs[node]
         self._global_view = self._view_report_links(now)
-        self._update_rows(now)
+        self.rows.refresh(self.ledger.entries, self._global_view, self._final, self.stamp, now)
         self._add_summed(now)
-        self._done.append((now, run.done))
+        self._pace.note(run.done, now)
         volunteers = {
             row.volunteer.id: row.volunteer
             for row in self.rows.values()
@@ -299,8 +235,7 @@ class Monitor(Listener):
     def glance(self, run: RunFigures, now: float) -> Information:
         """Return what was shown last with the run's own figures of now; no interval ends."""
         shown = self.information
-        begin, before = self._done[0]
-        rate = max(0, run.done - before) / (now - begin) if now > begin else 0.0
+        rate = self._pace.rate_until(run.done, now)
         root = msgspec.structs.replace(
             shown.root,
             elapsed=round(self._at(now), 3),
@@ -308,7 +243,7 @@ class Monitor(Listener):
             failed=run.failed,
             total=run.total,
             throughput=rate,
-            time_left=_time_left(run, rate),
+            time_left=run.time_left(rate),
             workers=run.workers,
         )
         return Information(root, shown.volunteers)
@@ -353,34 +288,6 @@ class Monitor(Listener):
             final_in_tree=self._final,
         )
 
-    def _update_rows(self, now: float) -> None:
-        entries = self.ledger.entries
-        for row in list(self.rows.values()):
-            node = row.entry.device.node
-            if entries.get(node) is not row.entry or not row.entry.is_counted:
-                del self.rows[row.volunteer.id]
-                self.removed.append((self.stamp, row.volunteer.id))
-        for entry in entries.values():
-            if entry.is_counted:
-                self._update_row(entry, now)
-
-    def _update_row(self, entry: Entry, now: float) -> None:
-        node = entry.device.node.hex()
-        row = self.rows.get(node)
-        state = state_of(entry, now, self._interval, self._final)
-        view = self._global_view
-        report = None if view is None else view.show_device(entry.device.node)
-        if row is None:
-            volunteer = show_volunteer(entry, state, self.start, report)
-            row = Row(entry, volunteer, entry.report, entry.since, self.stamp)
-            row.recent.append(volunteer.throughput)
-            self.rows[node] = row
-        elif row.differs_from(entry, state, report):
-            if row.report is not entry.report:
-                row.recent.append(entry.figures.throughput)
-            row.volunteer = show_volunteer(entry, state, self.start, report)
-            row.report, row.since, row.stamp = entry.report, entry.since, self.stamp
-
     def _add_summed(self, now: float) -> None:
         """Add to the history what devices did that are reported in sums only."""
         items = sum(unpack(rest.counters).items for rest in self.ledger.rests.values())
@@ -401,7 +308,7 @@ class Monitor(Listener):
         summed = show_summed(ledger)
         departed = show_sums(ledger.departed_devices, 0, ledger.departed)
         given = sum(row.volunteer.total_cpu_time for row in others)
-        rate = self._rate()
+        rate = self._pace.rate
         return Root(
             function=self.function,
             state="over" if run.is_over else "running",
@@ -411,7 +318,7 @@ class Monitor(Listener):
             failed=run.failed,
             total=run.total,
             throughput=rate,
-            time_left=_time_left(run, rate),
+            time_left=run.time_left(rate),
             lent=run.lent,
             unprocessed_inputs=run.waiting,
             reassigned=run.reassigned,
@@ -433,10 +340,6 @@ class Monitor(Listener):
             global_reports=None if self._global_view is None else self._global_view.show_all(),
         )
 
-    def _rate(self) -> float:
-        (begin, before), (end, after) = self._done[0], self._done[-1]
-        return (after - before) / (end - begin) if end > begin else 0.0
-
     # ---- events ----
 
     def _at(self, now: float) -> float:
@@ -449,13 +352,3 @@ class Monitor(Listener):
         device = entry.device
         if device.node != self.root:
             self._note(now, kind, device.node.hex(), device.name or UNNAMED)
-
-
-def _time_left(run: RunFigures, rate: float) -> float | None:
-    """Return the seconds until a run is done, where that can be told."""
-    if run.total is None:
-        return None
-    left = max(0, run.total - run.done)
-    if not left:
-        return 0.0
-    return left / rate if rate else None

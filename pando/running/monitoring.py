@@ -21,7 +21,8 @@ from ..tree.node import Node
 from .streams import item_error
 
 if TYPE_CHECKING:
-    from ..reporting.monitor import Monitor, RunFigures
+    from ..reporting.monitor import Monitor
+    from ..reporting.run_figures import RunFigures
     from ..reporting.shown import Information
     from ..tree.reports import OwnReports
 
@@ -251,7 +252,7 @@ class RunMonitoring:
             sink(information)
 
     def _figures(self) -> RunFigures:
-        from ..reporting.monitor import RunFigures
+        from ..reporting.run_figures import RunFigures
 
         self._forget_closed_jobs()
         statistics = [job.lender.statistics() for job in self._jobs]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pando.reporting.live import Changes, State, Viewer, encode
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import Counters, plus
 from pando.reports.records import Report
 from tests.reporting.feed import ROOT, device, identifier

@@ -11,8 +11,9 @@ from collections import Counter
 
 from pando.reporting.ledger import MAX_FORMER
 from pando.reporting.live import Viewer
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
 from pando.reporting.passing import Incoming
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import Counters, plus
 from pando.reports.records import Device, Gone, Interval, Introduction, Update
 from tests.reporting.feed import ROOT, identifier

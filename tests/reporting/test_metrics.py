@@ -14,7 +14,8 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from pando.reporting.metrics import CONTENT_TYPE, Scrapes, new_registry, render
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import Counters
 from pando.reports.records import STARVED, Report
 from tests.reporting.feed import ROOT, device, identifier

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pando.reporting.ledger import LEFT, Ledger
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
 from pando.reporting.passing import Incoming, MalformedReportError, Outgoing
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import MAX_COUNTER, Counters
 from pando.reports.moments import DeviceMoments, Moments
 from pando.reports.records import (

@@ -12,7 +12,7 @@ from pando.reporting import global_view
 from pando.reporting.device import Measured, Reporter
 from pando.reporting.global_view import GlobalReport, GlobalReports
 from pando.reporting.ledger import Ledger
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
 from pando.reporting.passing import MalformedReportError
 from pando.reporting.report_link import (
     MAX_REPORT_BYTES,
@@ -22,6 +22,7 @@ from pando.reporting.report_link import (
     ReportReader,
     TooManyReportsError,
 )
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import SIZE, Counters
 from pando.reports.moments import DeviceMoments, Moments
 from pando.reports.records import (

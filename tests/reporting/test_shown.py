@@ -12,7 +12,8 @@ import pytest
 
 from pando.reporting import shown as shapes
 from pando.reporting.device import Measured, Reporter
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import Counters
 from pando.reports.records import PAUSED, STARVED, Device, Report
 from tests.reporting.feed import ROOT, Node, Root, device, identifier

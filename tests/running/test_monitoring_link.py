@@ -17,7 +17,8 @@ from pando.net.trust.key_store import LinkKeys
 from pando.net.trust.keys import NodeKey, derive_link_psk
 from pando.net.trust.shaking import shake_hands
 from pando.net.visitor import Visitor
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.running import monitoring_link
 from pando.running.monitoring_link import MonitoringLink
 

@@ -13,7 +13,8 @@ import nbformat
 import pytest
 
 import pando
-from pando.reporting.monitor import Monitor, RunFigures
+from pando.reporting.monitor import Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.reporting.shown import Information
 from pando.running.progress_display import (
     NotebookDisplay,

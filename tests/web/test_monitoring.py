@@ -16,7 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from pando.net import listener
 from pando.net.request_policy import LIVE_PATH
-from pando.reporting.monitor import MAX_REFUSALS, Monitor, RunFigures
+from pando.reporting.monitor import MAX_REFUSALS, Monitor
+from pando.reporting.run_figures import RunFigures
 from pando.reports.counters import Counters
 from pando.reports.records import Device, Report
 from pando.running.served_run import ServedRun
