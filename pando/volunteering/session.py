@@ -212,6 +212,16 @@ class Session:
         """The number of results delivered, to this parent and to earlier ones."""
         return self._delivered + (self._parent.delivered if self._parent else 0)
 
+    @property
+    def link_kind(self) -> str:
+        """What carries the link to the parent, in a word; empty without one."""
+        return self._parent.link_kind if self._parent is not None else ""
+
+    async def finish(self) -> None:
+        """Return items that have not been started, deliver finished results, and keep the place."""
+        if self._parent is not None:
+            await self._parent.finish()
+
     async def leave(self) -> None:
         """Return items that have not been started, and deliver finished results."""
         if self._parent is not None:

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from pando.net import addresses
 from pando.net.webrtc import connection
 from pando.volunteering.second_link import SecondLink
 
@@ -45,7 +46,9 @@ async def never(*arguments: Any) -> Any:
     raise AssertionError("no second link stands")
 
 
-async def run(session: FirstLink, seconds: float, *changes: float) -> list[str]:
+async def run(
+    session: FirstLink, seconds: float, *changes: float, chance: float = 0.0
+) -> list[str]:
     """Let it try for so long; the network changes at these times. Returns what it says."""
     said: list[str] = []
     to_come = list(changes)
@@ -54,7 +57,14 @@ async def run(session: FirstLink, seconds: float, *changes: float) -> list[str]:
         await trio.sleep_until(to_come[0] if to_come else float("inf"))
         del to_come[0]
 
-    second = SecondLink(session, never, never, said.append, network_changed)  # type: ignore[arg-type]
+    second = SecondLink(
+        session,  # type: ignore[arg-type]
+        never,
+        never,
+        said.append,
+        network_changed,
+        chance=lambda: chance,
+    )
     with trio.move_on_after(seconds):
         await second.run()
     return said
@@ -72,7 +82,7 @@ async def test_it_tries_again_after_ever_longer_pauses_and_says_why_once(
     said = await run(session, 1400.0)
     assert session.offered == [0.0, 30.0, 150.0, 750.0, 1350.0]
     assert said == [
-        "no WebRTC to the root: the root does not take part; it stays connected as it is"
+        "no WebRTC to the root: the root does not take part, or too many ask; it stays connected as it is"
     ]
 
 
@@ -82,6 +92,29 @@ async def test_when_the_network_changes_it_tries_at_once_and_begins_anew(
     session = FirstLink()
     await run(session, 800.0, 7.0, 300.0)
     assert session.offered == [0.0, 7.0, 37.0, 157.0, 300.0, 330.0, 450.0]
+
+
+async def test_pauses_are_spread_so_that_not_all_come_back_at_once(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    session = FirstLink()
+    await run(session, 1000.0, chance=1.0)
+    assert session.offered == [0.0, 45.0, 225.0]
+
+
+async def test_a_change_of_the_network_during_a_try_is_not_missed(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        addresses,
+        "_interface_addresses",
+        lambda: ["192.0.2.1" if trio.current_time() < 4.0 else "192.0.2.2"],
+    )
+    session = FirstLink(8.0)
+    second = SecondLink(session, never, never, print)  # type: ignore[arg-type]
+    with trio.move_on_after(20.0):
+        await second.run()
+    assert session.offered == [0.0, 8.0]
 
 
 async def test_a_root_that_does_not_answer_is_not_waited_for(
