@@ -1,9 +1,9 @@
 """One end of a bare data channel by aiortc: ``python bare_channel.py offer|answer SECONDS``.
 
 Both ends send frames of the size that Pando uses, as fast as they go, and read all that comes.
-Descriptions are lines of JSON: the one that offers says its own and reads the other one. Then, after
-`WARM_UP_SECONDS`, bytes that have come are counted for so many seconds; the last line says how many
-came in a second.
+Descriptions are lines of JSON: the one that offers says its own and reads the other one. Then, when
+`WARM_UP_SECONDS` have passed, what comes is counted for so many seconds; the last line says how many
+bytes came in a second.
 """
 
 from __future__ import annotations

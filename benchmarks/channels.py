@@ -39,7 +39,9 @@ async (seconds) => {
   const frame = new Uint8Array(16 * 1024);
   let came = 0;
   const fill = () => {
-    while (channel.readyState === "open" && channel.bufferedAmount < 256 * 1024) channel.send(frame);
+    while (channel.readyState === "open" && channel.bufferedAmount < 256 * 1024) {
+      channel.send(frame);
+    }
   };
   channel.onbufferedamountlow = fill;
   channel.onmessage = ({ data }) => { came += data.byteLength; };

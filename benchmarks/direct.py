@@ -122,20 +122,35 @@ async def _join_native(protocol: str, volunteers: int) -> Figures:
         begun = time.monotonic()
         for number in range(volunteers):
             nursery.start_soon(_run_native, run.links[0], f"native {number}")
+        computing = Computing(run, protocol)
         with trio.move_on_after(JOIN_SECONDS):
-            await _wait_until(lambda: count_computing(run, protocol) == volunteers)
+            await _wait_until(lambda: computing.count() == volunteers)
         seconds = time.monotonic() - begun
-        _check(count_computing(run, protocol), volunteers)
+        _check(computing.count(), volunteers)
         return {"seconds": seconds}
 
 
-def count_computing(run: pando.Run[Any, Any], kind: str) -> int:
-    """How many volunteers have computed, and have a link of this kind now."""
-    seen = run.monitoring().get("volunteers", {}).values()
-    return sum(
-        each["link"] == kind and each["state"] not in ("left", "lost") and each["nbItems"] > 0
-        for each in seen
-    )
+class Computing:
+    """The volunteers that have computed over a link of some kind, as monitoring tells.
+
+    It is to be looked at more often than a report comes, since that tells of its interval alone.
+
+    Args:
+        run: whose volunteers.
+        kind: what carries their links.
+    """
+
+    def __init__(self, run: pando.Run[Any, Any], kind: str) -> None:
+        self._run = run
+        self._kind = kind
+        self._seen: set[str] = set()
+
+    def count(self) -> int:
+        """How many it is by now."""
+        for key, each in self._run.monitoring().get("volunteers", {}).items():
+            if each["link"] == self._kind and each["nbItems"] > 0:
+                self._seen.add(key)
+        return len(self._seen)
 
 
 async def _run_native(link: str, name: str) -> None:

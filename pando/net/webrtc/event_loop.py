@@ -81,12 +81,14 @@ class EventLoop:
 def _note_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Take an error that nobody waits for.
 
-    aiortc starts tasks of its own: to connect, to send what waits, to send it again. It closes no
-    connection with them, so one that is closed meanwhile leaves tasks that fail to send. Whoever
-    has closed it, or has lost it, knows that already.
+    aiortc starts tasks of its own: to connect, to send what waits, to send it again. It ends none
+    of them with their connection, so that they fail to send: they find it closed, or its encryption
+    shut down. Whoever has closed it, or has lost it, knows that already.
     """
+    from OpenSSL import SSL
+
     error = context.get("exception")
-    if isinstance(error, ConnectionError) and "future" in context:
+    if isinstance(error, ConnectionError | SSL.Error) and "future" in context:
         logger.debug("a task of a WebRTC connection that has ended: %s", one_line(str(error)))
     else:
         loop.default_exception_handler(context)

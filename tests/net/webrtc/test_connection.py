@@ -27,6 +27,7 @@ from .stun import MAPPED, StunServer
 
 pytest.importorskip("aiortc")
 from aiortc import RTCSctpTransport
+from OpenSSL import SSL
 
 pytestmark = pytest.mark.socket
 GENEROUS_SECONDS = 120.0
@@ -224,7 +225,12 @@ async def test_a_connection_that_ends_while_it_connects_leaves_no_errors_behind(
 
 
 @pytest.mark.parametrize(
-    ("error", "logger"), [(ConnectionError, "pando.net.webrtc.event_loop"), (ValueError, "asyncio")]
+    ("error", "logger"),
+    [
+        (ConnectionError, "pando.net.webrtc.event_loop"),
+        (SSL.Error, "pando.net.webrtc.event_loop"),
+        (ValueError, "asyncio"),
+    ],
 )
 async def test_only_errors_of_connections_that_have_ended_are_not_told(
     error: type[Exception], logger: str, caplog: pytest.LogCaptureFixture
