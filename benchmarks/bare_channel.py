@@ -2,8 +2,8 @@
 
 Both ends send frames of the size that Pando uses, as fast as they go, and read all that comes.
 Descriptions are lines of JSON: the one that offers says its own and reads the other one. Then, when
-`WARM_UP_SECONDS` have passed, what comes is counted for so many seconds; the last line says how many
-bytes came in a second.
+`WARM_UP_SECONDS` have passed, what comes is counted for so many seconds; the last line says how
+many bytes came in a second.
 """
 
 from __future__ import annotations
