@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from pando import messages
 from pando.net import addresses
 from pando.net.webrtc import connection
 from pando.volunteering.second_link import SecondLink
@@ -128,3 +129,49 @@ async def test_a_root_that_does_not_answer_is_not_waited_for(
 async def test_where_the_first_link_ends_before_another_stands_the_node_joins_anew() -> None:
     second = SecondLink(FirstLink(), never, never, print)  # type: ignore[arg-type]
     assert not await second.after_first()
+
+
+class Changing(FirstLink):
+    """A session that says what becomes of its links, in order."""
+
+    port, addresses = 0, ()
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self.said = said
+        self.second: SecondLink | None = None
+
+    async def finish(self) -> None:
+        self.said.append("finish")
+
+    async def hang_up(self) -> None:
+        self.said.append("hang up")
+        assert self.second is not None
+        self.second._first_ended.set()
+
+
+class RootLink:
+    """A link on which a root lets a node in."""
+
+    def __init__(self, said: list[str]) -> None:
+        self.said = said
+
+    async def send(self, message: messages.Message) -> None:
+        self.said.append(type(message).__name__)
+
+    async def receive(self) -> messages.Message:
+        return messages.Welcome(bytes(8))
+
+
+async def test_the_first_link_says_no_goodbye_so_that_the_root_keeps_the_place() -> None:
+    said: list[str] = []
+    session = Changing(said)
+
+    async def compute(link: object, parent: bytes) -> bool:
+        said.append("compute")
+        return True
+
+    second = session.second = SecondLink(session, never, compute, print)  # type: ignore[arg-type]
+    await second._change_to(RootLink(said))  # type: ignore[arg-type]
+    assert said == ["finish", "Ready", "hang up", "compute"]
+    assert second._has_ended

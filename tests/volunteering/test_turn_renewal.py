@@ -48,7 +48,7 @@ class Root:
             raise ChannelClosedError("nobody is there")
 
         async def receive() -> messages.Message:
-            return self._answer() if is_failing else run_info()  # type: ignore[no-any-return]
+            return self._answer() if is_failing else run_info()
 
         yield SimpleNamespace(receive=receive)
 
@@ -77,7 +77,7 @@ async def stay(root: Root, *, protocol: str = AUTO) -> list[bool]:
     """Stay in a run; for each hour whether the password is good that a new link would use."""
     session = Session(
         run_info(), "device", 1, IdlePool, NodeIdentity(), root.connect, protocol=protocol
-    )  # type: ignore[arg-type]
+    )
     await session.prepare(install=False, say=print)
     good = []
     async with trio.open_nursery() as nursery:
