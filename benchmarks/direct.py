@@ -29,7 +29,7 @@ from swarm import (
 import pando
 from pando.running.serve_options import ServeOptions
 
-JOIN_SECONDS = 20.0
+JOIN_SECONDS = 60.0
 """Whoever is not there after so long is counted as missing."""
 REPORTING_SECONDS = 0.25
 """How soon the root hears what carries a volunteer's link."""
