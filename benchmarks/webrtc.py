@@ -66,7 +66,8 @@ class Scale:
         tabs: in one browser.
         seconds: how long each steady state is.
         parents: that end at once; all are in one process.
-        orphans: below them, in two processes.
+        orphans: below them, in two processes; very many would not connect in time to parents that
+            share one process.
     """
 
     light: int = 100
@@ -74,8 +75,8 @@ class Scale:
     native: int = 8
     tabs: int = 30
     seconds: float = 5.0
-    parents: int = 20
-    orphans: int = 210
+    parents: int = 8
+    orphans: int = 60
 
 
 QUICK = Scale(20, 2, 2, 4, 1.0, 3, 12)
