@@ -49,30 +49,33 @@ class Chromium:
 
     A driver that is attached is sent all that goes over WebSockets, which costs the browser more
     than the page's own work: so it is attached only where there is something to press or to run.
+
+    Attributes:
+        endpoint: where a driver is attached.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], endpoint: str) -> None:
         self._process = process
-        self._endpoint = endpoint
+        self.endpoint = endpoint
 
     def open_tab(self, url: str) -> None:
         """Open a tab, with nothing attached to it."""
-        request = urllib.request.Request(f"{self._endpoint}/json/new?{quote(url)}", method="PUT")
+        request = urllib.request.Request(f"{self.endpoint}/json/new?{quote(url)}", method="PUT")
         urllib.request.urlopen(request).close()
 
     def close_tabs(self) -> None:
         """Close all tabs but an empty one, without which the browser would end."""
-        with urllib.request.urlopen(f"{self._endpoint}/json/list") as answer:
+        with urllib.request.urlopen(f"{self.endpoint}/json/list") as answer:
             tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
         for tab in tabs:
             if tab["url"] != "about:blank":
-                urllib.request.urlopen(f"{self._endpoint}/json/close/{tab['id']}").close()
+                urllib.request.urlopen(f"{self.endpoint}/json/close/{tab['id']}").close()
 
     @contextmanager
     def driving(self, url: str) -> Iterator[Page]:
         """A page in a tab of its own, driven meanwhile; the tab stays."""
         with sync_playwright() as playwright:
-            browser = playwright.chromium.connect_over_cdp(self._endpoint)
+            browser = playwright.chromium.connect_over_cdp(self.endpoint)
             page = browser.contexts[0].new_page()
             page.goto(url)
             yield page

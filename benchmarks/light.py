@@ -1,4 +1,4 @@
-"""Light volunteers, many in one process: ``python light.py LINK[,LINK …] COUNT``.
+"""Light volunteers, many in one process: ``python light.py LINK[,LINK …] COUNT [--watch]``.
 
 A light volunteer joins, holds its place in the tree, relays and delegates with the very code that
 `pando-volunteer` runs, over real sockets. Only its worker is not a process: it answers each item
@@ -6,11 +6,13 @@ with the item itself when a second has passed. So a thousand of them fit on one 
 is measured is the tree.
 
 Standard output has a line ``ready``, then one JSON object each `REPORT_SECONDS`; they start to
-join at the first line of standard input.
+join at the first line of standard input. With ``--watch`` it is looked at all the time what carries
+their links, and at a second line of standard input they leave in order.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import resource
@@ -27,9 +29,12 @@ from pando import messages
 from pando.channel import MessageChannel
 from pando.errors import UsageError
 from pando.volunteering import Volunteer, VolunteerOptions
+from pando.volunteering.device import VolunteerState
 
 ITEM_SECONDS = 1.0
 REPORT_SECONDS = 0.25
+LOOK_SECONDS = 0.02
+"""Between two looks at each link: an orphan pauses for longer before it asks for a parent."""
 
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
@@ -50,7 +55,7 @@ class LightWorker:
     neighbours' messages.
 
     Args:
-        begun: called when the first item is here.
+        begun: called when items are here.
     """
 
     def __init__(self, begun: Callable[[], None]) -> None:
@@ -104,19 +109,60 @@ class LightWorker:
             self._news.set()
 
 
+class Member:
+    """A light volunteer of a crowd.
+
+    Attributes:
+        volunteer: it.
+        begun: when it had its first item; 0 before.
+        direct: when it was first seen to compute over WebRTC; 0 before.
+        orphaned: when it was seen to have no parent, if it has had no item since; else 0.
+        again: each time that it has lost its parent, and that it had an item again.
+    """
+
+    def __init__(self, link: str, name: str) -> None:
+        options = VolunteerOptions(workers=1, name=name, stay=False)
+
+        def ignore(text: str) -> None:
+            """Nobody reads what a thousand have to say."""
+
+        self.volunteer = Volunteer(link, options, ignore, make_pool=self._make_pool)
+        self.begun = self.direct = self.orphaned = 0.0
+        self.again: list[tuple[float, float]] = []
+
+    def _make_pool(self, function: bytes, count: int, serve: Serve, **options: object) -> LightPool:
+        return LightPool(count, serve, self._begin)
+
+    def _begin(self) -> None:
+        now = time.monotonic()
+        self.begun = self.begun or now
+        if self.orphaned:
+            self.again.append((self.orphaned, now))
+            self.orphaned = 0.0
+
+    def look(self) -> None:
+        """See what has become of its link."""
+        seen = self.volunteer.statistics()
+        if self.begun and seen.state is not VolunteerState.COMPUTING:
+            self.orphaned = self.orphaned or time.monotonic()
+        if self.begun and not self.direct and seen.link == "webrtc":
+            self.direct = time.monotonic()
+
+
 class Crowd:
     """Many light volunteers under one Trio loop.
 
     Args:
         links: of the root; several are joined in turn.
         count: how many.
+        watches: whether their links are looked at.
     """
 
-    def __init__(self, links: list[str], count: int) -> None:
-        self._links = links
-        self._count = count
-        self._computing = 0
-        self._last_begun = 0.0
+    def __init__(self, links: list[str], count: int, *, watches: bool = False) -> None:
+        self._members = [
+            Member(links[number % len(links)], f"light {number}") for number in range(count)
+        ]
+        self._watches = watches
         self._turned_away = 0
 
     async def run(self) -> None:
@@ -124,44 +170,50 @@ class Crowd:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._report)
             async with trio.open_nursery() as volunteers:
-                for number in range(self._count):
-                    link = self._links[number % len(self._links)]
-                    volunteers.start_soon(self._take_part, link, f"light {number}")
+                if self._watches:
+                    nursery.start_soon(self._watch)
+                    nursery.start_soon(self._leave_when_told, volunteers.cancel_scope)
+                for member in self._members:
+                    volunteers.start_soon(self._take_part, member)
             nursery.cancel_scope.cancel()
 
-    async def _take_part(self, link: str, name: str) -> None:
-        options = VolunteerOptions(workers=1, name=name, stay=False)
-
-        def ignore(text: str) -> None:
-            """Nobody reads what a thousand have to say."""
-
-        volunteer = Volunteer(link, options, ignore, make_pool=self._make_pool)
+    async def _take_part(self, member: Member) -> None:
         try:
-            await volunteer.run()
+            await member.volunteer.run()
         except UsageError:
             self._turned_away += 1
 
-    def _make_pool(self, function: bytes, count: int, serve: Serve, **options: object) -> LightPool:
-        return LightPool(count, serve, self._begun)
+    async def _watch(self) -> None:
+        while True:
+            for member in self._members:
+                member.look()
+            await trio.sleep(LOOK_SECONDS)
 
-    def _begun(self) -> None:
-        self._computing += 1
-        self._last_begun = time.monotonic()
+    async def _leave_when_told(self, scope: trio.CancelScope) -> None:
+        await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+        async with trio.open_nursery() as nursery:
+            for member in self._members:
+                nursery.start_soon(member.volunteer.leave)
+        scope.cancel()
 
     async def _report(self) -> None:
         while True:
             await trio.sleep(REPORT_SECONDS)
             usage = resource.getrusage(resource.RUSAGE_SELF)
-            say(
-                json.dumps(
-                    {
-                        "computing": self._computing,
-                        "last_begun": self._last_begun,
-                        "turned_away": self._turned_away,
-                        "cpu": usage.ru_utime + usage.ru_stime,
-                    }
-                )
-            )
+            begun = [member.begun for member in self._members if member.begun]
+            report = {
+                "computing": len(begun),
+                "last_begun": max(begun, default=0.0),
+                "turned_away": self._turned_away,
+                "cpu": usage.ru_utime + usage.ru_stime,
+            }
+            if self._watches:
+                direct = [member.direct for member in self._members if member.direct]
+                report["direct"] = len(direct)
+                report["last_direct"] = max(direct, default=0.0)
+                report["again"] = [member.again for member in self._members if member.again]
+                report["orphaned"] = sum(member.orphaned > 0 for member in self._members)
+            say(json.dumps(report))
 
 
 Serve = Callable[[MessageChannel, str], Awaitable[object]]
@@ -173,7 +225,7 @@ class LightPool:
     Args:
         count: how many workers.
         serve: given the channel to each.
-        begun: called once for each worker, when its first item is here.
+        begun: called when items are here.
     """
 
     def __init__(self, count: int, serve: Serve, begun: Callable[[], None]) -> None:
@@ -185,19 +237,8 @@ class LightPool:
         """Run until cancelled."""
         async with trio.open_nursery() as nursery:
             for number in range(1, self._count + 1):
-                worker = LightWorker(call_once(self._begun))
+                worker = LightWorker(self._begun)
                 nursery.start_soon(self._serve, worker, f"worker {number}")
-
-
-def call_once(function: Callable[[], None]) -> Callable[[], None]:
-    """A function that calls another one the first time it is called, and then no more."""
-    calls = [function]
-
-    def call() -> None:
-        if calls:
-            calls.pop()()
-
-    return call
 
 
 def say(line: str) -> None:
@@ -212,13 +253,20 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def load_webrtc() -> None:
+    """Import what carries links by WebRTC, as one does who has begun some time ago."""
+    importlib.import_module("aiortc")
+
+
 def main() -> None:
     """Wait for the word, then join."""
-    links, count = sys.argv[1].split(","), int(sys.argv[2])
+    links, count, watches = sys.argv[1].split(","), int(sys.argv[2]), "--watch" in sys.argv
     raise_file_limit()
+    if watches:
+        load_webrtc()
     say("ready")
     sys.stdin.readline()
-    trio.run(Crowd(links, count).run)
+    trio.run(Crowd(links, count, watches=watches).run)
 
 
 if __name__ == "__main__":

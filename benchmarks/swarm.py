@@ -66,8 +66,19 @@ class _CrowdProcess:
 
     async def start_joining(self) -> None:
         """Give the word."""
+        await self._say()
+
+    async def leave(self) -> None:
+        """Have all leave in order; only where they are watched."""
+        await self._say()
+
+    async def _say(self) -> None:
         assert self._process.stdin is not None
-        await self._process.stdin.send_all(b"go\n")
+        await self._process.stdin.send_all(b"\n")
+
+    def send_signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
 
     async def wait(self) -> None:
         """Until it has ended."""
@@ -104,11 +115,14 @@ async def _join_light(volunteers: int, processes: int, degree: int, seconds: flo
     return figures
 
 
-async def _start_crowd(nursery: trio.Nursery, link: str, size: int) -> _CrowdProcess:
+async def _start_crowd(
+    nursery: trio.Nursery, link: str, size: int, *, watches: bool = False
+) -> _CrowdProcess:
     start = functools.partial(
         trio.run_process, stdin=subprocess.PIPE, stdout=subprocess.PIPE, check=False
     )
-    crowd = _CrowdProcess(await nursery.start(start, [sys.executable, LIGHT, link, str(size)]))
+    command = [sys.executable, LIGHT, link, str(size), *(["--watch"] if watches else [])]
+    crowd = _CrowdProcess(await nursery.start(start, command))
     nursery.start_soon(crowd.listen)
     with trio.fail_after(READY_SECONDS):
         await crowd.ready.wait()

@@ -51,11 +51,13 @@ class Goal:
         bound: of the ratio, where `of_ratio` is set, else of the figure itself. It is a lower
             bound for ratios and for units where more is better.
         of_ratio: whether the ratio is meant.
+        in_every_round: whether the worst of all rounds is to reach it, in place of their median.
     """
 
     text: str
     bound: float
     of_ratio: bool = False
+    in_every_round: bool = False
 
     def is_reached(self, figure: float, ratio: float | None, unit: Unit) -> bool:
         """Whether a case has reached it."""
@@ -122,6 +124,14 @@ class Outcome:
     def median(self) -> float:
         """Of all rounds."""
         return median(self.figures.values())
+
+    @property
+    def judged(self) -> float:
+        """What is held against the goal."""
+        if self.row.goal is None or not self.row.goal.in_every_round:
+            return self.median
+        worst = min if self.row.unit.more_is_better else max
+        return worst(self.figures.values())
 
     def ratio_to(self, reference: Outcome) -> float | None:
         """How many times as good as the reference: the median of the rounds' own ratios.
@@ -263,7 +273,7 @@ def _cells(outcome: Outcome, reference: Outcome | None, judge: bool) -> list[str
         ratio = outcome.ratio_to(reference)
     reached = ""
     if row.goal and judge:
-        reached = "yes" if row.goal.is_reached(outcome.median, ratio, row.unit) else "**no**"
+        reached = "yes" if row.goal.is_reached(outcome.judged, ratio, row.unit) else "**no**"
     show = row.unit.show
     spread = f"{show(min(figures))} to {show(max(figures))}" if len(figures) > 1 else ""
     return [show(outcome.median), spread, _show_ratio(ratio), goal_text, reached]
@@ -275,8 +285,13 @@ def _show_ratio(ratio: float | None) -> str:
     return f"{ratio:.3f}" if ratio < 10 else f"{ratio:.0f}"
 
 
-def parse_sections(description: str, keys: Iterable[str], quick: str) -> argparse.Namespace:
-    """The command line of a benchmark: `quick`, and `only`, a list of parts of names."""
+def parse_sections(
+    description: str, keys: Iterable[str], quick: str, rounds: int | None = None
+) -> argparse.Namespace:
+    """The command line of a benchmark: `quick`, and `only`, a list of parts of names.
+
+    Where `rounds` are given, there is such an option as well, with this default.
+    """
     parser = argparse.ArgumentParser(
         description=description, epilog=f"The sections: {', '.join(keys)}."
     )
@@ -288,4 +303,6 @@ def parse_sections(description: str, keys: Iterable[str], quick: str) -> argpars
         metavar="NAME",
         help="only the sections with this in their names; may be given again",
     )
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help="of each measurement")
     return parser.parse_args()

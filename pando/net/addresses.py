@@ -122,11 +122,20 @@ def own_addresses() -> list[str]:
     return reachable[:MAX_OWN_ADDRESSES]
 
 
-async def wait_for_change() -> None:
-    """Wait until this machine's addresses are others: it is in another network, or in none."""
-    before = set(_reachable_ones(_interface_addresses()))
-    while set(_reachable_ones(_interface_addresses())) == before:  # noqa: ASYNC110 - no event tells
-        await trio.sleep(CHANGE_SECONDS)
+class AddressWatch:
+    """Notices when this machine's addresses are others: it is in another network, or in none."""
+
+    def __init__(self) -> None:
+        self._seen = self._look()
+
+    async def changed(self) -> None:
+        """Wait for a change since the last one that was told, or since the beginning."""
+        while (found := self._look()) == self._seen:  # noqa: ASYNC110 - no event tells
+            await trio.sleep(CHANGE_SECONDS)
+        self._seen = found
+
+    def _look(self) -> set[str]:
+        return set(_reachable_ones(_interface_addresses()))
 
 
 def _interface_addresses() -> list[str]:

@@ -89,7 +89,8 @@ class Children:
             is_relayed: whether a public server relays the link.
         """
         earlier = self._placement.children.get(node)
-        if earlier is not None:  # it has come back before its end was noticed
+        if earlier is not None:  # it has come back, or has changed over to another link
+            earlier.has_left = True
             await earlier.link.aclose()
         child = Child(
             node, sanitize_name(hello.name), bool(hello.port), link, is_relayed=is_relayed
@@ -134,6 +135,10 @@ class Children:
                 message = await child.link.receive()
             except ProtocolViolationError:
                 self._counters["child_protocol_violations"] += 1
+                raise
+            except ChannelClosedError:
+                if child.has_left:  # it is here by another link, so nothing has killed it
+                    raise ChannelClosedError("it has another link", in_order=True) from None
                 raise
             match message:
                 case messages.Offer():

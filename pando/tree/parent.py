@@ -114,6 +114,11 @@ class Parent:
             self._node.close_job(self._job)
         return self._state is ParentState.RUN_ENDED
 
+    @property
+    def link_kind(self) -> str:
+        """What carries the link, in a word."""
+        return self._link.kind
+
     def post(self, message: messages.Message) -> None:
         """Have a message sent to the parent."""
         self._outbox.append(message)
@@ -129,15 +134,24 @@ class Parent:
         """End the link at once: the parent lends again what is here."""
         await self._link.aclose()
 
-    async def leave(self) -> None:
-        """Give back what has not been started, wait a moment for what is running, say goodbye."""
+    async def finish(self) -> None:
+        """Give back what has not been started, deliver what is running, and take no more."""
         self._state = ParentState.LEAVING
         self._node.cancel_pending(self._job, 0, UNBOUNDED)
         while self._job.lender.lent:
             self._progressed = trio.Event()
             await self._progressed.wait()
         self._post_report()
+        self._posted.set()
+        await self._sent()
+
+    async def leave(self) -> None:
+        """Finish, and say goodbye: the parent gives this place to others."""
+        await self.finish()
         self.post(messages.Leave())
+        await self._sent()
+
+    async def _sent(self) -> None:
         while self._outbox:
             self._progressed = trio.Event()
             await self._progressed.wait()

@@ -95,12 +95,15 @@ class VolunteerStatistics:
         function: the name of the function; empty if there is no run.
         results: results delivered so far.
         children: nodes connected to this one.
+        link: what carries the link to the parent: ``websocket``, ``webrtc`` or ``relay``; empty
+            without a parent.
     """
 
     state: VolunteerState
     function: str
     results: int
     children: int
+    link: str = ""
 
 
 class Volunteer:
@@ -150,6 +153,7 @@ class Volunteer:
             session.name if session else "",
             self._results_before + (session.results if session else 0),
             len(session.membership.children) if session else 0,
+            session.link_kind if session else "",
         )
 
     async def run(self) -> None:

@@ -8,6 +8,7 @@ then has been given back or delivered.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -15,7 +16,7 @@ import trio
 from .. import messages
 from ..channel import Channel, ChannelClosedError
 from ..errors import one_line
-from ..net.addresses import wait_for_change
+from ..net.addresses import AddressWatch
 from ..net.keepalive import KeepaliveChannel
 from ..net.trust.errors import TrustError
 from .below import channel_kind, open_answered
@@ -26,9 +27,12 @@ logger = logging.getLogger(__name__)
 
 PAUSES = (0.0, 30.0, 120.0, 600.0)
 """Seconds before each try; the last pause is repeated."""
+SPREAD = 0.5
+"""How much longer a pause may be, as a part of it: many nodes that were not answered at once, since
+there were too many, do not come back at once."""
 ANSWER_SECONDS = 10.0
 """Maximum seconds for the root's answer."""
-LEAVE_SECONDS = 1.0
+FINISH_SECONDS = 1.0
 """Maximum seconds for delivering on the first link what is finished."""
 
 JoinRoot = Callable[[Channel], Awaitable[Channel]]
@@ -47,6 +51,7 @@ class SecondLink:
         compute: computes for a parent until the link ends.
         say: takes sentences for the person at the device.
         network_changed: waits until the addresses of this machine's interfaces change.
+        chance: gives a random number from 0 to 1.
     """
 
     def __init__(
@@ -55,13 +60,15 @@ class SecondLink:
         join_root: JoinRoot,
         compute: Compute,
         say: Say,
-        network_changed: Callable[[], Awaitable[None]] = wait_for_change,
+        network_changed: Callable[[], Awaitable[None]] | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._session = session
         self._join_root = join_root
         self._compute = compute
         self._say = say
-        self._network_changed = network_changed
+        self._network_changed = network_changed or AddressWatch().changed
+        self._chance = chance
         self._said = ""
         self._is_joining = False
         self._first_ended = trio.Event()
@@ -72,7 +79,8 @@ class SecondLink:
         """Try, again after a pause, until it has been used or the task is cancelled."""
         tries = 0
         while not self._done.is_set():
-            with trio.move_on_after(PAUSES[min(tries, len(PAUSES) - 1)]):
+            pause = PAUSES[min(tries, len(PAUSES) - 1)]
+            with trio.move_on_after(pause * (1 + SPREAD * self._chance())):
                 await self._network_changed()
                 logger.debug("%r: the network has changed", self._session)
                 tries = 0
@@ -109,21 +117,22 @@ class SecondLink:
             with trio.fail_after(ANSWER_SECONDS):
                 answer = await self._session.signal(offer)
             if not answer:
-                raise ChannelClosedError("the root does not take part")
+                raise ChannelClosedError("the root does not take part, or too many ask")
             async with open_answered(connection, answer) as channel:
                 with trio.fail_after(ANSWER_SECONDS):
                     link = KeepaliveChannel(
                         await self._join_root(channel), kind=channel_kind(channel)
                     )
-                    if not isinstance(await receive_reply(link), messages.RunInfo):
+                    assigned = await receive_reply(link)
+                    if not isinstance(assigned, messages.RunInfo):
                         raise ChannelClosedError("unexpected reply from the root")
                 await self._change_to(link)
 
     async def _change_to(self, link: KeepaliveChannel) -> None:
         session = self._session
         self._is_joining = True
-        with trio.move_on_after(LEAVE_SECONDS):
-            await session.leave()
+        with trio.move_on_after(FINISH_SECONDS):
+            await session.finish()  # saying goodbye would give the place to somebody else
         with trio.fail_after(ANSWER_SECONDS):
             await link.send(messages.Ready(session.port, session.addresses))
             welcome = await receive_reply(link)

@@ -35,6 +35,7 @@ from ..tree.uplink import RawCodec
 from ..worker.pool import MakePool, Pool, WorkerPool
 from ..worker.virtual_environment import prepare_environment
 from .report_link import Connect, ReportLink
+from .turn_renewal import keep_renewed
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +158,8 @@ class Session:
                 nursery.start_soon(self.membership.expire_candidates)
                 if self._assigned.global_monitoring:
                     nursery.start_soon(self._keep_report_link)
+                if self._assigned.turn_servers and self.protocol != WEBSOCKET:
+                    nursery.start_soon(self._keep_renewed)
                 if self._assigned.delegates:
                     await self._accept_children(nursery)
                     if answers_offers(self.protocol):
@@ -215,6 +218,16 @@ class Session:
     def results(self) -> int:
         """The number of results delivered, to this parent and to earlier ones."""
         return self._delivered + (self._parent.delivered if self._parent else 0)
+
+    @property
+    def link_kind(self) -> str:
+        """What carries the link to the parent, in a word; empty without one."""
+        return self._parent.link_kind if self._parent is not None else ""
+
+    async def finish(self) -> None:
+        """Return items that have not been started, deliver finished results, and keep the place."""
+        if self._parent is not None:
+            await self._parent.finish()
 
     async def leave(self) -> None:
         """Return items that have not been started, and deliver finished results."""
@@ -296,6 +309,12 @@ class Session:
             silence=assigned.silence,
         )
         await link.run()
+
+    async def _keep_renewed(self) -> None:
+        def renewed(told: messages.RunInfo) -> None:
+            self.ice_servers = read_servers(told)
+
+        await keep_renewed(self._connect, self._device, self.run_id, renewed)
 
     def _processor_seconds(self) -> float | None:
         return self._pool.processor_seconds() if isinstance(self._pool, WorkerPool) else None

@@ -10,6 +10,7 @@ import pytest
 from ..processes import wait_until
 from ..roots import Party, free_port
 from . import firefox, probes, webkit
+from .chromium import Chromium, Tab
 from .firefox import Firefox
 from .other_site import OtherSite
 from .other_tab import PATIENCE_SECONDS, OtherTab
@@ -90,6 +91,36 @@ def test_webrtc(party: Party, browser: Browser, opened: list[OtherTab]) -> None:
     root.finish()
     assert tab.says("finished. Thank you!"), tab.state
     assert tab.results == 500
+
+
+def test_webrtc_with_chromium_on_one_run(
+    party: Party, browser: Browser, opened: list[OtherTab], chromium: Chromium
+) -> None:
+    pytest.importorskip("aiortc")
+    root = party.root("--start-idle", items=1000, module=SQUARE_LATER, name="later.js", hold=True)
+    other = browser.open(f"{root.printed_link};device=other;protocol=webrtc")
+    opened.append(other)
+    other.start(2)
+    tab = Tab(chromium.context(), f"{root.printed_link};device=chromium;protocol=webrtc")
+    try:
+        tab.set_workers(1)
+        tab.start()
+        has = other.evaluate("typeof RTCPeerConnection === 'function'")
+        expected = {"other": "webrtc" if has else "websocket", "chromium": "webrtc"}
+
+        def links() -> dict[str, str]:
+            return {name: each["link"] for name, each in root.volunteers().items()}
+
+        assert wait_until(lambda: links() == expected, PATIENCE_SECONDS), links()
+        root.release()
+        root.finish()
+        assert other.says("finished. Thank you!"), other.state
+        assert tab.says("finished. Thank you!"), tab.state
+        assert other.results > 0
+        assert tab.results > 0
+        assert other.results + tab.results >= 1000
+    finally:
+        tab.close()
 
 
 def test_javascript(party: Party, browser: Browser, opened: list[OtherTab]) -> None:

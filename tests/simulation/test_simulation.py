@@ -60,6 +60,24 @@ def test_orphans_rejoin_within_seconds_while_nodes_keep_dying() -> None:
     assert waits[int(len(waits) * 0.99)] < 5
 
 
+def test_a_thousand_nodes_of_which_some_die_all_the_time() -> None:
+    """Others come in their place; some fall silent, and parents of some cannot be reached."""
+    scenario = Scenario(
+        nodes=1000,
+        degree=10,
+        items=5_000,
+        item_seconds=1.0,
+        deaths_per_second=30,
+        deaths_until=5,
+        silent_deaths=0.2,
+        unreachable=0.1,
+    )
+    outcome = Simulation(5, scenario).run()
+    check(outcome, scenario)
+    assert outcome.deaths > 50
+    assert len(outcome.rejoin_seconds) > 50
+
+
 def test_a_thousand_nodes_join_at_once_and_hardly_deeper_than_need_be() -> None:
     outcome = Simulation(3, Scenario(nodes=1000, degree=10)).join_all()
     depths = Counter(depth for depth in outcome.depths.values() if depth)

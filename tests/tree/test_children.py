@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -23,11 +24,13 @@ from .test_admission import ASSIGNMENT, HOST, ROOT, Ignored, open_identity
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_an_earlier_link_of_a_node_is_closed_when_it_comes_again(
-    autojump_clock: Any, times: int
+    autojump_clock: Any, times: int, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Its place is kept, even where there is no other one, and nothing counts against its items."""
+    caplog.set_level(logging.DEBUG, "pando.tree.node")
     node = Node(ValueCodec())
     membership = Membership.of_root(
-        node, Overlay(ROOT, degree=2), Ignored(), open_identity(), ASSIGNMENT
+        node, Overlay(ROOT, degree=1), Ignored(), open_identity(), ASSIGNMENT
     )
     identity = NodeIdentity()
     async with trio.open_nursery() as nursery:
@@ -51,5 +54,6 @@ async def test_an_earlier_link_of_a_node_is_closed_when_it_comes_again(
         await trio.testing.wait_all_tasks_blocked()
         assert trio.current_time() == 0, "it is not its silence that has ended it"
         assert [child.node for child in membership.children] == [identity.identifier]
+        assert caplog.text.count("has ended: it has another link") == times
         assert [borrower.name for borrower in node.lending.borrowers] == ["phone"]
         nursery.cancel_scope.cancel()

@@ -7,6 +7,7 @@ share are integers and deques of which one side writes each.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +18,8 @@ import trio
 from ...channel import ChannelClosedError
 from ...errors import PandoError, one_line
 
+logger = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
 
@@ -25,6 +28,7 @@ class EventLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_note_error)
         self.users = 0
         thread = threading.Thread(target=self._run, name="pando-webrtc", daemon=True)
         thread.start()
@@ -72,6 +76,22 @@ class EventLoop:
             raise
         except Exception as error:  # whatever aiortc meets is the end of this connection alone
             raise ChannelClosedError(one_line(f"WebRTC failed: {error}")) from error
+
+
+def _note_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Take an error that nobody waits for.
+
+    aiortc starts tasks of its own: to connect, to send what waits, to send it again. It ends none
+    of them with their connection, so that they fail to send: they find it closed, or its encryption
+    shut down. Whoever has closed it, or has lost it, knows that already.
+    """
+    from OpenSSL import SSL
+
+    error = context.get("exception")
+    if isinstance(error, ConnectionError | SSL.Error) and "future" in context:
+        logger.debug("a task of a WebRTC connection that has ended: %s", one_line(str(error)))
+    else:
+        loop.default_exception_handler(context)
 
 
 _lock = threading.Lock()

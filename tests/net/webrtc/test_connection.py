@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -22,6 +26,9 @@ from pando.net.webrtc.ice_servers import IceServer, parse_servers
 from .stun import MAPPED, StunServer
 
 pytest.importorskip("aiortc")
+from aiortc import RTCSctpTransport
+from OpenSSL import SSL
+
 pytestmark = pytest.mark.socket
 GENEROUS_SECONDS = 120.0
 
@@ -189,3 +196,55 @@ async def test_the_loop_ends_with_its_last_user() -> None:
 
 async def current_thread() -> threading.Thread:
     return threading.current_thread()
+
+
+async def test_a_connection_that_ends_while_it_connects_leaves_no_errors_behind(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """aiortc goes on connecting in a task of its own, which fails; nobody needs to be told."""
+    start, failed = RTCSctpTransport.start, threading.Event()
+
+    async def start_too_late(self: RTCSctpTransport, *arguments: Any) -> None:
+        await self.transport.transport.stop()
+        try:
+            await start(self, *arguments)
+        except ConnectionError:
+            failed.set()
+            raise
+
+    monkeypatch.setattr(RTCSctpTransport, "start", start_too_late)
+    with trio.move_on_after(GENEROUS_SECONDS):
+        async with open_connection() as offering, open_connection() as answering:
+            answer = await answering.make_answer(await offering.make_offer())
+            await offering.accept_answer(answer)
+            while not failed.is_set():  # noqa: ASYNC110 - another thread sets it
+                await trio.sleep(0.01)
+    gc.collect()
+    assert failed.is_set()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+@pytest.mark.parametrize(
+    ("error", "logger"),
+    [
+        (ConnectionError, "pando.net.webrtc.event_loop"),
+        (SSL.Error, "pando.net.webrtc.event_loop"),
+        (ValueError, "asyncio"),
+    ],
+)
+async def test_only_errors_of_connections_that_have_ended_are_not_told(
+    error: type[Exception], logger: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise error("for a test")
+
+    caplog.set_level(logging.DEBUG)
+    async with use_event_loop() as event_loop:
+        event_loop.post(lambda: asyncio.ensure_future(fail()))
+        with trio.move_on_after(GENEROUS_SECONDS):
+            while "for a test" not in caplog.text:
+                await trio.sleep(0.01)
+                gc.collect()
+    assert logger in {each.name for each in caplog.records}
+    told = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert bool(told) == (error is ValueError)

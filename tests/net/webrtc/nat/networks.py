@@ -142,11 +142,7 @@ class Networks:
         self.make(place)
         self.connect(router, "wan")
         self.ip(router, f"addr add 203.0.113.{10 + number}/24 dev wan")
-        self.ip(router, f"link add lan type veth peer name eth0 netns {self.name(place)}")
-        self.ip(router, f"addr add 192.168.{number}.1/24 dev lan")
-        self.ip(router, "link set lan up")
-        self.ip(place, "link set eth0 up")
-        self.give_address(place, number, 2)
+        self._lay_lan(place, number)
         how = "masquerade fully-random" if symmetric else "masquerade"
         rules = RULES.replace("HOW", how).replace("UDP", "" if udp else "meta l4proto udp drop")
         command = [*self.inside(router), "nft", "-f", "-"]
@@ -158,6 +154,27 @@ class Networks:
         self.ip(place, "addr flush dev eth0 scope global")
         self.ip(place, f"addr add 192.168.{number}.{last}/24 dev eth0")
         self.ip(place, f"route replace default via 192.168.{number}.1")
+
+    def move(self, place: str, number: int) -> None:
+        """Take a place to another home, as one does a phone: its address and its links go.
+
+        Args:
+            place: what it is called.
+            number: of the other home's network; whoever was there is cut off.
+        """
+        router = f"router{number}"
+        self.ip(place, "link del eth0")
+        self.ip(router, "link del lan")
+        self._lay_lan(place, number)
+
+    def _lay_lan(self, place: str, number: int) -> None:
+        """Connect a place to a home's router, as its only device."""
+        router = f"router{number}"
+        self.ip(router, f"link add lan type veth peer name eth0 netns {self.name(place)}")
+        self.ip(router, f"addr add 192.168.{number}.1/24 dev lan")
+        self.ip(router, "link set lan up")
+        self.ip(place, "link set eth0 up")
+        self.give_address(place, number, 2)
 
     def make_with_ipv6(self, place: str, last: int) -> None:
         """Make a place in the public network that has IPv6 alone."""

@@ -212,3 +212,53 @@ def test_an_address_is_gone_in_the_middle_and_nothing_is_lost(scene: Scenery) ->
     assert os.path.exists(f"/proc/{volunteer.process.pid}")
     run.finish()
     assert volunteer.says("the run has ended")
+
+
+def test_a_relayed_device_that_comes_into_another_network_connects_directly(
+    scene: Scenery,
+) -> None:
+    """Its first link ends with its address; the pause after the try in vain is not waited for."""
+    scene.networks.make_home("home", 1)
+    scene.networks.make_home("other-home", 2)
+    scene.networks.make_home("phone", 3, symmetric=True)
+    scene.begin_server()
+    run = scene.begin_run("home", "--heartbeat=3000")
+    phone = scene.join("phone", run.link)
+    assert phone.says("no WebRTC to the root: .*; it stays connected as it is")
+    assert wait_until(lambda: scene.links() == {"phone": "relay"}), scene.links()
+    assert wait_until(lambda: run.lines() > 0)
+    scene.networks.move("phone", 2)
+    assert wait_until(lambda: scene.links() == {"phone": "webrtc"}), (scene.links(), phone.said)
+    run.finish()
+    assert phone.says("the run has ended")
+
+
+@pytest.mark.parametrize("parent", ["root", "middle"])
+def test_the_address_of_a_parent_is_gone_and_nothing_is_lost(scene: Scenery, parent: str) -> None:
+    scene.networks.make_home("home", 1)
+    scene.networks.make_home("middle", 2)
+    scene.networks.make_home("last", 4)
+    scene.begin_server()
+    run = scene.begin_run("home", "--heartbeat=3000", "--degree=1")
+    everywhere: dict[str, str] = {}
+    volunteers = {}
+    for place in ("middle", "last"):
+        volunteers[place] = scene.join(place, run.link)
+        everywhere[place] = "webrtc"
+        assert wait_until(lambda: scene.links() == everywhere), (
+            scene.links(),
+            volunteers[place].said,
+        )
+    assert wait_until(lambda: run.lines() > 0)
+    number = 1 if parent == "root" else 2
+    scene.networks.give_address("home" if parent == "root" else parent, number, 77)
+    moved = time.time()
+
+    def are_there_again() -> bool:
+        new = scene.monitoring_log.stat().st_mtime > moved + 3
+        return new and scene.links() == everywhere
+
+    assert wait_until(are_there_again), (scene.links(), [v.said for v in volunteers.values()])
+    run.finish()
+    for volunteer in volunteers.values():
+        assert volunteer.says("the run has ended")
