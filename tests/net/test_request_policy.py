@@ -133,7 +133,7 @@ async def test_every_route_and_method_is_guarded(route: tuple[str, str]) -> None
 
 
 @pytest.mark.socket
-@pytest.mark.parametrize("case", REFUSED.keys() - {"HTTP/2"})
+@pytest.mark.parametrize("case", [case for case in REFUSED if case != "HTTP/2"])
 async def test_later_requests_of_a_connection_are_judged_too(case: str) -> None:
     headers, status = REFUSED[case]
     async with serving() as served, client_of(served) as client:
