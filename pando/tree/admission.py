@@ -210,7 +210,7 @@ class Admission:
             node: its identifier, as certified.
             hello: what it has said of itself.
             host: the address that it is seen at; empty where that is not known.
-            stays: whether it can be the child of nobody but the root.
+            stays: whether it can connect to nobody but the root, except by WebRTC.
 
         Returns:
             What is known of it where it is to be a child of the root; None where its place is
@@ -232,9 +232,7 @@ class Admission:
                 return None
             self._note_admitted(node)
             self._note_addresses(node, host, ready)
-            if stays:
-                self._placement.accept_here(node)
-            if stays or await self._place(link, node, ready.offer):
+            if await self._place(link, node, ready.offer, stays=stays):
                 return msgspec.structs.replace(hello, port=ready.port)
             return None
         finally:
@@ -354,10 +352,13 @@ class Admission:
 
     # ---- its place ----
 
-    async def _place(self, link: KeepaliveChannel, node: bytes, offer: str) -> bool:
+    async def _place(self, link: KeepaliveChannel, node: bytes, offer: str, *, stays: bool) -> bool:
         """Find a parent for a node that is ready; whether it is the root, once it has one."""
         avoid: set[bytes] = set()
         while True:
+            if stays and not offer:
+                self._placement.accept_here(node)
+                return True
             place = await self._placement.find_parent(node, avoid, offer)
             if await self._is_refused(link, node):  # as of now
                 return False
@@ -366,7 +367,7 @@ class Admission:
             if place is None:
                 raise ChannelClosedError("there is no place at present")
             found = place.offer
-            addresses = self._addresses.get(found.parent, [])
+            addresses = [] if stays else self._addresses.get(found.parent, [])
             if addresses or found.answer:
                 place_below = messages.Redirect(found.parent, addresses, found.ticket, found.answer)
                 answer = await self._send(link, [messages.encode(place_below)])

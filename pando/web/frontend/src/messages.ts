@@ -3,20 +3,17 @@
  * message, its tag first. Items and results stay encoded: a node only passes them on.
  */
 
-import { decode as unpack, encode as pack } from "@msgpack/msgpack";
+import { encode as pack } from "@msgpack/msgpack";
 
 import { MalformedError } from "./errors";
+import { Fields } from "./message-fields";
 import { joinArray, joinMap, split } from "./msgpack-slices";
-import type { Update } from "./node/reports";
+import { encodeUpdate, type Update } from "./reporting/records";
 import { cut } from "./text";
 
 /** A root's reason for refusing a device that may take no part in the run. */
 export const SENT_AWAY = "whoever watches over this run has sent this device away";
 export const VERSION = 2;
-export const ID_BYTES = 8;
-/** The shortest interval that a run may have chosen, and the longest one, or time limit. */
-export const LEAST_SECONDS = 0.01;
-export const MOST_SECONDS = 1e9;
 /** The largest function that is taken from a root. */
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
@@ -41,6 +38,8 @@ export interface Hello {
   run: string;
   /** Whether this is the report link of a tab that has joined. */
   reports?: boolean;
+  /** Whether it takes children, whose offers of WebRTC it answers. */
+  answersOffers?: boolean;
 }
 
 /** A server that passes packets on, with a user and a password for this node. */
@@ -58,6 +57,16 @@ export interface RunInfo {
   name: string;
   function: Uint8Array;
   timeout: number | null;
+  /** The most items in a batch, where the person who runs this has chosen it. */
+  batchLimit: number | null;
+  /** How many children a node takes before it delegates. */
+  degree: number;
+  /** Seconds that a joining node may take to connect. */
+  bootstrapTimeout: number;
+  /** Whether nodes take children at all. */
+  delegates: boolean;
+  /** Whether an item that holds up others is lent a second time. */
+  speculate: boolean;
   silence: number;
   reportingInterval: number;
   /** In how many messages the function follows, where it is too large for this one. */
@@ -96,15 +105,17 @@ export type Incoming =
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
   | { tag: "signal"; description: string }
-  | { tag: "lend"; lease: number; items: Uint8Array }
+  | { tag: "lend"; lease: number; items: Uint8Array; isCopy: boolean }
   | { tag: "recall"; lease: number; isSuperseded: boolean }
-  | { tag: "join"; origin: Uint8Array }
+  | { tag: "join"; origin: Uint8Array; offer: string }
   | { tag: "disconnect"; node: Uint8Array }
   | { tag: "bundle"; messages: Uint8Array[] }
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
   | { tag: "ended"; results: number }
+  /** The parent takes no children any more: another place is to be found. */
+  | { tag: "leaving" }
   | { tag: "heartbeat"; ping: number; pong: number };
 
 /** What a node sends. */
@@ -116,13 +127,13 @@ export type Outgoing =
   | { tag: "joined" }
   | { tag: "unreachable"; reason: string; offer: string }
   | { tag: "signal"; description: string }
-  | { tag: "want"; workers: number; maxValue: number }
+  | { tag: "want"; workers: number; maxValue: number; answersOffers?: boolean | null }
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
   | { tag: "returned"; lease: number; offset: number; count: number }
   | { tag: "struck"; lease: number; offset: number; reason: string }
-  | { tag: "offer"; origin: Uint8Array; parent: Uint8Array }
+  | { tag: "offer"; origin: Uint8Array; parent: Uint8Array; ticket: string; answer: string }
   | Update
   | { tag: "leaving" }
   | { tag: "heartbeat"; ping?: number; pong?: number };
@@ -140,6 +151,7 @@ export function encode(message: Outgoing): Bytes {
         0,
         "",
         message.reports ?? false,
+        message.answersOffers ?? false,
       ]);
     case "results":
       return joinArray(6, [
@@ -159,7 +171,7 @@ export function encode(message: Outgoing): Bytes {
     case "signal":
       return pack(["signal", message.description]);
     case "want":
-      return pack(["want", message.workers, message.maxValue]);
+      return pack(["want", message.workers, message.maxValue, message.answersOffers ?? null]);
     case "large":
       return pack(["large", message.size]);
     case "part":
@@ -169,7 +181,7 @@ export function encode(message: Outgoing): Bytes {
     case "struck":
       return pack(["struck", message.lease, message.offset, cut(message.reason)]);
     case "offer":
-      return pack(["offer", message.origin, message.parent, "", ""]);
+      return pack(["offer", message.origin, message.parent, message.ticket, message.answer]);
     case "update":
       return encodeUpdate(message);
     case "joined":
@@ -184,18 +196,6 @@ export function encode(message: Outgoing): Bytes {
 /** Several messages as one, which costs whoever receives them little more than one does. */
 export function bundle(encoded: readonly Bytes[]): Bytes {
   return joinArray(2, [pack("bundle"), joinArray(encoded.length, encoded)]);
-}
-
-function encodeUpdate({ introductions, intervals }: Update): Bytes {
-  const introduced = introductions.map(({ key, device, sequence, counters }) => {
-    const { node, epoch, parent, name, kind, version, link, workers, units } = device;
-    const fields = [node, epoch, parent, name, kind, version, link, workers, units];
-    return [key, fields, sequence, counters];
-  });
-  const reported = intervals.map(({ key, sequence, counters, state, held, roundTrip }) => {
-    return [key, sequence, counters, state, held, 0, null, roundTrip];
-  });
-  return pack(["update", [], introduced, [], reported, null]);
 }
 
 /** A map with numbers for keys, which the library's encoder has no object for. */
@@ -236,11 +236,11 @@ export function decode(bytes: Uint8Array): Incoming {
     case "signal":
       return { tag, description: fields.length > 1 ? read.text() : "" };
     case "lend":
-      return { tag, lease: read.count(), items: read.raw() };
+      return { tag, lease: read.count(), items: read.raw(), isCopy: fields.length > 3 && read.boolean() };
     case "recall":
       return { tag, lease: read.count(), isSuperseded: fields.length > 2 && read.boolean() };
     case "join":
-      return { tag, origin: read.identifier() };
+      return { tag, origin: read.identifier(), offer: fields.length > 2 ? read.description() : "" };
     case "disconnect":
       return { tag, node: read.identifier() };
     case "bundle":
@@ -252,6 +252,7 @@ export function decode(bytes: Uint8Array): Incoming {
     case "ended":
       return { tag, results: fields.length > 1 ? read.count() : 0 };
     case "grant":
+    case "leaving":
       return { tag };
     case "heartbeat":
       return {
@@ -271,75 +272,16 @@ function decodeRunInfo(read: Fields): RunInfo {
   const packed = read.bytes();
   read.texts(); // the requirements: the page was told which packages to bring
   const timeout = read.timeLimit();
-  read.raw(); // the largest batch, which the parent keeps to
-  read.raw(); // the degree and
-  read.raw(); // the time to connect: browsers have no children
-  const [silence, reportingInterval] = [read.interval(), read.interval()];
-  read.raw(); // whether children are delegated, and
+  const batchLimit = read.batchLimit();
+  const degree = read.degree();
+  const [bootstrapTimeout, silence, reportingInterval] = [read.interval(), read.interval(), read.interval()];
+  const delegates = read.boolean();
   read.raw(); // the versions that the exact form needs, which no browser is sent
   const parts = read.count();
-  if (read.left > 0) read.boolean(); // whether items are lent twice, which is the parent's business
+  const speculate = read.left === 0 || read.boolean();
   const protocol = read.left > 0 ? read.text() : "";
   const iceServers = read.left > 0 ? read.texts() : [];
   const globalMonitoring = read.left > 0 && read.boolean();
   const turnServers = read.left > 0 ? read.turnServers() : [];
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, batchLimit, degree, bootstrapTimeout, delegates, speculate, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
 }
-
-/** The fields of a message, each checked as it is taken. */
-class Fields {
-  private next = 0;
-
-  constructor(private readonly fields: readonly Uint8Array[]) {}
-
-  /** How many are left; older nodes send fewer. */
-  get left(): number {
-    return this.fields.length - this.next;
-  }
-
-  raw(): Uint8Array {
-    const field = this.fields[this.next++];
-    if (field === undefined) throw new MalformedError("a field is missing");
-    return field;
-  }
-
-  private value(): unknown {
-    const field = this.raw();
-    try {
-      return unpack(field);
-    } catch (error) {
-      throw new MalformedError(`a field is malformed: ${String(error)}`);
-    }
-  }
-
-  private check<T>(value: unknown, fits: (value: unknown) => value is T): T {
-    if (!fits(value)) throw new MalformedError(`field ${this.next - 1} is of a wrong type`);
-    return value;
-  }
-
-  text = (): string => this.check(this.value(), isString);
-  bytes = (): Uint8Array => this.check(this.value(), isBytes);
-  texts = (): string[] => this.check(this.value(), isStrings);
-  turnServers = (): TurnServer[] =>
-    this.check(this.value(), areTriples).map(([url, username, credential]) => ({ url, username, credential }));
-  boolean = (): boolean => this.check(this.value(), isBoolean);
-  count = (): number => this.check(this.value(), isCount);
-  identifier = (): Uint8Array => this.check(this.value(), isIdentifier);
-  interval = (): number => this.check(this.value(), isInterval);
-  timeLimit = (): number | null => this.check(this.value(), isTimeLimit);
-}
-
-const isString = (value: unknown): value is string => typeof value === "string";
-const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
-const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
-const isNumber = (value: unknown): value is number => typeof value === "number";
-const isInterval = (value: unknown): value is number =>
-  isNumber(value) && value >= LEAST_SECONDS && value <= MOST_SECONDS;
-const isTimeLimit = (value: unknown): value is number | null =>
-  value === null || (isNumber(value) && value > 0 && value <= MOST_SECONDS);
-export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
-const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
-const areTriples = (value: unknown): value is [string, string, string][] =>
-  Array.isArray(value) && value.every((each) => isStrings(each) && each.length === 3);
-const isIdentifier = (value: unknown): value is Uint8Array =>
-  isBytes(value) && value.length === ID_BYTES;

@@ -85,6 +85,26 @@ export function findElements(bytes: Uint8Array): Uint32Array {
   return places;
 }
 
+/** The keys and values of an encoded map, each as it is encoded. */
+export function splitMap(bytes: Uint8Array): [key: Uint8Array, value: Uint8Array][] {
+  const tag = bytes[0] ?? 0;
+  const isShort = tag >= 0x80 && tag < 0x90;
+  if (!isShort && tag !== 0xde && tag !== 0xdf) throw new MalformedError("not a map");
+  const size = isShort ? 0 : tag === 0xde ? 2 : 4;
+  const count = isShort ? tag & 0x0f : readLength(bytes, 1, size);
+  let at = 1 + size;
+  if (count > bytes.length - at) throw new MalformedError("the bytes end too soon");
+  const entries: [Uint8Array, Uint8Array][] = [];
+  for (let i = 0; i < count; i++) {
+    const valueAt = skip(bytes, at);
+    const end = skip(bytes, valueAt);
+    entries.push([bytes.subarray(at, valueAt), bytes.subarray(valueAt, end)]);
+    at = end;
+  }
+  if (at !== bytes.length) throw new MalformedError("more bytes than the map has");
+  return entries;
+}
+
 /** The elements of an encoded array, each as it is encoded. */
 export function split(bytes: Uint8Array): Uint8Array[] {
   const places = findElements(bytes);

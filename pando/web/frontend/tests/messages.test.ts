@@ -1,6 +1,7 @@
 import { encode as pack, decode as unpack } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import vectors from "../../../../tests/vectors/messages.json";
+import { decodeFromChild, decodeHello, encodeToChild, type ToChild } from "../src/child-messages";
 import { MalformedError } from "../src/errors";
 import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
 import { cut, MAX_LINE, MAX_TEXT, oneLine } from "../src/text";
@@ -64,11 +65,27 @@ const INCOMING: Record<Incoming["tag"], true> = {
   disconnect: true,
   bundle: true,
   ended: true,
+  leaving: true,
   large: true,
   part: true,
   grant: true,
   heartbeat: true,
 };
+
+/** What a node says before it has a parent. */
+const FROM_JOINING = new Set(["hello", "ready", "refused", "joined", "unreachable"]);
+/** What only a root says, or each link by itself. */
+const FROM_ROOT = new Set([
+  "assigned",
+  "function part",
+  "delegated",
+  "bundle",
+  "large",
+  "part",
+  "grant",
+  "heartbeat",
+  "denied",
+]);
 
 describe("as Python has them", () => {
   test("there are vectors for each kind", () => {
@@ -87,6 +104,29 @@ describe("as Python has them", () => {
     expect(read.tag).toBe(fields.tag);
     expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
   });
+  test.each(named(fromBrowsers).filter(([tag]) => !FROM_JOINING.has(tag)))(
+    "a child's %s is read",
+    (_, hex, fields) => {
+      const read = decodeFromChild(bytesOf(hex));
+      expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
+    },
+  );
+  test.each(named(fromBrowsers).filter(([tag]) => FROM_JOINING.has(tag) && tag !== "hello"))(
+    "a child does not send %s",
+    (_, hex) => expect(() => decodeFromChild(bytesOf(hex))).toThrow(MalformedError),
+  );
+  test.each(named(fromBrowsers).filter(([tag]) => tag === "hello"))("%s", (_, hex, fields) => {
+    const { port, ...read } = decodeHello(bytesOf(hex));
+    expect(port).toBe(0);
+    expect(fields).toMatchObject(read);
+  });
+  test.each(named(toBrowsers).filter(([tag]) => !FROM_ROOT.has(tag)))(
+    "%s is sent to a child in the same bytes",
+    (_, hex, fields) => {
+      const encoded = encodeToChild(fields as unknown as ToChild);
+      expect(unpack(encoded)).toEqual(unpack(bytesOf(hex)));
+    },
+  );
   test("fields that a later version adds are ignored", () => {
     expect(decode(pack(["recall", 5, false, "more"]))).toEqual({
       tag: "recall",
@@ -97,12 +137,7 @@ describe("as Python has them", () => {
 });
 
 /** Numbers that a tab is sent and does not use, as they are for nodes with children. */
-const UNUSED = new Set([
-  "denied version",
-  "assigned batch_limit",
-  "assigned degree",
-  "assigned bootstrap_timeout",
-]);
+const UNUSED = new Set(["denied version"]);
 /** What no field takes that is a number. */
 const ABSURD = [
   NaN,

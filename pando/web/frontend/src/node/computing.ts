@@ -102,7 +102,13 @@ export class Computing {
         return;
       case "join":
         // A browser takes no children in.
-        this.send({ tag: "offer", origin: message.origin, parent: this.session.node });
+        this.send({
+          tag: "offer",
+          origin: message.origin,
+          parent: this.session.node,
+          ticket: "",
+          answer: "",
+        });
         return;
       case "disconnect":
         return; // there are no children to disconnect

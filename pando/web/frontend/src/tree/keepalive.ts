@@ -1,5 +1,6 @@
 /** A link: a channel with signs of life, and messages instead of bytes. */
 
+import type { FromChild } from "../child-messages";
 import { bundle, type Bytes, decode, encode, type Incoming, type Outgoing } from "../messages";
 import { MalformedError } from "../errors";
 import type { Channel } from "./channel";
@@ -29,10 +30,21 @@ export class Traffic {
   seconds = 0;
 }
 
-export class KeepaliveChannel {
+type Heard = Incoming | FromChild;
+
+/** What is said on a link, and what is heard. */
+export interface Dialect<In extends Heard, Out> {
+  decode(bytes: Uint8Array): In;
+  encode(message: Out): Bytes;
+}
+
+const WITH_PARENT: Dialect<Incoming, Outgoing> = { decode, encode };
+
+/** A link to a parent, or to a child where its dialect is given. */
+export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
   /** Counts what is transferred; may be set to that of others. */
   traffic = new Traffic();
-  private readonly unbundled: Incoming[] = [];
+  private readonly unbundled: Heard[] = [];
   private readonly assembly = new Assembly();
   private heard = performance.now();
   /** When a large message began, or its last part came. */
@@ -47,7 +59,10 @@ export class KeepaliveChannel {
   /** How long a number takes to the other end and back, once `beat` sends them. */
   readonly roundTrip = new RoundTrip();
 
-  constructor(private readonly channel: Channel) {
+  constructor(
+    private readonly channel: Channel,
+    private readonly dialect: Dialect<In, Out> = WITH_PARENT as unknown as Dialect<In, Out>,
+  ) {
     this.largeSender = new LargeSender(
       (bytes) => this.transmit(bytes),
       () => channel.backlog?.() ?? 0,
@@ -80,20 +95,20 @@ export class KeepaliveChannel {
   }
 
   /** Send a message now, behind those that were posted. */
-  send(message: Outgoing): void {
+  send(message: Out): void {
     this.gather(message);
     this.flush();
   }
 
   /** Send a message within `GATHER_MILLISECONDS`, together with others. */
-  post(message: Outgoing): void {
+  post(message: Out): void {
     this.gather(message);
     if (this.posted.length >= MANY || this.postedBytes >= MUCH) this.flush();
     else this.posting ??= setTimeout(() => this.quietly(() => this.flush()), GATHER_MILLISECONDS);
   }
 
-  private gather(message: Outgoing): void {
-    const encoded = encode(message);
+  private gather(message: Out): void {
+    const encoded = this.dialect.encode(message);
     if (this.postedBytes + encoded.length > MUCH) this.flush();
     this.posted.push(encoded);
     this.postedBytes += encoded.length;
@@ -146,13 +161,13 @@ export class KeepaliveChannel {
   }
 
   /** The next message that is no sign of life. */
-  async receive(): Promise<Incoming> {
+  async receive(): Promise<In> {
     for (;;) {
       const message = this.unbundled.shift() ?? (await this.receiveWhole());
       if (message.tag === "bundle") {
         if (message.messages.length > MAX_BUNDLED) throw new MalformedError("a bundle of very many messages");
         for (const each of message.messages) {
-          const inner = decode(each);
+          const inner = this.dialect.decode(each);
           if (inner.tag === "bundle") throw new MalformedError("a bundle inside a bundle");
           this.unbundled.push(inner);
         }
@@ -161,13 +176,13 @@ export class KeepaliveChannel {
         const { ping } = message;
         if (ping !== 0) this.quietly(() => this.transmit(encode({ tag: "heartbeat", pong: ping })));
       } else {
-        return message;
+        return message as In;
       }
     }
   }
 
   /** The next message that is not part of another one. */
-  private async receiveWhole(): Promise<Incoming> {
+  private async receiveWhole(): Promise<Heard> {
     let data: Uint8Array | null = null;
     for (;;) {
       if (data === null) {
@@ -175,7 +190,7 @@ export class KeepaliveChannel {
         this.traffic.bytesIn += data.length;
       }
       this.heard = performance.now();
-      const message = decode(data);
+      const message: Heard = this.dialect.decode(data);
       data = null;
       if (message.tag === "part") this.traffic.seconds += (this.heard - this.partAt) / 1000;
       if (message.tag === "large" || message.tag === "part") this.partAt = this.heard;
