@@ -6,9 +6,9 @@
 import { decode as unpack, encode as pack } from "@msgpack/msgpack";
 
 import { MalformedError } from "./errors";
-import { joinArray, joinMap, split } from "./msgpack-slices";
+import { joinArray, joinMap, split, splitMap } from "./msgpack-slices";
 import type { Update } from "./node/reports";
-import { cut } from "./text";
+import { cut, MAX_TEXT } from "./text";
 
 /** A root's reason for refusing a device that may take no part in the run. */
 export const SENT_AWAY = "whoever watches over this run has sent this device away";
@@ -21,6 +21,10 @@ export const MOST_SECONDS = 1e9;
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
+/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Seconds that results may have taken; what is longer is no time. */
+const MAX_COMPUTED_SECONDS = 1e15;
 
 export interface Failure {
   type: string;
@@ -33,6 +37,7 @@ export interface Failure {
 
 /** Failures of the items in a message, by their place in it. */
 export type Failures = ReadonlyMap<number, Failure>;
+export const NO_FAILURES: Failures = new Map();
 
 export interface Hello {
   tag: "hello";
@@ -62,6 +67,8 @@ export interface RunInfo {
   reportingInterval: number;
   /** In how many messages the function follows, where it is too large for this one. */
   parts: number;
+  /** Whether items that hold others up are lent twice. */
+  speculate: boolean;
   /** How nodes connect: `auto` or `webrtc`; empty where by WebSocket alone. */
   protocol: string;
   /** URLs of servers that tell a device its public address. */
@@ -88,7 +95,46 @@ export interface Results {
   failures: Failures;
 }
 
-/** What a node receives from its parent, or from the root while it joins. */
+/** Items that are lent, as one encoded array. */
+export interface Lend {
+  tag: "lend";
+  lease: number;
+  items: Uint8Array;
+  /** Whether another borrower has been lent them, too: then they are not copied again. */
+  isCopy: boolean;
+}
+
+/** What has not been started of a lease is wanted back. */
+export interface Recall {
+  tag: "recall";
+  lease: number;
+  /** Whether what has been started is not wanted, either. */
+  isSuperseded: boolean;
+}
+
+export interface ReturnItems {
+  tag: "returned";
+  lease: number;
+  offset: number;
+  count: number;
+}
+
+/** What ran an item was lost. */
+export interface ItemCrashed {
+  tag: "struck";
+  lease: number;
+  offset: number;
+  reason: string;
+}
+
+/** How many workers compute at a node and below it, and the largest item that it takes, in bytes. */
+export interface Capacity {
+  tag: "want";
+  workers: number;
+  maxValue: number;
+}
+
+/** What a node receives from its parent, from the root while it joins, or from its children. */
 export type Incoming =
   | { tag: "denied"; reason: string }
   | RunInfo
@@ -96,8 +142,12 @@ export type Incoming =
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
   | { tag: "signal"; description: string }
-  | { tag: "lend"; lease: number; items: Uint8Array }
-  | { tag: "recall"; lease: number; isSuperseded: boolean }
+  | Lend
+  | Recall
+  | Results
+  | ReturnItems
+  | ItemCrashed
+  | Capacity
   | { tag: "join"; origin: Uint8Array }
   | { tag: "disconnect"; node: Uint8Array }
   | { tag: "bundle"; messages: Uint8Array[] }
@@ -116,12 +166,14 @@ export type Outgoing =
   | { tag: "joined" }
   | { tag: "unreachable"; reason: string; offer: string }
   | { tag: "signal"; description: string }
-  | { tag: "want"; workers: number; maxValue: number }
+  | Capacity
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
-  | { tag: "returned"; lease: number; offset: number; count: number }
-  | { tag: "struck"; lease: number; offset: number; reason: string }
+  | ReturnItems
+  | ItemCrashed
+  | Lend
+  | Recall
   | { tag: "offer"; origin: Uint8Array; parent: Uint8Array }
   | Update
   | { tag: "leaving" }
@@ -150,6 +202,10 @@ export function encode(message: Outgoing): Bytes {
         message.values,
         encodeFailures(message.failures),
       ]);
+    case "lend":
+      return joinArray(4, [pack("lend"), pack(message.lease), message.items, pack(message.isCopy)]);
+    case "recall":
+      return pack(["recall", message.lease, message.isSuperseded]);
     case "ready":
       return pack(["ready", 0, [], message.offer]);
     case "refused":
@@ -236,9 +292,29 @@ export function decode(bytes: Uint8Array): Incoming {
     case "signal":
       return { tag, description: fields.length > 1 ? read.text() : "" };
     case "lend":
-      return { tag, lease: read.count(), items: read.raw() };
+      return {
+        tag,
+        lease: read.count(),
+        items: read.raw(),
+        isCopy: fields.length > 3 && read.boolean(),
+      };
     case "recall":
       return { tag, lease: read.count(), isSuperseded: fields.length > 2 && read.boolean() };
+    case "results":
+      return {
+        tag,
+        lease: read.count(),
+        offset: read.count(),
+        seconds: read.seconds(),
+        values: read.raw(),
+        failures: fields.length > 5 ? read.failures() : NO_FAILURES,
+      };
+    case "returned":
+      return { tag, lease: read.count(), offset: read.count(), count: read.count() };
+    case "struck":
+      return { tag, lease: read.count(), offset: read.count(), reason: read.shortText() };
+    case "want":
+      return { tag, workers: read.count(), maxValue: fields.length > 2 ? read.count() : 0 };
     case "join":
       return { tag, origin: read.identifier() };
     case "disconnect":
@@ -278,12 +354,22 @@ function decodeRunInfo(read: Fields): RunInfo {
   read.raw(); // whether children are delegated, and
   read.raw(); // the versions that the exact form needs, which no browser is sent
   const parts = read.count();
-  if (read.left > 0) read.boolean(); // whether items are lent twice, which is the parent's business
+  const speculate = read.left > 0 ? read.boolean() : true;
   const protocol = read.left > 0 ? read.text() : "";
   const iceServers = read.left > 0 ? read.texts() : [];
   const globalMonitoring = read.left > 0 && read.boolean();
   const turnServers = read.left > 0 ? read.turnServers() : [];
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, speculate, protocol, iceServers, turnServers, globalMonitoring };
+}
+
+function decodeFailure(fields: readonly Uint8Array[]): Failure {
+  const read = new Fields(fields);
+  const [type, reason] = [read.shortText(), read.shortText()];
+  const traceback = read.left > 0 ? read.shortText() : "";
+  const device = read.left > 0 ? read.shortText() : "";
+  const encoded = read.left > 0 ? read.bytes() : NO_ARGUMENTS;
+  if (encoded.length > MAX_ARGUMENTS_BYTES) throw new MalformedError("arguments of too many bytes");
+  return { type, reason, traceback, device, arguments: encoded };
 }
 
 /** The fields of a message, each checked as it is taken. */
@@ -303,6 +389,16 @@ class Fields {
     return field;
   }
 
+  /** Failures by their place, which is a number; a map in JavaScript's objects would not tell. */
+  failures(): Failures {
+    const parts = splitMap(this.raw());
+    if (parts.length === 0) return NO_FAILURES;
+    const failures = new Map<number, Failure>();
+    const inside = new Fields(parts);
+    while (inside.left > 0) failures.set(inside.count(), decodeFailure(split(inside.raw())));
+    return failures;
+  }
+
   private value(): unknown {
     const field = this.raw();
     try {
@@ -319,6 +415,8 @@ class Fields {
 
   text = (): string => this.check(this.value(), isString);
   bytes = (): Uint8Array => this.check(this.value(), isBytes);
+  shortText = (): string => this.check(this.value(), isShort);
+  seconds = (): number => this.check(this.value(), areSeconds);
   texts = (): string[] => this.check(this.value(), isStrings);
   turnServers = (): TurnServer[] =>
     this.check(this.value(), areTriples).map(([url, username, credential]) => ({ url, username, credential }));
@@ -329,6 +427,9 @@ class Fields {
   timeLimit = (): number | null => this.check(this.value(), isTimeLimit);
 }
 
+const isShort = (value: unknown): value is string => isString(value) && value.length <= MAX_TEXT;
+const areSeconds = (value: unknown): value is number =>
+  isNumber(value) && value >= 0 && value <= MAX_COMPUTED_SECONDS;
 const isString = (value: unknown): value is string => typeof value === "string";
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
