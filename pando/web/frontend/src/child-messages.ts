@@ -1,27 +1,31 @@
 /** What a tab says to its children, and reads from them: the other side of `messages.ts`. */
 
-import { encode as pack, decode as unpack } from "@msgpack/msgpack";
+import { encode as pack } from "@msgpack/msgpack";
 
 import { MalformedError } from "./errors";
-import { Fields, isCount, MAX_BATCH_LIMIT } from "./message-fields";
+import { Fields } from "./message-fields";
 import {
   type Bytes,
-  type Failure,
-  type Failures,
+  type Capacity,
+  decode,
+  encode,
   type Hello,
-  MAX_ARGUMENTS_BYTES,
+  type ItemCrashed,
+  type Lend,
+  type Recall,
   type Results,
+  type ReturnItems,
 } from "./messages";
-import { joinArray, split, splitMap } from "./msgpack-slices";
+import { split } from "./msgpack-slices";
 import { decodeUpdate, type Update } from "./reporting/records";
-import { MAX_TEXT } from "./text";
+
+/** What of a child's messages is for the lender, and what that says to it. */
+export type FromBorrower = Results | ReturnItems | ItemCrashed | Capacity;
+export type ToBorrower = Lend | Recall;
 
 /** What a node receives from a child. */
 export type FromChild =
-  | Results
-  | { tag: "want"; workers: number; maxValue: number; answersOffers: boolean | null }
-  | { tag: "returned"; lease: number; offset: number; count: number }
-  | { tag: "struck"; lease: number; offset: number; reason: string }
+  | FromBorrower
   | { tag: "offer"; origin: Uint8Array; parent: Uint8Array; ticket: string; answer: string }
   | { tag: "signal"; description: string }
   | Update
@@ -36,8 +40,7 @@ export type FromChild =
 export type ToChild =
   | { tag: "denied"; reason: string }
   | { tag: "welcome"; parent: Uint8Array }
-  | { tag: "lend"; lease: number; items: Uint8Array; isCopy: boolean }
-  | { tag: "recall"; lease: number; isSuperseded: boolean }
+  | ToBorrower
   | { tag: "join"; origin: Uint8Array; offer: string }
   | { tag: "disconnect"; node: Uint8Array }
   | { tag: "signal"; description: string }
@@ -51,9 +54,8 @@ export function encodeToChild(message: ToChild): Bytes {
     case "welcome":
       return pack(["welcome", message.parent]);
     case "lend":
-      return joinArray(4, [pack("lend"), pack(message.lease), message.items, pack(message.isCopy)]);
     case "recall":
-      return pack(["recall", message.lease, message.isSuperseded]);
+      return encode(message);
     case "join":
       return pack(["join", message.origin, message.offer]);
     case "disconnect":
@@ -78,30 +80,10 @@ export function decodeFromChild(bytes: Uint8Array): FromChild {
   const tag = read.text();
   switch (tag) {
     case "results":
-      return {
-        tag,
-        lease: read.count(),
-        offset: read.count(),
-        seconds: read.seconds(),
-        values: read.raw(),
-        failures: read.left > 0 ? decodeFailures(read.raw()) : new Map(),
-      };
     case "want":
-      return {
-        tag,
-        workers: read.count(),
-        maxValue: read.left > 0 ? read.count() : 0,
-        answersOffers: read.left > 0 ? read.choice() : null,
-      };
     case "returned":
-      return { tag, lease: read.count(), offset: read.count(), count: read.count() };
     case "struck":
-      return {
-        tag,
-        lease: read.count(),
-        offset: read.count(),
-        reason: read.boundedText(MAX_TEXT),
-      };
+      return decode(bytes) as FromBorrower;
     case "offer":
       return {
         tag,
@@ -147,30 +129,4 @@ export function decodeHello(bytes: Uint8Array): Hello & { port: number } {
   const reports = read.left > 0 && read.boolean();
   const answersOffers = read.left > 0 && read.boolean();
   return { tag, name, workers, run, port, reports, answersOffers };
-}
-
-/** The failures of a message: a map with numbers for keys, each followed by a failure. */
-function decodeFailures(encoded: Uint8Array): Failures {
-  const entries = splitMap(encoded);
-  if (entries.length > MAX_BATCH_LIMIT) throw new MalformedError("very many failures");
-  return new Map(entries.map(([place, failure]) => [readPlace(place), readFailure(failure)]));
-}
-
-function readPlace(encoded: Uint8Array): number {
-  const place = unpack(encoded);
-  if (!isCount(place)) throw new MalformedError("a failure at no place");
-  return place;
-}
-
-function readFailure(encoded: Uint8Array): Failure {
-  const read = new Fields(split(encoded));
-  const failure: Failure = {
-    type: read.boundedText(MAX_TEXT),
-    reason: read.boundedText(MAX_TEXT),
-    traceback: read.left > 0 ? read.boundedText(MAX_TEXT) : "",
-    device: read.left > 0 ? read.boundedText(MAX_TEXT) : "",
-  };
-  const given = read.left > 0 ? read.bytes() : new Uint8Array();
-  if (given.length > MAX_ARGUMENTS_BYTES) throw new MalformedError("very long arguments");
-  return given.length > 0 ? { ...failure, arguments: given } : failure;
 }

@@ -18,7 +18,7 @@ const MAX_DEGREE = 10_000;
 /** Items in a batch, where their number was chosen. */
 export const MAX_BATCH_LIMIT = 1_000_000;
 /** Seconds that a child may say something has taken. */
-const MAX_CHILD_SECONDS = 1e18;
+const MAX_CHILD_SECONDS = 1e15;
 
 export class Fields {
   private next = 0;

@@ -6,10 +6,10 @@
 import { encode as pack } from "@msgpack/msgpack";
 
 import { MalformedError } from "./errors";
-import { Fields } from "./message-fields";
-import { joinArray, joinMap, split } from "./msgpack-slices";
+import { Fields, MAX_BATCH_LIMIT } from "./message-fields";
+import { joinArray, joinMap, split, splitMap } from "./msgpack-slices";
 import { encodeUpdate, type Update } from "./reporting/records";
-import { cut } from "./text";
+import { cut, MAX_TEXT } from "./text";
 
 /** A root's reason for refusing a device that may take no part in the run. */
 export const SENT_AWAY = "whoever watches over this run has sent this device away";
@@ -18,6 +18,8 @@ export const VERSION = 2;
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
+/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface Failure {
   type: string;
@@ -30,6 +32,7 @@ export interface Failure {
 
 /** Failures of the items in a message, by their place in it. */
 export type Failures = ReadonlyMap<number, Failure>;
+export const NO_FAILURES: Failures = new Map();
 
 export interface Hello {
   tag: "hello";
@@ -97,7 +100,48 @@ export interface Results {
   failures: Failures;
 }
 
-/** What a node receives from its parent, or from the root while it joins. */
+/** Items that are lent, as one encoded array. */
+export interface Lend {
+  tag: "lend";
+  lease: number;
+  items: Uint8Array;
+  /** Whether another borrower has been lent them, too: then they are not copied again. */
+  isCopy: boolean;
+}
+
+/** What has not been started of a lease is wanted back. */
+export interface Recall {
+  tag: "recall";
+  lease: number;
+  /** Whether what has been started is not wanted, either. */
+  isSuperseded: boolean;
+}
+
+export interface ReturnItems {
+  tag: "returned";
+  lease: number;
+  offset: number;
+  count: number;
+}
+
+/** What ran an item was lost. */
+export interface ItemCrashed {
+  tag: "struck";
+  lease: number;
+  offset: number;
+  reason: string;
+}
+
+/** How many workers compute at a node and below it, and the largest item that it takes, in bytes. */
+export interface Capacity {
+  tag: "want";
+  workers: number;
+  maxValue: number;
+  /** Whether it takes children, whose offers of WebRTC it answers, where that has changed. */
+  answersOffers?: boolean | null;
+}
+
+/** What a node receives from its parent, from the root while it joins, or of items from its children. */
 export type Incoming =
   | { tag: "denied"; reason: string }
   | RunInfo
@@ -105,8 +149,12 @@ export type Incoming =
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
   | { tag: "signal"; description: string }
-  | { tag: "lend"; lease: number; items: Uint8Array; isCopy: boolean }
-  | { tag: "recall"; lease: number; isSuperseded: boolean }
+  | Lend
+  | Recall
+  | Results
+  | ReturnItems
+  | ItemCrashed
+  | Capacity
   | { tag: "join"; origin: Uint8Array; offer: string }
   | { tag: "disconnect"; node: Uint8Array }
   | { tag: "bundle"; messages: Uint8Array[] }
@@ -127,12 +175,14 @@ export type Outgoing =
   | { tag: "joined" }
   | { tag: "unreachable"; reason: string; offer: string }
   | { tag: "signal"; description: string }
-  | { tag: "want"; workers: number; maxValue: number; answersOffers?: boolean | null }
+  | Capacity
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
-  | { tag: "returned"; lease: number; offset: number; count: number }
-  | { tag: "struck"; lease: number; offset: number; reason: string }
+  | ReturnItems
+  | ItemCrashed
+  | Lend
+  | Recall
   | { tag: "offer"; origin: Uint8Array; parent: Uint8Array; ticket: string; answer: string }
   | Update
   | { tag: "leaving" }
@@ -162,6 +212,10 @@ export function encode(message: Outgoing): Bytes {
         message.values,
         encodeFailures(message.failures),
       ]);
+    case "lend":
+      return joinArray(4, [pack("lend"), pack(message.lease), message.items, pack(message.isCopy)]);
+    case "recall":
+      return pack(["recall", message.lease, message.isSuperseded]);
     case "ready":
       return pack(["ready", 0, [], message.offer]);
     case "refused":
@@ -239,6 +293,26 @@ export function decode(bytes: Uint8Array): Incoming {
       return { tag, lease: read.count(), items: read.raw(), isCopy: fields.length > 3 && read.boolean() };
     case "recall":
       return { tag, lease: read.count(), isSuperseded: fields.length > 2 && read.boolean() };
+    case "results":
+      return {
+        tag,
+        lease: read.count(),
+        offset: read.count(),
+        seconds: read.seconds(),
+        values: read.raw(),
+        failures: fields.length > 5 ? decodeFailures(read.raw()) : NO_FAILURES,
+      };
+    case "returned":
+      return { tag, lease: read.count(), offset: read.count(), count: read.count() };
+    case "struck":
+      return { tag, lease: read.count(), offset: read.count(), reason: read.boundedText(MAX_TEXT) };
+    case "want":
+      return {
+        tag,
+        workers: read.count(),
+        maxValue: read.left > 0 ? read.count() : 0,
+        answersOffers: read.left > 0 ? read.choice() : null,
+      };
     case "join":
       return { tag, origin: read.identifier(), offer: fields.length > 2 ? read.description() : "" };
     case "disconnect":
@@ -284,4 +358,23 @@ function decodeRunInfo(read: Fields): RunInfo {
   const globalMonitoring = read.left > 0 && read.boolean();
   const turnServers = read.left > 0 ? read.turnServers() : [];
   return { tag: "assigned", version, node, run, name, function: packed, timeout, batchLimit, degree, bootstrapTimeout, delegates, speculate, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
+}
+
+/** Failures by their place, which is a number; a map in JavaScript's objects would not tell. */
+function decodeFailures(encoded: Uint8Array): Failures {
+  const parts = new Fields(splitMap(encoded));
+  if (parts.left > 2 * MAX_BATCH_LIMIT) throw new MalformedError("very many failures");
+  const failures = new Map<number, Failure>();
+  while (parts.left > 0) failures.set(parts.count(), decodeFailure(split(parts.raw())));
+  return failures;
+}
+
+function decodeFailure(fields: readonly Uint8Array[]): Failure {
+  const read = new Fields(fields);
+  const [type, reason] = [read.boundedText(MAX_TEXT), read.boundedText(MAX_TEXT)];
+  const traceback = read.left > 0 ? read.boundedText(MAX_TEXT) : "";
+  const device = read.left > 0 ? read.boundedText(MAX_TEXT) : "";
+  const encoded = read.left > 0 ? read.bytes() : NO_ARGUMENTS;
+  if (encoded.length > MAX_ARGUMENTS_BYTES) throw new MalformedError("arguments of too many bytes");
+  return { type, reason, traceback, device, arguments: encoded };
 }

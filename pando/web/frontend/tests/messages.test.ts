@@ -43,6 +43,8 @@ const OUTGOING: Record<Outgoing["tag"], true> = {
   results: true,
   returned: true,
   struck: true,
+  lend: true,
+  recall: true,
   offer: true,
   signal: true,
   update: true,
@@ -61,6 +63,10 @@ const INCOMING: Record<Incoming["tag"], true> = {
   signal: true,
   lend: true,
   recall: true,
+  results: true,
+  returned: true,
+  struck: true,
+  want: true,
   join: true,
   disconnect: true,
   bundle: true,
@@ -72,10 +78,22 @@ const INCOMING: Record<Incoming["tag"], true> = {
   heartbeat: true,
 };
 
-/** What a node says before it has a parent. */
-const FROM_JOINING = new Set(["hello", "ready", "refused", "joined", "unreachable"]);
-/** What only a root says, or each link by itself. */
-const FROM_ROOT = new Set([
+/** What a node says before it has a parent, and what parents say. */
+const NOT_FROM_CHILD = new Set([
+  "hello",
+  "ready",
+  "refused",
+  "joined",
+  "unreachable",
+  "lend",
+  "recall",
+]);
+/** What only a root says, each link by itself, or a child. */
+const NOT_TO_CHILD = new Set([
+  "results",
+  "returned",
+  "struck",
+  "want",
   "assigned",
   "function part",
   "delegated",
@@ -104,14 +122,14 @@ describe("as Python has them", () => {
     expect(read.tag).toBe(fields.tag);
     expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
   });
-  test.each(named(fromBrowsers).filter(([tag]) => !FROM_JOINING.has(tag)))(
+  test.each(named(fromBrowsers).filter(([tag]) => !NOT_FROM_CHILD.has(tag)))(
     "a child's %s is read",
     (_, hex, fields) => {
       const read = decodeFromChild(bytesOf(hex));
       expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
     },
   );
-  test.each(named(fromBrowsers).filter(([tag]) => FROM_JOINING.has(tag) && tag !== "hello"))(
+  test.each(named(fromBrowsers).filter(([tag]) => NOT_FROM_CHILD.has(tag) && tag !== "hello"))(
     "a child does not send %s",
     (_, hex) => expect(() => decodeFromChild(bytesOf(hex))).toThrow(MalformedError),
   );
@@ -120,7 +138,7 @@ describe("as Python has them", () => {
     expect(port).toBe(0);
     expect(fields).toMatchObject(read);
   });
-  test.each(named(toBrowsers).filter(([tag]) => !FROM_ROOT.has(tag)))(
+  test.each(named(toBrowsers).filter(([tag]) => !NOT_TO_CHILD.has(tag)))(
     "%s is sent to a child in the same bytes",
     (_, hex, fields) => {
       const encoded = encodeToChild(fields as unknown as ToChild);

@@ -4,7 +4,9 @@ import {
   decodeFromChild,
   decodeHello,
   encodeToChild,
+  type FromBorrower,
   type FromChild,
+  type ToBorrower,
   type ToChild,
 } from "../child-messages";
 import { ChannelClosedError, MalformedError } from "../errors";
@@ -29,10 +31,6 @@ const END_MILLISECONDS = 1000;
 export const BURST = 10_000;
 export const MESSAGES_PER_SECOND = 1000;
 const MAX_NAME = 64;
-
-/** What of a child's messages is for the lender. */
-export type FromBorrower = FromChild & { tag: "results" | "want" | "returned" | "struck" };
-export type ToBorrower = ToChild & { tag: "lend" | "recall" };
 
 /** A child's link as the lender sees it: without the messages that are not for it. */
 export interface BorrowerChannel {
@@ -212,7 +210,7 @@ export class Children {
           child.hasLeft = true;
           throw new ChannelClosedError("it has left");
         case "want":
-          if (child.needsOffer && message.answersOffers !== null) {
+          if (child.needsOffer && typeof message.answersOffers === "boolean") {
             child.takesChildren = message.answersOffers;
             this.placement.setTakesChildren(child, message.answersOffers);
           }
