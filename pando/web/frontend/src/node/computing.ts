@@ -18,6 +18,8 @@ export interface Settings {
 
 export class Computing {
   private signalled: ((answer: string) => void) | null = null;
+  /** The parent takes no children any more: another place is to be found. */
+  onParentLeaves: () => void = () => {};
 
   /** @param parent - the identifier of the node at the other end of the link. */
   constructor(
@@ -112,6 +114,9 @@ export class Computing {
         return;
       case "disconnect":
         return; // there are no children to disconnect
+      case "leaving":
+        this.onParentLeaves();
+        return;
       case "signal":
         this.signalled?.(message.description);
         this.signalled = null;

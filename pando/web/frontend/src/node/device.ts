@@ -1,21 +1,18 @@
 /** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
 
 import { ChannelClosedError, JoinRejectedError, LoadFailedError, MalformedError } from "../errors";
-import { type Bytes, encode, type Incoming, type RunInfo, SENT_AWAY } from "../messages";
-import { oneLine } from "../text";
+import { type Bytes, encode, type RunInfo, SENT_AWAY } from "../messages";
 import type { Channel } from "../tree/channel";
-import { KeepaliveChannel } from "../tree/keepalive";
-import { inParts } from "../tree/parts";
-import { JoinRefusedError, TrustError } from "../trust/errors";
+import type { KeepaliveChannel } from "../tree/keepalive";
 import { Computing, LEAVE_MILLISECONDS } from "./computing";
 import { type DevicePhase, type DeviceState, RELAYED, StateKeeper } from "./device-state";
-import { joinFunction } from "./function-parts";
 import { NodeIdentity } from "./identity";
+import { Move } from "./move";
 import { withoutFolders } from "./paths";
 import { WEBRTC } from "./protocol";
+import { type Place, RootDoor, readAssigned, sentence } from "./root-door";
 import type { SecondLink } from "./second-link";
 import { Session, type SessionEvents } from "./session";
-import { withTimeout } from "./timers";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
 
 const FIRST_PAUSE_SECONDS = 1;
@@ -25,8 +22,6 @@ const LONGEST_PAUSE_SECONDS = 15;
 const LOST_RUN_MILLISECONDS = 30_000;
 /** How long the next run is waited for after the end of one, where the link does not last. */
 const NEXT_RUN_MILLISECONDS = 30_000;
-/** How long the root may take to answer: it may have to ask its children for a place. */
-const ANSWER_MILLISECONDS = 120_000;
 
 export interface DeviceOptions extends WaysOptions {
   /** Of the root, such as `ws://192.168.1.7:5000/node`, or of its room at a public server. */
@@ -75,9 +70,13 @@ export class Device {
   /** For the parent that it has, or had last. */
   private computing: Computing | null = null;
   private second: SecondLink | null = null;
+  private move: Move | null = null;
+  private readonly door: RootDoor;
 
   /** Whether the person at this device has paused it. */
   private isPaused = false;
+  /** Whether the page lets other devices connect through this one. */
+  private isWilling = false;
 
   constructor(
     private options: DeviceOptions,
@@ -91,6 +90,12 @@ export class Device {
     });
     const reached = { ...host, connect: (url: string) => this.connect(url) };
     this.ways = new Ways(options, reached, this.identity, () => this.hello());
+    const asking = {
+      connect: reached.connect,
+      isStopping: () => this.stopping,
+      hello: (reports: boolean) => this.hello(reports),
+    };
+    this.door = new RootDoor(options, asking, this.identity, this.ways);
     this.stopped.catch(() => {}); // it may be stopped while nobody waits
   }
 
@@ -159,6 +164,11 @@ export class Device {
       this.second?.hurry();
     }
     this.host.onChange(this.state());
+  }
+
+  /** Whether other devices may connect through this one from now on. */
+  setWilling(willing: boolean): void {
+    this.isWilling = willing;
   }
 
   /** Connect now, without waiting any longer. */
@@ -242,21 +252,23 @@ export class Device {
 
   /** One stay in the tree. Returns the results of the run when it is over; a lost parent is thrown. */
   private async takePart(): Promise<number> {
-    const root = await this.open(this.options.url);
+    const { door } = this;
+    const root = await door.open((link) => {
+      this.link = link; // so that whoever stops this device closes it
+    });
     const { session } = this;
-    const assigned = await this.receive(root);
-    const isSentAway = assigned.tag === "denied" && assigned.reason === SENT_AWAY;
+    const answer = await door.receive(root);
+    const isSentAway = answer.tag === "denied" && answer.reason === SENT_AWAY;
     this.keeper.identity = this.identity.keep();
     this.keeper.kept = isSentAway ? this.keeper.identity : "";
-    if (assigned.tag === "denied") throw new JoinRejectedError(sentence(oneLine(assigned.reason)));
-    if (assigned.tag !== "assigned") throw new MalformedError("unexpected reply from the root");
+    const assigned = readAssigned(answer);
     if (session !== null && session.run !== assigned.run) {
       this.dropSession();
       throw new ChannelClosedError("another run has begun");
     }
     this.finished = null;
     this.keeper.beginRun(assigned.run);
-    const ready = session ?? (await this.prepare(await this.whole(assigned, root), root));
+    const ready = session ?? (await this.prepare(await door.whole(assigned, root), root));
     this.show("joining");
     this.keeper.linkProblem = this.ways.problem(assigned);
     try {
@@ -264,39 +276,6 @@ export class Device {
     } finally {
       this.lastInTree = performance.now();
     }
-  }
-
-  /** What the root says next, as long as that is of interest. */
-  private async receive(root: KeepaliveChannel): Promise<Incoming> {
-    const answer = await withTimeout(root.receive(), ANSWER_MILLISECONDS);
-    if (answer === null) throw new ChannelClosedError("the root does not answer");
-    if (this.stopping) throw new ChannelClosedError("stopped");
-    return answer;
-  }
-
-  /** Connect to the root, and let it prove that it is the one whose link this is. */
-  private async open(url: string): Promise<KeepaliveChannel> {
-    if (this.identity.problem) throw new JoinRejectedError(this.identity.problem);
-    const socket = await this.connect(url);
-    const channel = this.options.relayed ? inParts(socket) : socket;
-    this.link = new KeepaliveChannel(channel); // so that whoever stops this device closes it
-    try {
-      this.link = new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello()));
-    } catch (error) {
-      throw this.whatFollows(error);
-    }
-    return this.link;
-  }
-
-  /** What becomes of an error of the handshake: whether it is of use to try again. */
-  private whatFollows(error: unknown): unknown {
-    if (!(error instanceof TrustError)) return error;
-    // Who is not the root of the link proves nothing by a refusal; the root may come back.
-    const isFinal =
-      !this.identity.knowsRoot || (error instanceof JoinRefusedError && error.isProven);
-    return isFinal
-      ? new JoinRejectedError(sentence(error.message))
-      : new ChannelClosedError(error.message);
   }
 
   private async connect(url: string): Promise<Channel> {
@@ -309,22 +288,6 @@ export class Device {
   private hello(reports = false): Bytes {
     const { name, workers } = this.options;
     return encode({ tag: "hello", name, workers, run: this.session?.run ?? "", reports });
-  }
-
-  /** Connect to the root once more, for reports alone. */
-  private async openReportLink(): Promise<KeepaliveChannel> {
-    const socket = await this.connect(this.options.url);
-    const channel = this.options.relayed ? inParts(socket) : socket;
-    try {
-      return new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello(true)));
-    } catch (error) {
-      channel.close();
-      throw error;
-    }
-  }
-
-  private async whole(assigned: RunInfo, root: KeepaliveChannel): Promise<RunInfo> {
-    return { ...assigned, function: await joinFunction(assigned, () => this.receive(root)) };
   }
 
   private async prepare(assigned: RunInfo, root: KeepaliveChannel): Promise<Session> {
@@ -358,41 +321,47 @@ export class Device {
     }
   }
 
-  /** Take the place that the root gives, there or below. */
+  /** Compute at the place that the root gives, there or below. */
   private async join(session: Session, root: KeepaliveChannel, assigned: RunInfo): Promise<number> {
-    const { ways } = this;
-    // Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
-    let offers = ways.prefersWebRtc(assigned);
-    let problem: string | null = null;
-    for (;;) {
-      const offered = offers ? await ways.offer(assigned) : null;
-      let isUsed = false; // then it ends with its link
-      try {
-        const offer = offered?.offer ?? "";
-        if (problem === null) root.send({ tag: "ready", offer });
-        else root.send({ tag: "unreachable", reason: problem, offer });
-        const answer = await this.receive(root);
-        if (answer.tag === "welcome") {
-          offered?.peer.close();
-          return await this.computeForRoot(session, root, answer.parent, assigned);
-        }
-        if (answer.tag === "ended") return answer.results;
-        if (answer.tag !== "delegated") throw new MalformedError("unexpected reply from the root");
-        const found = await ways.findParent(answer, offered, assigned);
-        if (typeof found !== "string") {
-          this.link = found.link;
-          root.send({ tag: "joined" });
-          root.close();
-          isUsed = found.link.kind === WEBRTC;
-          if (!isUsed) offered?.peer.close();
-          return await this.begin(session, found.link, found.parent, assigned).run();
-        }
-        problem = found;
-        offers = ways.mayUseWebRtc(assigned);
-      } finally {
-        if (!isUsed) offered?.peer.close();
-      }
+    const found = await this.door.findPlace(root, assigned);
+    return "results" in found ? found.results : await this.settle(session, found, assigned);
+  }
+
+  /** Compute at a place in the tree. */
+  private async settle(session: Session, place: Place, assigned: RunInfo): Promise<number> {
+    if (this.stopping) {
+      place.link.close();
+      throw new ChannelClosedError("stopped");
     }
+    return place.isRoot
+      ? await this.computeForRoot(session, place.link, place.parent, assigned)
+      : await this.computeBelow(session, place, assigned);
+  }
+
+  /** Be the child of a node below the root, and move where that takes no children any more. */
+  private async computeBelow(session: Session, place: Place, assigned: RunInfo): Promise<number> {
+    const computing = this.begin(session, place.link, place.parent, assigned);
+    let move: Move | null = null;
+    computing.onParentLeaves = () => {
+      move ??= new Move(computing, this.door, session.run);
+      this.move = move;
+      void move.start();
+    };
+    try {
+      return await computing.run();
+    } catch (error) {
+      const next = this.goesOn(session) ? (this.move?.take() ?? null) : null;
+      if (next === null) throw error;
+      return await this.settle(session, next, assigned);
+    } finally {
+      this.move?.stop();
+      this.move = null;
+      this.lastInTree = performance.now();
+    }
+  }
+
+  private goesOn(session: Session): boolean {
+    return !this.stopping && this.session === session && this.refusal === null;
   }
 
   /** Be the root's child, and connect to it by WebRTC meanwhile where that is better. */
@@ -410,8 +379,7 @@ export class Device {
     try {
       return await first.run();
     } catch (error) {
-      const goesOn = !this.stopping && this.session === session && this.refusal === null;
-      const standing = goesOn ? (second?.take() ?? null) : null;
+      const standing = this.goesOn(session) ? (second?.take() ?? null) : null;
       if (standing === null) throw error;
       this.link = standing.root;
       return await this.join(session, standing.root, standing.assigned);
@@ -429,7 +397,7 @@ export class Device {
     assigned: RunInfo,
   ): Computing {
     this.link = link;
-    session.keepReportLink(assigned, () => this.openReportLink());
+    session.keepReportLink(assigned, () => this.door.openReportLink());
     const { silence, reportingInterval } = assigned;
     const settings = { workers: this.options.workers, silence, reportingInterval };
     this.computing = new Computing(session, link, parent, settings);
@@ -451,9 +419,4 @@ export class Device {
     this.session = null;
     session.end();
   }
-}
-
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }
