@@ -9,7 +9,7 @@ import {
   type ToBorrower,
   type ToChild,
 } from "../child-messages";
-import { ChannelClosedError, MalformedError } from "../errors";
+import { ChannelClosedError, LeftError, MalformedError } from "../errors";
 import type { Hello } from "../messages";
 import type { Ledger } from "../reporting/ledger";
 import { IncomingReports } from "../reporting/passing";
@@ -38,6 +38,8 @@ export interface BorrowerChannel {
   send(message: ToBorrower): void;
   receive(): Promise<FromBorrower>;
   close(reason?: string): void;
+  /** Whether it has been closed because nothing was heard of the other end. */
+  fellSilent(): boolean;
 }
 
 /** Who is lent to. */
@@ -75,6 +77,7 @@ export class Child implements PlacedChild {
   takesChildren: boolean;
   readonly needsOffer: boolean;
   hasLeft = false;
+  wasSentAway = false;
   private allowance = BURST;
   private counted = performance.now();
 
@@ -176,6 +179,7 @@ export class Children {
         send: (message) => link.send(message),
         receive: () => this.receiveForLender(child, reports),
         close: (reason) => link.close(reason),
+        fellSilent: () => link.fellSilent,
       };
       const { node } = arrival;
       await host.lend(channel, { node, name: child.name, workers: hello.workers });
@@ -183,15 +187,23 @@ export class Children {
       link.close();
       if (this.all.get(child.node) === child) this.all.delete(child.node);
       this.placement.left(child);
-      options.ledger.close(child, !(child.hasLeft || this.isOver));
+      options.ledger.close(child, !(child.hasLeft || child.wasSentAway || this.isOver));
       host.onChange();
+    }
+  }
+
+  private async receive(child: Child): Promise<FromChild> {
+    try {
+      return await child.link.receive();
+    } catch (error) {
+      throw child.wasSentAway ? new LeftError("it was sent away") : error;
     }
   }
 
   /** The next message of a child that is for the lender; the others are handled here. */
   private async receiveForLender(child: Child, reports: IncomingReports): Promise<FromBorrower> {
     for (;;) {
-      const message = await child.link.receive();
+      const message = await this.receive(child);
       child.count();
       switch (message.tag) {
         case "offer": {
@@ -208,7 +220,7 @@ export class Children {
           break;
         case "leaving":
           child.hasLeft = true;
-          throw new ChannelClosedError("it has left");
+          throw new LeftError("it has left");
         case "want":
           if (child.needsOffer && typeof message.answersOffers === "boolean") {
             child.takesChildren = message.answersOffers;
@@ -231,7 +243,7 @@ export class Children {
     this.placement.cancel(key);
     for (const child of this.all.values()) {
       if (child.node === key) {
-        child.hasLeft = true;
+        child.wasSentAway = true;
         child.link.close("it was sent away");
       } else {
         child.tell({ tag: "disconnect", node });

@@ -16,6 +16,8 @@ import { Session, type SessionEvents } from "./session";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
 
 const FIRST_PAUSE_SECONDS = 1;
+/** The longest round trip to its parent with which a device begins to take children. */
+const GOOD_MILLISECONDS = 250;
 /** Pauses between two tries to connect grow to this. */
 const LONGEST_PAUSE_SECONDS = 15;
 /** How long a run whose root cannot be reached is waited for, before its workers are ended. */
@@ -77,6 +79,9 @@ export class Device {
   private isPaused = false;
   /** Whether the page lets other devices connect through this one. */
   private isWilling = false;
+  /** Whether others may connect to it now, and whether it has said so in its last handshake. */
+  private takesChildren = false;
+  private toldTakesChildren = false;
 
   constructor(
     private options: DeviceOptions,
@@ -169,6 +174,17 @@ export class Device {
   /** Whether other devices may connect through this one from now on. */
   setWilling(willing: boolean): void {
     this.isWilling = willing;
+    this.computing?.announce();
+  }
+
+  /** Whether others may connect to this device now: a bad link keeps it only from beginning with that. */
+  private mayTakeChildren(assigned: RunInfo): boolean {
+    const { computing, options, session } = this;
+    const roundTrip = computing?.link.roundTrip.milliseconds ?? 0;
+    const isGood = this.takesChildren || roundTrip <= GOOD_MILLISECONDS;
+    const can = options.webrtc && this.ways.mayUseWebRtc(assigned) && session?.children != null;
+    this.takesChildren = this.isWilling && !this.isPaused && can && isGood;
+    return this.takesChildren;
   }
 
   /** Connect now, without waiting any longer. */
@@ -287,7 +303,17 @@ export class Device {
   /** What this tab says of itself in a handshake. */
   private hello(reports = false): Bytes {
     const { name, workers } = this.options;
-    return encode({ tag: "hello", name, workers, run: this.session?.run ?? "", reports });
+    const { session, takesChildren } = this;
+    if (!reports) this.toldTakesChildren = takesChildren;
+    const below = session?.workersBelow ?? 0;
+    return encode({
+      tag: "hello",
+      name,
+      workers: reports ? workers : workers + below,
+      run: session?.run ?? "",
+      reports,
+      answersOffers: takesChildren && !reports,
+    });
   }
 
   private async prepare(assigned: RunInfo, root: KeepaliveChannel): Promise<Session> {
@@ -311,6 +337,10 @@ export class Device {
       if (this.stopping) throw new ChannelClosedError("stopped");
       const session = new Session(assigned, name, workers, sandbox, events);
       this.session = session;
+      session.openToOthers({
+        meetChild: (channel, findTicket) => this.identity.meetChild(channel, findTicket),
+        openPeer: (offer) => this.ways.openAnsweringPeer(assigned, offer),
+      });
       await session.loaded;
       return session;
     } catch (error) {
@@ -399,7 +429,13 @@ export class Device {
     this.link = link;
     session.keepReportLink(assigned, () => this.door.openReportLink());
     const { silence, reportingInterval } = assigned;
-    const settings = { workers: this.options.workers, silence, reportingInterval };
+    const settings = {
+      workers: this.options.workers,
+      silence,
+      reportingInterval,
+      takesChildren: () => this.mayTakeChildren(assigned),
+      toldTakesChildren: this.toldTakesChildren,
+    };
     this.computing = new Computing(session, link, parent, settings);
     this.keeper.link = link.kind;
     this.show(this.isPaused ? "paused" : "computing");

@@ -2,14 +2,17 @@
 
 import { decode as unpack } from "@msgpack/msgpack";
 
+import type { FromBorrower } from "../child-messages";
 import type { FromWorker, Language } from "../compute/protocol";
 import { ReportSum } from "../compute/report-sum";
 import { ChannelClosedError, LoadFailedError } from "../errors";
-import type { Outgoing, Report, RunInfo } from "../messages";
+import type { Lend, Outgoing, Recall, Report, RunInfo } from "../messages";
 import { split } from "../msgpack-slices";
 import type { Update } from "../reporting/records";
 import { oneLine } from "../text";
 import { type KeepaliveChannel, Traffic } from "../tree/keepalive";
+import { Children, type ChildrenHost } from "./children";
+import { InnerNode } from "./inner";
 import { LeafScheduler } from "./leaf-scheduler";
 import { ReportLink } from "./report-link";
 import { type Measured, Reporter, type State } from "./reports";
@@ -53,6 +56,12 @@ export class Session {
   isPaused = false;
   private readonly scheduler: LeafScheduler;
   private pool: WorkerPool;
+  /** This tab's workers, and its children where it has some. */
+  private readonly inner: InnerNode;
+  /** Where others may connect to it; null until then. */
+  children: Children | null = null;
+  /** Told when the children have other numbers of workers. */
+  onWorkersBelow: () => void = () => {};
   private readonly ready = new Set<number>();
   private readonly tally = new ReportSum();
   private watching: ReturnType<typeof setInterval> | null = null;
@@ -83,6 +92,7 @@ export class Session {
     this.meter = new WorkerMeter(size, now);
     this.language = languageOf(assigned.function);
     this.scheduler = new LeafScheduler(() => performance.now() / 1000, assigned.timeout, device);
+    this.inner = new InnerNode(this.innerHost(), assigned, device, size);
     if (assigned.timeout !== null) {
       this.watching = setInterval(() => {
         this.scheduler.checkTime();
@@ -152,11 +162,51 @@ export class Session {
     return this.ready.size;
   }
 
+  /** How many workers the children have, and those below them. */
+  get workersBelow(): number {
+    return this.inner.workersBelow;
+  }
+
+  private innerHost(): ConstructorParameters<typeof InnerNode>[0] {
+    return {
+      lend: (lease, items) => {
+        this.scheduler.lend(lease, items);
+        this.act();
+      },
+      recall: (lease, isSuperseded) => {
+        this.scheduler.recall(lease, isSuperseded);
+        this.act();
+      },
+      answer: (message) => this.answer?.(message, this.inner.hasIdle),
+      onWorkers: () => this.onWorkersBelow(),
+    };
+  }
+
+  /** Let other devices connect to this one, where the run's nodes have children. */
+  openToOthers(host: Omit<ChildrenHost, "lend" | "onChange">): void {
+    const { degree, bootstrapTimeout, silence, delegates } = this.assigned;
+    if (!delegates) return;
+    const { node, traffic } = this;
+    const { ledger } = this.reporter;
+    this.children = new Children(
+      {
+        ...host,
+        lend: (channel, borrower) => this.inner.serve(channel, borrower),
+        onChange: () => this.onWorkersBelow(),
+      },
+      { node, degree, bootstrapTimeout, silence, traffic, ledger },
+    );
+  }
+
   /** Answers go to this parent from now on; null where there is none. */
   answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
     this.parent = parent;
-    if (this.answer !== null && answer === null) this.scheduler.forget();
+    if (answer === null) {
+      this.inner.setParent(false);
+      if (this.answer !== null) this.scheduler.forget();
+    }
     this.answer = answer;
+    if (answer !== null) this.inner.setParent(true);
     this.reporter.introduce();
   }
 
@@ -169,20 +219,19 @@ export class Session {
     this.meter.pass(this.ready.size, this.isPaused, now);
   }
 
-  lend(lease: number, items: Uint8Array): void {
-    this.scheduler.lend(lease, items);
-    this.act();
+  lend(message: Lend): void {
+    this.inner.lend(message);
   }
 
-  recall(lease: number, isSuperseded: boolean): void {
-    this.scheduler.recall(lease, isSuperseded);
-    this.act();
+  recall(message: Recall): void {
+    this.inner.recall(message);
   }
 
   /** Give back what has not been started, and settle when what is running is delivered. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
+    const left = this.inner.leave();
     this.scheduler.leave();
-    return this.settle();
+    await Promise.all([left, this.settle()]);
   }
 
   /** The same for a while; what takes longer than this is given back, and the workers are ended. */
@@ -190,6 +239,7 @@ export class Session {
     this.noteWorkers(() => {
       this.isPaused = true;
     });
+    this.inner.setOwnWorkers(0);
     this.scheduler.pause();
     await Promise.race([this.settle(), sleep(milliseconds)]);
     if (!this.isPaused) return; // it was ended meanwhile
@@ -211,6 +261,7 @@ export class Session {
     this.globalReporter.describe(described);
     this.pool = this.openPool(control, size);
     this.scheduler.resume();
+    this.inner.setOwnWorkers(size);
     return this.loaded;
   }
 
@@ -225,6 +276,8 @@ export class Session {
   /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
     this.answer = null;
+    this.children?.close();
+    this.inner.close();
     this.reportLink?.stop();
     this.isPaused = false;
     if (this.watching !== null) clearInterval(this.watching);
@@ -235,7 +288,8 @@ export class Session {
   /** What is told the parent of this tab, over a link of this kind, whose round trip is in milliseconds. */
   report(parent: Uint8Array, link: string, roundTrip: number): Update {
     const now = performance.now() / 1000;
-    return this.reporter.report(this.measure(now), parent, now, link, roundTrip);
+    const children = this.children?.count ?? 0;
+    return this.reporter.report(this.measure(now), parent, now, link, roundTrip, children);
   }
 
   /** Report straight to the root, too, from now on. */
@@ -330,7 +384,8 @@ export class Session {
     for (const action of this.scheduler.take()) {
       if (action.type === "send") {
         this.note(action.message);
-        this.answer?.(action.message, urgent);
+        const isInner = this.inner.take(action.message as FromBorrower);
+        if (!isInner) this.answer?.(action.message, urgent);
       } else if (action.type === "compute") {
         const { number, count, items } = action.batch;
         this.pool.post(action.worker, { type: "compute", batch: number, count, items }, [

@@ -56,6 +56,8 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
   private beating: ReturnType<typeof setInterval> | null = null;
 
   private readonly largeSender: LargeSender;
+  /** Whether it has been closed because nothing was heard of the other end. */
+  fellSilent = false;
   /** How long a number takes to the other end and back, once `beat` sends them. */
   readonly roundTrip = new RoundTrip();
 
@@ -89,8 +91,10 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
     this.beating ??= setInterval(() => {
       const now = performance.now();
       const heard = Math.max(this.heard, channel.lastActivity?.() ?? 0);
-      if (now - heard > patience * milliseconds) this.close(`nothing was heard for ${patience * silence} s`);
-      else this.quietly(() => this.transmit(encode({ tag: "heartbeat", ping: this.roundTrip.begin(now) })));
+      if (now - heard > patience * milliseconds) {
+        this.fellSilent = true;
+        this.close(`nothing was heard for ${patience * silence} s`);
+      } else this.quietly(() => this.transmit(encode({ tag: "heartbeat", ping: this.roundTrip.begin(now) })));
     }, milliseconds / HEARTBEATS_PER_TIMEOUT);
   }
 
