@@ -291,6 +291,8 @@ class Uplink:
         if first == last:
             return []
         values = batch.values[first:last]
+        if failures and not isinstance(values, Packed):  # what has failed here has no value at all
+            values = [NOTHING if value is None else value for value in values]
         encoded = RawCodec.encode(values)
         if len(encoded) > MAX_VALUES_BYTES and len(values) > 1:
             # Too much for one message: two of them.

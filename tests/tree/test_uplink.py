@@ -87,6 +87,17 @@ def test_large_results_part_and_too_large_ones_fail(monkeypatch: pytest.MonkeyPa
     assert "503 bytes" in answers[2].failures[0].reason
 
 
+def test_an_item_that_nobody_below_takes_fails_with_its_reason() -> None:
+    up = Uplink("device")
+    up.add(lend(1, 0, 1))
+    up.read_nowait(2)
+    why = messages.Failure("UnsupportedValueError", "it is too large")
+    answers = up.answer(ResultBatch(1, raw(1), [None], {0: why}), 0)
+    assert told(answers) == [(1, 1, [None])]
+    assert isinstance(answers[0], messages.Results)
+    assert answers[0].failures[0].reason == "it is too large"
+
+
 def test_stale_results_and_senseless_leases() -> None:
     up = Uplink("device")
     with pytest.raises(MalformedValueError):
