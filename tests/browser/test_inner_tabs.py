@@ -1,0 +1,76 @@
+"""Tabs below tabs: a tab in sight takes others in, and they go on without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ..processes import GENEROUS_SECONDS
+from ..processes import wait_until as wait_for
+from ..roots import Party, Root
+from .chromium import Chromium, Tab
+from .test_webrtc import JAVASCRIPT, connection, links
+
+pytest.importorskip("aiortc")
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
+
+OpenTab = Callable[..., Tab]
+LONG_IN_SIGHT = """
+const now = performance.now.bind(performance);
+performance.now = () => now() + 130_000;
+"""
+"""The page takes itself for one that has been in sight for more than two minutes."""
+
+
+@pytest.fixture
+def open_tab(chromium: Chromium) -> Iterator[OpenTab]:
+    """Opens a link, with one worker, as a page that has long been in sight, and starts it."""
+    tabs: list[Tab] = []
+
+    def open_link(root: Root, name: str, *, in_sight: bool = True) -> Tab:
+        context = chromium.context()
+        # Then addresses are not hidden behind names, which not every machine here can resolve.
+        context.grant_permissions(["camera", "microphone"])
+        if in_sight:
+            context.add_init_script(LONG_IN_SIGHT)
+        tab = Tab(context, f"{root.printed_link};device={name};protocol=webrtc")
+        tabs.append(tab)
+        tab.set_workers(1)
+        tab.start()
+        return tab
+
+    yield open_link
+    for each in tabs:
+        each.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether a condition comes true while a page loads, a function starts and nodes connect."""
+    return wait_for(condition, 3 * GENEROUS_SECONDS)
+
+
+def parents(root: Root) -> dict[str, str]:
+    """The name of each device's parent; empty where that is the root."""
+    volunteers = root.volunteers()
+    names = {volunteer["id"]: name for name, volunteer in volunteers.items()}
+    return {name: names.get(each["parent"], "") for name, each in volunteers.items()}
+
+
+def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--degree=1", items=2000, hold=True, **JAVASCRIPT)
+    first = open_tab(root, "first")
+    assert wait_until(lambda: links(root) == {"first": "webrtc"}), (root.monitoring(), first.state)
+    second = open_tab(root, "second")
+    assert wait_until(lambda: parents(root) == {"first": "", "second": "first"}), (
+        root.monitoring(),
+        connection(second),
+    )
+    root.release()
+    root.finish()
+    assert first.says("finished. Thank you!"), first.state
+    assert second.says("finished. Thank you!"), second.state
+    assert first.results > 0
+    assert second.results > 0
+    assert first.results + second.results == 2000
+    assert not first.problems + second.problems
