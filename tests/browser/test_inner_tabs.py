@@ -57,8 +57,8 @@ def parents(root: Root) -> dict[str, str]:
     return {name: names.get(each["parent"], "") for name, each in volunteers.items()}
 
 
-def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
-    root = party.root("--start-idle", "--degree=1", items=2000, hold=True, **JAVASCRIPT)
+def join_both(root: Root, open_tab: OpenTab) -> tuple[Tab, Tab]:
+    """Two tabs, the second below the first."""
     first = open_tab(root, "first")
     assert wait_until(lambda: links(root) == {"first": "webrtc"}), (root.monitoring(), first.state)
     second = open_tab(root, "second")
@@ -66,6 +66,12 @@ def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
         root.monitoring(),
         connection(second),
     )
+    return first, second
+
+
+def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--degree=1", items=2000, hold=True, **JAVASCRIPT)
+    first, second = join_both(root, open_tab)
     root.release()
     root.finish()
     assert first.says("finished. Thank you!"), first.state
@@ -74,3 +80,43 @@ def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
     assert second.results > 0
     assert first.results + second.results == 2000
     assert not first.problems + second.problems
+
+
+def test_the_parent_is_closed_and_the_child_goes_on(party: Party, open_tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--degree=1", items=4000, hold=True, **JAVASCRIPT)
+    first, second = join_both(root, open_tab)
+    root.release()
+    assert first.computes(20)
+    assert second.computes(20)
+    first.close()
+    assert wait_until(lambda: parents(root) == {"second": ""}), root.monitoring()
+    assert root.lines() < 4000
+    root.finish()
+    assert second.says("finished. Thank you!"), second.state
+    assert not second.problems
+
+
+def test_who_lets_nobody_connect_any_more_hands_them_over(party: Party, open_tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--degree=1", items=6000, hold=True, **JAVASCRIPT)
+    first, second = join_both(root, open_tab)
+    assert root.monitoring()["root"]["childrenNb"] == 1
+    root.release()
+    assert second.computes(20)
+    before = first.results
+    first["others"].set_checked(False)
+    assert wait_until(lambda: parents(root) == {"first": "", "second": ""}), root.monitoring()
+    assert first.computes(before + 20)
+    root.finish()
+    for tab in (first, second):
+        assert tab.says("finished. Thank you!"), tab.state
+        assert not tab.problems
+
+
+def test_a_page_that_has_just_come_into_sight_takes_nobody(party: Party, open_tab: OpenTab) -> None:
+    root = party.root("--start-idle", "--degree=1", items=300, hold=True, **JAVASCRIPT)
+    first = open_tab(root, "first", in_sight=False)
+    assert wait_until(lambda: links(root) == {"first": "webrtc"}), (root.monitoring(), first.state)
+    open_tab(root, "second")
+    assert wait_until(lambda: parents(root) == {"first": "", "second": ""}), root.monitoring()
+    root.release()
+    root.finish()
