@@ -355,6 +355,7 @@ class Admission:
     async def _place(self, link: KeepaliveChannel, node: bytes, offer: str, *, stays: bool) -> bool:
         """Find a parent for a node that is ready; whether it is the root, once it has one."""
         avoid: set[bytes] = set()
+        may_ask = not offer
         while True:
             if stays and not offer:
                 self._placement.accept_here(node)
@@ -363,6 +364,13 @@ class Admission:
             if await self._is_refused(link, node):  # as of now
                 return False
             if isinstance(place, Here):
+                if not may_ask or not self._placement.overlay.needs_offer(node):
+                    return True
+                may_ask = False
+                offer = await self._ask_for_offer(link, node)
+                if offer:
+                    self._placement.withdraw(node)
+                    continue
                 return True
             if place is None:
                 raise ChannelClosedError("there is no place at present")
@@ -374,8 +382,20 @@ class Admission:
                 if not isinstance(answer, messages.Unreachable):
                     return False  # it has joined, or has gone
                 offer = answer.offer
+                may_ask = False
             self._counters["unreachable_parents"] += 1
             avoid.add(place.child)
+
+    async def _ask_for_offer(self, link: KeepaliveChannel, node: bytes) -> str:
+        """Ask a joining node for an offer of WebRTC; empty where it makes none.
+
+        It is told of a parent at no address, as which it cannot connect to.
+        """
+        nowhere = messages.Redirect(self._placement.overlay.node, [], "")
+        answer = await self._send(link, [messages.encode(nowhere)])
+        if not isinstance(answer, messages.Unreachable):
+            raise ChannelClosedError("it has gone")
+        return answer.offer
 
 
 def divide(function: bytes) -> list[messages.FunctionPart]:

@@ -232,6 +232,13 @@ class Overlay:
         """Those of them that have a place beyond the degree."""
         return [node for node, slot in self._extra.items() if slot.connected]
 
+    def needs_offer(self, origin: bytes) -> bool:
+        """Whether a candidate has its place beyond the degree since it has made no offer."""
+        return origin in self._extra and any(
+            slot.connected and slot.takes(offers=True) and not slot.takes(offers=False)
+            for slot in self._all()
+        )
+
     @property
     def candidates(self) -> list[bytes]:
         """Those for whom a place is kept until they have connected."""

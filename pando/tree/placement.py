@@ -135,6 +135,10 @@ class Placement:
         self.overlay.accept(origin, trio.current_time())
         self._candidate_came.set()
 
+    def withdraw(self, origin: bytes) -> None:
+        """Keep no place for a joining node any more: another one may be found for it."""
+        self._resolve(self.overlay.left(origin, trio.current_time()))
+
     async def find_parent_slot(self, origin: bytes, offer: str = "") -> messages.Offer:
         """Answer a parent that asks for a place for a joining node, at this node or below."""
         place = await self.find_parent(origin, set(), offer)

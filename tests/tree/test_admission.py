@@ -461,6 +461,7 @@ async def test_a_child_that_needs_an_offer_is_sent_nobody_without_one(
             assert isinstance(await parent.receive(), messages.Welcome)
             parents.append(parent)
         joins: list[messages.Join] = []
+        links: list[KeepaliveChannel] = []
 
         async def answer(parent: KeepaliveChannel) -> None:
             while True:
@@ -476,11 +477,24 @@ async def test_a_child_that_needs_an_offer_is_sent_nobody_without_one(
         async def join(offer: str) -> messages.Message:
             visitor = Visitor(HOST, is_relayed=True, over_https=over_https)
             joining = await root.connect(visitor)
+            links.append(joining)
             await joining.receive()
             await joining.send(messages.Ready(offer=offer))
             return await joining.receive()
 
-        assert isinstance(await join(""), messages.Welcome)
+        if over_https:
+            assert isinstance(await join(""), messages.Welcome)
+        else:  # it is asked for an offer, and may have none
+            nowhere = messages.Redirect(ROOT, [], "")
+            assert await join("") == nowhere
+            await links[-1].send(messages.Unreachable("it has no address"))
+            assert isinstance(await links[-1].receive(), messages.Welcome)
+            assert await join("") == nowhere
+            await links[-1].send(messages.Unreachable("it has no address", "late offer"))
+            redirect = await links[-1].receive()
+            assert redirect == messages.Redirect(bytes(8), [], "ticket", "answer")
+            await links[-1].send(messages.Joined())
+            assert joins.pop().offer == "late offer"
         assert joins == []
         assert await join("offer") == messages.Redirect(bytes(8), [], "ticket", "answer")
         assert [each.offer for each in joins] == ["offer"]
