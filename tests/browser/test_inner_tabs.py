@@ -28,13 +28,15 @@ def open_tab(chromium: Chromium) -> Iterator[OpenTab]:
     """Opens a link, with one worker, as a page that has long been in sight, and starts it."""
     tabs: list[Tab] = []
 
-    def open_link(root: Root, name: str, *, in_sight: bool = True) -> Tab:
+    def open_link(
+        root: Root, name: str, *, in_sight: bool = True, words: str = ";protocol=webrtc"
+    ) -> Tab:
         context = chromium.context()
         # Then addresses are not hidden behind names, which not every machine here can resolve.
         context.grant_permissions(["camera", "microphone"])
         if in_sight:
             context.add_init_script(LONG_IN_SIGHT)
-        tab = Tab(context, f"{root.printed_link};device={name};protocol=webrtc")
+        tab = Tab(context, f"{root.printed_link};device={name}{words}")
         tabs.append(tab)
         tab.set_workers(1)
         tab.start()
@@ -120,3 +122,38 @@ def test_a_page_that_has_just_come_into_sight_takes_nobody(party: Party, open_ta
     assert wait_until(lambda: parents(root) == {"first": "", "second": ""}), root.monitoring()
     root.release()
     root.finish()
+
+
+def test_in_the_network_of_the_root_a_tab_is_asked_for_an_offer(
+    party: Party, open_tab: OpenTab
+) -> None:
+    """There it connects by WebSocket, and so makes none by itself."""
+    root = party.root("--start-idle", "--degree=1", items=600, hold=True, **JAVASCRIPT)
+    first = open_tab(root, "first", words="")
+    assert wait_until(lambda: links(root) == {"first": "websocket"}), root.monitoring()
+    second = open_tab(root, "second", words="")
+    assert wait_until(lambda: parents(root) == {"first": "", "second": "first"}), (
+        root.monitoring(),
+        connection(second),
+    )
+    assert links(root) == {"first": "websocket", "second": "webrtc"}
+    root.release()
+    root.finish()
+    assert first.says("finished. Thank you!"), first.state
+    assert not first.problems + second.problems
+
+
+def test_a_native_node_below_a_tab(party: Party, open_tab: OpenTab) -> None:
+    pytest.importorskip("py_mini_racer")
+    root = party.root("--start-idle", "--degree=1", items=4000, hold=True, **JAVASCRIPT)
+    first = open_tab(root, "first")
+    assert wait_until(lambda: links(root) == {"first": "webrtc"}), root.monitoring()
+    party.volunteer(root, "native", "--protocol=webrtc", link=root.printed_link)
+    assert wait_until(lambda: parents(root) == {"first": "", "native": "first"}), root.monitoring()
+    root.release()
+    assert first.computes(20)
+    first["others"].set_checked(False)
+    assert wait_until(lambda: parents(root) == {"first": "", "native": ""}), root.monitoring()
+    root.finish()
+    assert 0 < first.results < 4000
+    assert not first.problems
