@@ -16,6 +16,7 @@ import { IncomingReports } from "../reporting/passing";
 import { oneLine } from "../text";
 import type { Channel } from "../tree/channel";
 import { KeepaliveChannel, type Traffic } from "../tree/keepalive";
+import { Memory } from "../tree/large-messages";
 import { keyOf, type NodeKey, nodeOf, Overlay } from "../tree/overlay";
 import { type PlacedChild, Placement } from "../tree/placement";
 import { Answerer } from "./answerer";
@@ -121,6 +122,8 @@ export class Children {
   private readonly answerer: Answerer;
   private readonly all = new Map<NodeKey, Child>();
   private isOver = false;
+  /** Of all children's links: one largest value at a time. */
+  private readonly memory = new Memory();
 
   constructor(
     private readonly host: ChildrenHost,
@@ -163,7 +166,7 @@ export class Children {
 
   private async serveChild(arrival: Arrival, hello: Hello & { port: number }): Promise<void> {
     const { options, host } = this;
-    const link: ChildLink = new KeepaliveChannel(arrival.accept(), DIALECT);
+    const link: ChildLink = new KeepaliveChannel(arrival.accept(), DIALECT, this.memory);
     link.traffic = options.traffic;
     link.beat(options.silence);
     const child = new Child(arrival.node, hello, link);

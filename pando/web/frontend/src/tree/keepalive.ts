@@ -4,7 +4,7 @@ import type { FromChild } from "../child-messages";
 import { bundle, type Bytes, decode, encode, type Incoming, type Outgoing } from "../messages";
 import { MalformedError } from "../errors";
 import type { Channel } from "./channel";
-import { Assembly } from "./large-messages";
+import { Assembly, type Memory } from "./large-messages";
 import { LargeSender } from "./large-sender";
 import { RoundTrip } from "./round-trip";
 
@@ -12,6 +12,8 @@ import { RoundTrip } from "./round-trip";
 const HEARTBEATS_PER_TIMEOUT = 3;
 /** A browser does not tell that a long message is on its way, so more silence is borne. */
 const PATIENCE = 3;
+/** How long the next part of a large message may take, in milliseconds. */
+const STALL_MILLISECONDS = 60_000;
 /** How often it is looked whether all has been sent, in milliseconds. */
 export const SENT_MILLISECONDS = 10;
 /** Messages in one bundle, as `pando/messages.py` has it. */
@@ -45,7 +47,7 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
   /** Counts what is transferred; may be set to that of others. */
   traffic = new Traffic();
   private readonly unbundled: Heard[] = [];
-  private readonly assembly = new Assembly();
+  private readonly assembly: Assembly;
   private heard = performance.now();
   /** When a large message began, or its last part came. */
   private partAt = 0;
@@ -64,7 +66,9 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
   constructor(
     private readonly channel: Channel,
     private readonly dialect: Dialect<In, Out> = WITH_PARENT as unknown as Dialect<In, Out>,
+    memory?: Memory,
   ) {
+    this.assembly = new Assembly(memory);
     this.largeSender = new LargeSender(
       (bytes) => this.transmit(bytes),
       () => channel.backlog?.() ?? 0,
@@ -94,6 +98,8 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
       if (now - heard > patience * milliseconds) {
         this.fellSilent = true;
         this.close(`nothing was heard for ${patience * silence} s`);
+      } else if (this.assembly.isOpen && now - this.partAt > STALL_MILLISECONDS) {
+        this.close(`a message did not go on for ${STALL_MILLISECONDS / 1000} s`);
       } else this.quietly(() => this.transmit(encode({ tag: "heartbeat", ping: this.roundTrip.begin(now) })));
     }, milliseconds / HEARTBEATS_PER_TIMEOUT);
   }
@@ -199,13 +205,20 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
       if (message.tag === "part") this.traffic.seconds += (this.heard - this.partAt) / 1000;
       if (message.tag === "large" || message.tag === "part") this.partAt = this.heard;
       if (message.tag === "part") data = this.assembly.add(message.data);
-      else if (message.tag === "large" && this.assembly.begin(message.size)) this.transmit(encode({ tag: "grant" }));
+      else if (message.tag === "large") this.assembly.begin(message.size, () => this.grant());
       else if (message.tag === "grant") this.largeSender.grant();
-      else if (message.tag !== "large") return message;
+      else return message;
     }
   }
 
+  /** The other end may send its large message. */
+  private grant(): void {
+    this.partAt = performance.now();
+    this.quietly(() => this.transmit(encode({ tag: "grant" })));
+  }
+
   close(reason?: string): void {
+    this.assembly.drop();
     if (this.beating !== null) clearInterval(this.beating);
     if (this.posting !== null) clearTimeout(this.posting);
     this.stopTiming();
