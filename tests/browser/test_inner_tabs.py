@@ -74,6 +74,8 @@ def join_both(root: Root, open_tab: OpenTab) -> tuple[Tab, Tab]:
 def test_a_tab_below_a_tab(party: Party, open_tab: OpenTab) -> None:
     root = party.root("--start-idle", "--degree=1", items=2000, hold=True, **JAVASCRIPT)
     first, second = join_both(root, open_tab)
+    assert wait_until(lambda: "1 device connects through this one" in connection(first))
+    assert first.barriers() + second.barriers() == []
     root.release()
     root.finish()
     assert first.says("finished. Thank you!"), first.state
