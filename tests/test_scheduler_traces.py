@@ -131,7 +131,7 @@ def test_the_traces_show_what_a_scheduler_can_do() -> None:
             for name in (event[0], *(f"-> {action[0]}" for action in told)):
                 seen[name] = seen.get(name, 0) + 1
             doubled += sum(action[0] == "lend" and action[-1] for action in told)
-    events = "open close lend recall add remove want results returned struck tick balance"
+    events = "open close leave lend recall add remove want results returned struck tick balance"
     decisions = "lend recall results returned struck malformed out tell"
     for name in (*events.split(), *(f"-> {each}" for each in decisions.split())):
         assert seen.get(name, 0) >= 3, name

@@ -200,6 +200,10 @@ class LendingSimulation:
         for _ in range(LEASES):
             self._lend()
 
+    def _change_parent(self) -> None:
+        self.happen("close", self._job)
+        self._join_parent()
+
     def _lend(self) -> None:
         if len(self._player.jobs) <= self._job or self._job < 0:
             return
@@ -270,8 +274,11 @@ class LendingSimulation:
             number = draw.choice(list(self._workers))
             self.happen("want", number, draw.choice([0, 1, 3]), draw.choice([0, 10**6]))
         elif chance < 0.8 and self._job >= 0:
-            self.happen("close", self._job)
-            self._join_parent()
+            if draw.random() < 0.5:
+                self.happen("leave", self._job)
+                self.after(0.2, self._change_parent)
+            else:
+                self._change_parent()
         elif self._job >= 0:
             self._lend()
         self.after(draw.uniform(0.01, 0.3) * min(1.0, 50 * self.item_seconds), self._change)

@@ -19,6 +19,8 @@ export const LEAST_SECONDS = 0.01;
 export const MOST_SECONDS = 1e9;
 /** The largest function that is taken from a root. */
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
+/** Items in a batch, where the user chose how many. */
+const MAX_BATCH_LIMIT = 1_000_000;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
 /** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
@@ -63,6 +65,8 @@ export interface RunInfo {
   name: string;
   function: Uint8Array;
   timeout: number | null;
+  /** The most items in a batch, where the user chose it. */
+  batchLimit: number | null;
   silence: number;
   reportingInterval: number;
   /** In how many messages the function follows, where it is too large for this one. */
@@ -347,7 +351,7 @@ function decodeRunInfo(read: Fields): RunInfo {
   const packed = read.bytes();
   read.texts(); // the requirements: the page was told which packages to bring
   const timeout = read.timeLimit();
-  read.raw(); // the largest batch, which the parent keeps to
+  const batchLimit = read.batchLimit();
   read.raw(); // the degree and
   read.raw(); // the time to connect: browsers have no children
   const [silence, reportingInterval] = [read.interval(), read.interval()];
@@ -359,7 +363,7 @@ function decodeRunInfo(read: Fields): RunInfo {
   const iceServers = read.left > 0 ? read.texts() : [];
   const globalMonitoring = read.left > 0 && read.boolean();
   const turnServers = read.left > 0 ? read.turnServers() : [];
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, speculate, protocol, iceServers, turnServers, globalMonitoring };
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, batchLimit, silence, reportingInterval, parts, speculate, protocol, iceServers, turnServers, globalMonitoring };
 }
 
 function decodeFailure(fields: readonly Uint8Array[]): Failure {
@@ -424,6 +428,7 @@ class Fields {
   count = (): number => this.check(this.value(), isCount);
   identifier = (): Uint8Array => this.check(this.value(), isIdentifier);
   interval = (): number => this.check(this.value(), isInterval);
+  batchLimit = (): number | null => this.check(this.value(), isBatchLimit);
   timeLimit = (): number | null => this.check(this.value(), isTimeLimit);
 }
 
@@ -436,6 +441,8 @@ const isBoolean = (value: unknown): value is boolean => typeof value === "boolea
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isInterval = (value: unknown): value is number =>
   isNumber(value) && value >= LEAST_SECONDS && value <= MOST_SECONDS;
+const isBatchLimit = (value: unknown): value is number | null =>
+  value === null || (isCount(value) && value >= 1 && value <= MAX_BATCH_LIMIT);
 const isTimeLimit = (value: unknown): value is number | null =>
   value === null || (isNumber(value) && value > 0 && value <= MOST_SECONDS);
 export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;

@@ -103,12 +103,7 @@ describe("as Python has them", () => {
 });
 
 /** Numbers that a tab is sent and does not use, as they are for nodes with children. */
-const UNUSED = new Set([
-  "denied version",
-  "assigned batch_limit",
-  "assigned degree",
-  "assigned bootstrap_timeout",
-]);
+const UNUSED = new Set(["denied version", "assigned degree", "assigned bootstrap_timeout"]);
 /** What no field takes that is a number. */
 const ABSURD = [
   NaN,

@@ -3,7 +3,6 @@
 import { ChannelClosedError, MalformedError } from "../errors";
 import type { Incoming, Outgoing } from "../messages";
 import type { KeepaliveChannel } from "../tree/keepalive";
-import { MAX_VALUE_BYTES } from "../tree/large-messages";
 import type { Session } from "./session";
 import { sleep } from "./timers";
 
@@ -71,9 +70,9 @@ export class Computing {
     });
   }
 
-  /** Tell the parent how many workers compute here. */
+  /** So many workers compute here from now on; the parent is told. */
   announce(workers: number): void {
-    this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES });
+    this.session.announce(workers);
   }
 
   /** Tell the parent what has been done since the time before. */
@@ -95,10 +94,10 @@ export class Computing {
   private handle(message: Incoming): void {
     switch (message.tag) {
       case "lend":
-        this.session.lend(message.lease, message.items);
+        this.session.lend(message);
         return;
       case "recall":
-        this.session.recall(message.lease, message.isSuperseded);
+        this.session.recall(message);
         return;
       case "join":
         // A browser takes no children in.
