@@ -192,9 +192,8 @@ class Parent:
             self._node.cancel_pending(self._job, *unstarted, is_superseded=message.is_superseded)
 
     def _given_back(self, start: int, count: int) -> None:
-        answer = self._uplink.give_back(start, count)
-        if answer is not None:
-            self._node.meter.returned += count
+        for answer in self._uplink.give_back(start, count):
+            self._node.meter.returned += answer.count
             self.post(answer)
         self._progressed.set()
 

@@ -244,13 +244,16 @@ class Uplink:
             done += count
         return answers
 
-    def give_back(self, start: int, count: int) -> messages.ReturnItems | None:
-        """What to tell the parent of items that leave this node undone."""
-        lease = self._lease_at(start)
-        if lease is None:
-            return None
-        self._finished(lease, count)
-        return messages.ReturnItems(lease.number, start - lease.start, count)
+    def give_back(self, start: int, count: int) -> list[messages.ReturnItems]:
+        """What to tell the parent of items that leave this node undone, of one lease or several."""
+        answers: list[messages.ReturnItems] = []
+        end = start + count
+        while start < end and (lease := self._lease_at(start)) is not None:
+            some = min(end, lease.start + lease.read) - start
+            self._finished(lease, some)
+            answers.append(messages.ReturnItems(lease.number, start - lease.start, some))
+            start += some
+        return answers
 
     def _answer_part(
         self,

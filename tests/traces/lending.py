@@ -150,6 +150,9 @@ class LendingPlayer:
             self.jobs[job], *unstarted, is_superseded=is_superseded
         )
 
+    def _leave(self, job: int) -> list[Action]:
+        return self.lending.cancel_pending(self.jobs[job], 0, UNBOUNDED)
+
     def _add(self, number: int, description: dict[str, Any]) -> list[Action]:
         workers, device = description["workers"], description["device"]
         if device is None:
@@ -208,7 +211,8 @@ class LendingPlayer:
                 due += self._take(self.jobs.index(action.job))
             elif isinstance(action, Cancelled):
                 job = self.jobs.index(action.job)
-                self._answer(job, self._uplink(job).give_back(action.start, action.size))
+                for answer in self._uplink(job).give_back(action.start, action.size):
+                    self._answer(job, answer)
             else:
                 self._told.append(["tell", action.text])
 

@@ -29,8 +29,8 @@ class Worker:
         draw = simulation.random
         self.workers = draw.choice([1, 1, 2, 4]) if device else 1
         self.is_gone = False
-        self._slowness = draw.choice([1, 1, 1, 2, 30])
-        self._is_silent = draw.random() < 0.12
+        self._slowness = draw.choice([1, 1, 40] if simulation.are_slow else [1, 1, 1, 2, 30])
+        self._is_silent = draw.random() < (0.3 if simulation.are_slow else 0.1)
         self._refuses = draw.choice([0, 0, 0, 0.3])
         self._crashes = draw.choice([0, 0, 0, 0.05, 0.9])
         self._fails = draw.choice([0, 0.1])
@@ -107,12 +107,16 @@ class LendingSimulation:
     Args:
         seed: what everything follows from.
         options: of the node.
+        are_slow: whether many borrowers fall silent, so that much is lent a second time.
     """
 
-    def __init__(self, seed: int, options: dict[str, Any]) -> None:
+    def __init__(self, seed: int, options: dict[str, Any], *, are_slow: bool = False) -> None:
         self.random = random.Random(seed)
-        self.item_seconds = self.random.choice([1e-5, 0.0005, 0.02, 0.1, 0.4])
-        self._most_unfinished = self.random.choice([3, 10, 4000])
+        self.are_slow = are_slow
+        self.item_seconds = self.random.choice(
+            [0.02, 0.1] if are_slow else [1e-5, 0.0005, 0.02, 0.1, 0.4]
+        )
+        self._most_unfinished = self.random.choice([3, 10] if are_slow else [3, 10, 4000])
         self.events: list[tuple[Event, Outcome]] = []
         self._player = LendingPlayer(options)
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -196,6 +200,10 @@ class LendingSimulation:
         for _ in range(LEASES):
             self._lend()
 
+    def _change_parent(self) -> None:
+        self.happen("close", self._job)
+        self._join_parent()
+
     def _lend(self) -> None:
         if len(self._player.jobs) <= self._job or self._job < 0:
             return
@@ -207,7 +215,7 @@ class LendingSimulation:
         lease = next(self._lease_numbers)
         large = [place for place in range(count) if draw.random() < 0.02][:4]
         self._parent_holds[lease] = count
-        self.happen("lend", self._job, lease, count, large, draw.random() < 0.1)
+        self.happen("lend", self._job, lease, count, large, draw.random() < (0.3 if self.are_slow else 0.1))
 
     def _recall(self) -> None:
         if self._parent_holds:
@@ -266,8 +274,11 @@ class LendingSimulation:
             number = draw.choice(list(self._workers))
             self.happen("want", number, draw.choice([0, 1, 3]), draw.choice([0, 10**6]))
         elif chance < 0.8 and self._job >= 0:
-            self.happen("close", self._job)
-            self._join_parent()
+            if draw.random() < 0.5:
+                self.happen("leave", self._job)
+                self.after(0.2, self._change_parent)
+            else:
+                self._change_parent()
         elif self._job >= 0:
             self._lend()
         self.after(draw.uniform(0.01, 0.3) * min(1.0, 50 * self.item_seconds), self._change)

@@ -111,6 +111,8 @@ export class LendingPlayer {
         this.lend(job, lease, count, large, isCopy),
       recall: (job: number, lease: number, isSuperseded: boolean) =>
         this.recall(job, lease, isSuperseded),
+      leave: (job: number) =>
+        this.lending.cancelPending(this.jobs[job]!, 0, Number.MAX_SAFE_INTEGER),
       add: (number: number, described: Described) => this.add(number, described),
       remove: (number: number, lost: string, mayReturn: boolean) =>
         this.remove(number, lost, mayReturn),
@@ -215,7 +217,7 @@ export class LendingPlayer {
 
   private cancelled({ job, start, size }: Action & { type: "cancelled" }): void {
     const number = this.jobs.indexOf(job);
-    this.answer(number, this.uplink(number).giveBack(start, size));
+    for (const answer of this.uplink(number).giveBack(start, size)) this.answer(number, answer);
   }
 
   private sent({ borrower, message }: Action & { type: "send" }): void {

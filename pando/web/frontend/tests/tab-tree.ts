@@ -212,7 +212,7 @@ export class TreeRoot {
   }
 
   /** Have more items computed. */
-  readonly lendMore: (items: number[]) => void;
+  readonly lendMore: (items: (number | null)[]) => void;
 
   connect(): Channel {
     const [here, there] = memoryChannelPair();

@@ -95,14 +95,17 @@ export class Computing {
    * @param own - how many workers compute here; as many as before, where that is not given.
    */
   announce(own = this.ownWorkers): void {
+    const isOther = own !== this.ownWorkers;
     this.ownWorkers = own;
     const workers = own + this.session.workersBelow;
     const takesChildren = this.settings.takesChildren();
     const { told } = this;
     this.told = { workers, takesChildren };
-    if (told.workers === workers && told.takesChildren === takesChildren) return;
+    const isNews = told.workers !== workers || told.takesChildren !== takesChildren;
     const answersOffers = told.takesChildren === takesChildren ? null : takesChildren;
-    this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES, answersOffers });
+    if (isNews) this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES, answersOffers });
+    // Who has no workers gives back what waits, once the parent knows.
+    if (isNews || isOther) this.session.announce(own);
     if (told.takesChildren && !takesChildren) this.session.children?.handOver();
   }
 

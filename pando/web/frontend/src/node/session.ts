@@ -2,7 +2,6 @@
 
 import { decode as unpack } from "@msgpack/msgpack";
 
-import type { FromBorrower } from "../child-messages";
 import type { FromWorker, Language } from "../compute/protocol";
 import { ReportSum } from "../compute/report-sum";
 import { ChannelClosedError, LoadFailedError } from "../errors";
@@ -11,12 +10,13 @@ import { split } from "../msgpack-slices";
 import type { Update } from "../reporting/records";
 import { oneLine } from "../text";
 import { type KeepaliveChannel, Traffic } from "../tree/keepalive";
+import { lendToChild } from "./child-borrower";
 import { Children, type ChildrenHost } from "./children";
-import { InnerNode } from "./inner";
-import { LeafScheduler } from "./leaf-scheduler";
+import type { Action, LeafScheduler } from "./leaf-scheduler";
 import { ReportLink } from "./report-link";
 import { type Measured, Reporter, type State } from "./reports";
 import { splitResults } from "./split-results";
+import { TabNode } from "./tab-node";
 import { sleep } from "./timers";
 import { WorkerMeter } from "./worker-meter";
 import { WorkerPool } from "./worker-pool";
@@ -43,7 +43,6 @@ export class Session {
   failures = 0;
   /** What is transferred on the links to its parents. */
   readonly traffic = new Traffic();
-  private returned = 0;
   /** The parent, while there is one. */
   private parent: Uint8Array = new Uint8Array();
   private readonly reporter: Reporter;
@@ -54,10 +53,9 @@ export class Session {
   private readonly assigned: RunInfo;
   /** Whether the person at this device has paused it: then there are no workers. */
   isPaused = false;
-  private readonly scheduler: LeafScheduler;
+  /** What lends the parent's items to the workers, and to children. */
+  readonly tabNode: TabNode;
   private pool: WorkerPool;
-  /** This tab's workers, and its children where it has some. */
-  private readonly inner: InnerNode;
   /** Where others may connect to it; null until then. */
   children: Children | null = null;
   /** Told when the children have other numbers of workers. */
@@ -66,10 +64,10 @@ export class Session {
   private readonly tally = new ReportSum();
   private watching: ReturnType<typeof setInterval> | null = null;
   private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
-  private answer: Answer | null = null;
   /** When a worker last had something to do. */
   private lastBusy = performance.now();
   private wasBusy = false;
+  private isActing = false;
   private drained: (() => void) | null = null;
   /** Settles when the function is loaded in a worker; rejects with `LoadFailedError`. */
   loaded!: Promise<void>;
@@ -91,8 +89,7 @@ export class Session {
     this.globalReporter = new Reporter(described, now, assigned.reportingInterval);
     this.meter = new WorkerMeter(size, now);
     this.language = languageOf(assigned.function);
-    this.scheduler = new LeafScheduler(() => performance.now() / 1000, assigned.timeout, device);
-    this.inner = new InnerNode(this.innerHost(), assigned, device, size);
+    this.tabNode = new TabNode(assigned, device, size, () => this.act());
     if (assigned.timeout !== null) {
       this.watching = setInterval(() => {
         this.scheduler.checkTime();
@@ -129,6 +126,10 @@ export class Session {
     return pool;
   }
 
+  private get scheduler(): LeafScheduler {
+    return this.tabNode.scheduler;
+  }
+
   get results(): number {
     return this.scheduler.results;
   }
@@ -162,24 +163,17 @@ export class Session {
     return this.ready.size;
   }
 
-  /** How many workers the children have, and those below them. */
-  get workersBelow(): number {
-    return this.inner.workersBelow;
-  }
-
-  private innerHost(): ConstructorParameters<typeof InnerNode>[0] {
-    return {
-      lend: (lease, items) => {
-        this.scheduler.lend(lease, items);
-        this.act();
-      },
-      recall: (lease, isSuperseded) => {
-        this.scheduler.recall(lease, isSuperseded);
-        this.act();
-      },
-      answer: (message) => this.answer?.(message, this.inner.hasIdle),
-      onWorkers: () => this.onWorkersBelow(),
-    };
+  /** Answers go to this parent from now on; null where there is none. */
+  answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
+    this.parent = parent;
+    this.tabNode.answerTo(
+      answer &&
+        ((message) => {
+          // How many workers there are is told together with what else the parent is to know.
+          if (message.tag !== "want") answer(message, this.scheduler.idle);
+        }),
+    );
+    this.reporter.introduce();
   }
 
   /** Let other devices connect to this one, where the run's nodes have children. */
@@ -188,26 +182,23 @@ export class Session {
     if (!delegates) return;
     const { node, traffic } = this;
     const { ledger } = this.reporter;
+    const onChange = (): void => {
+      this.tabNode.workersChanged();
+      this.onWorkersBelow();
+    };
     this.children = new Children(
       {
         ...host,
-        lend: (channel, borrower) => this.inner.serve(channel, borrower),
-        onChange: () => this.onWorkersBelow(),
+        lend: (channel, borrower) => lendToChild(this.tabNode, channel, borrower, onChange),
+        onChange,
       },
       { node, degree, bootstrapTimeout, silence, traffic, ledger },
     );
   }
 
-  /** Answers go to this parent from now on; null where there is none. */
-  answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
-    this.parent = parent;
-    if (answer === null) {
-      this.inner.setParent(false);
-      if (this.answer !== null) this.scheduler.forget();
-    }
-    this.answer = answer;
-    if (answer !== null) this.inner.setParent(true);
-    this.reporter.introduce();
+  /** How many workers the children have, and those below them. */
+  get workersBelow(): number {
+    return this.tabNode.workersBelow;
   }
 
   private noteWorkers(change: () => void): void {
@@ -220,18 +211,21 @@ export class Session {
   }
 
   lend(message: Lend): void {
-    this.inner.lend(message);
+    this.tabNode.lend(message);
   }
 
   recall(message: Recall): void {
-    this.inner.recall(message);
+    this.tabNode.recall(message);
+  }
+
+  /** So many workers compute here from now on. */
+  announce(workers: number): void {
+    this.tabNode.announce(workers);
   }
 
   /** Give back what has not been started, and settle when what is running is delivered. */
   async drain(): Promise<void> {
-    const left = this.inner.leave();
-    this.scheduler.leave();
-    await Promise.all([left, this.settle()]);
+    await Promise.all([this.tabNode.leave(), this.settle()]);
   }
 
   /** The same for a while; what takes longer than this is given back, and the workers are ended. */
@@ -239,7 +233,6 @@ export class Session {
     this.noteWorkers(() => {
       this.isPaused = true;
     });
-    this.inner.setOwnWorkers(0);
     this.scheduler.pause();
     await Promise.race([this.settle(), sleep(milliseconds)]);
     if (!this.isPaused) return; // it was ended meanwhile
@@ -255,13 +248,12 @@ export class Session {
       this.isPaused = false;
       this.meter.size = size;
     });
-    this.scheduler.device = device;
+    this.tabNode.rename(device);
     const described = { node: this.node, name: device, workers: size };
     this.reporter.describe(described);
     this.globalReporter.describe(described);
     this.pool = this.openPool(control, size);
     this.scheduler.resume();
-    this.inner.setOwnWorkers(size);
     return this.loaded;
   }
 
@@ -275,9 +267,9 @@ export class Session {
 
   /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
-    this.answer = null;
     this.children?.close();
-    this.inner.close();
+    this.tabNode.answerTo(null);
+    this.tabNode.close();
     this.reportLink?.stop();
     this.isPaused = false;
     if (this.watching !== null) clearInterval(this.watching);
@@ -318,7 +310,7 @@ export class Session {
       bytesOut: traffic.bytesOut,
       transferSeconds: traffic.seconds,
       failed: this.failures,
-      returned: this.returned,
+      returned: this.tabNode.returned,
       reported: this.reported,
       state: this.state,
       held: scheduler.held,
@@ -368,7 +360,6 @@ export class Session {
 
   /** Count and show the items that fail, whether the function has failed or a time limit. */
   private note(message: Outgoing): void {
-    if (message.tag === "returned") this.returned += message.count;
     if (message.tag === "struck") this.events.onItemFailed(message.reason);
     if (message.tag !== "results") return;
     this.failures += message.failures.size;
@@ -377,27 +368,31 @@ export class Session {
       this.events.onItemFailed(last.traceback || `${last.type}: ${last.reason}`);
   }
 
-  /** Do what the scheduler says. */
+  /** Do what the scheduler says, in order; what the node lends meanwhile comes behind it. */
   private act(): void {
+    if (this.isActing) return;
+    this.isActing = true;
     this.noteBusy();
-    const urgent = this.scheduler.idle;
-    for (const action of this.scheduler.take()) {
-      if (action.type === "send") {
-        this.note(action.message);
-        const isInner = this.inner.take(action.message as FromBorrower);
-        if (!isInner) this.answer?.(action.message, urgent);
-      } else if (action.type === "compute") {
-        const { number, count, items } = action.batch;
-        this.pool.post(action.worker, { type: "compute", batch: number, count, items }, [
-          items.buffer,
-        ]);
-      } else {
-        this.pool.replace(action.worker, "it took too long");
-      }
+    for (let due = this.scheduler.take(); due.length > 0; due = this.scheduler.take()) {
+      due.forEach((action) => this.carryOut(action));
     }
+    this.isActing = false;
     if (this.drained !== null && !this.scheduler.busy) {
       this.drained();
       this.drained = null;
+    }
+  }
+
+  private carryOut(action: Action): void {
+    if (action.type === "send") {
+      this.note(action.message);
+      this.tabNode.hear(action.message);
+    } else if (action.type === "compute") {
+      const { number, count, items } = action.batch;
+      const message = { type: "compute", batch: number, count, items } as const;
+      this.pool.post(action.worker, message, [items.buffer]);
+    } else {
+      this.pool.replace(action.worker, "it took too long");
     }
   }
 }

@@ -235,11 +235,6 @@ export class Holdings {
     return lease;
   }
 
-  /** The index of each item that is lent, once; for tests. */
-  indices(): Set<number> {
-    return new Set(this.missingByIndex().keys());
-  }
-
   /** Who holds each item that is lent; for tests. */
   missingByIndex(): Map<number, Lease[]> {
     const current = new Map<number, Lease[]>();

@@ -59,6 +59,17 @@ export class Lease {
     return clipped;
   }
 
+  /** The last stretch that begins no later than this; -1 where there is none. */
+  private placeOf(offset: number): number {
+    let [low, high] = [0, this.missing.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.missing[middle]![0] <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
   /** Remove a stretch from what is missing; false if not all of it is missing. */
   removeRange(offset: number, count: number): boolean {
     const { missing } = this;
@@ -71,7 +82,7 @@ export class Lease {
       return true;
     }
     if (count <= 0) return false;
-    const place = missing.findLastIndex(([low]) => low <= offset);
+    const place = this.placeOf(offset);
     if (place < 0) return false;
     const [low, high] = missing[place]!;
     if (!(low <= offset && offset < end && end <= high)) return false;

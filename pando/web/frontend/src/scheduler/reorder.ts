@@ -67,20 +67,4 @@ export class ReorderBuffer {
     this.delivered += batch.values.length;
     return batch;
   }
-
-  /** Throw where the state contradicts itself; for tests. */
-  validateState(): void {
-    const inside = [...this.early.values(), ...this.due];
-    const sum = (of: (batch: ResultBatch) => number, batches = inside): number =>
-      batches.reduce((total, batch) => total + of(batch), 0);
-    const holds =
-      this.bytes === sum(({ size }) => size) &&
-      this.size === sum(({ values }) => values.length) &&
-      inside.every(({ items, values }) => items.length === values.length && values.length > 0);
-    const inOrder =
-      !this.ordered ||
-      (this.delivered + sum(({ values }) => values.length, this.due) === this.next &&
-        [...this.early.keys()].every((start) => start > this.next));
-    if (!holds || !inOrder) throw new Error("the reorder buffer contradicts itself");
-  }
 }

@@ -30,6 +30,7 @@ export class Node {
   /** What is still to be done, in order; what borrowers answer at once comes behind it. */
   private due: Action[] = [];
   private isActing = false;
+  private isClosed = false;
   private balancing: ReturnType<typeof setTimeout> | null = null;
   private ticking: ReturnType<typeof setTimeout> | null = null;
 
@@ -96,6 +97,7 @@ export class Node {
 
   /** Do nothing more as time goes by. */
   close(): void {
+    this.isClosed = true;
     if (this.balancing !== null) clearTimeout(this.balancing);
     if (this.ticking !== null) clearTimeout(this.ticking);
     this.balancing = this.ticking = null;
@@ -135,6 +137,7 @@ export class Node {
 
   /** Have looked after what time brings: recalls for idle borrowers, and deadlines. */
   private watch(): void {
+    if (this.isClosed) return;
     if (this.lending.hasIdleBorrower && this.balancing === null) {
       this.balanceIn(BALANCE_MILLISECONDS);
     }
@@ -146,7 +149,7 @@ export class Node {
     this.balancing = setTimeout(() => {
       this.do(this.lending.balance());
       this.balancing = null;
-      if (this.lending.hasIdleBorrower) {
+      if (this.lending.hasIdleBorrower && !this.isClosed) {
         this.balanceIn(Math.min(2 * milliseconds, MAX_BALANCE_MILLISECONDS));
       }
     }, milliseconds);

@@ -41,6 +41,11 @@ export class ParentJob {
     node.openJob(this.job);
   }
 
+  /** What the node is called in failures from now on. */
+  set device(name: string) {
+    this.uplink.device = name;
+  }
+
   /** How many items of the parent are here, or below. */
   get held(): number {
     return this.uplink.held;
@@ -108,9 +113,8 @@ export class ParentJob {
   }
 
   private giveBack(start: number, count: number): void {
-    const answer = this.uplink.giveBack(start, count);
-    if (answer !== null) {
-      this.returned += count;
+    for (const answer of this.uplink.giveBack(start, count)) {
+      this.returned += answer.count;
       this.post(answer);
     }
     this.checkSettled();

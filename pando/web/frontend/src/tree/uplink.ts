@@ -171,12 +171,20 @@ export class Uplink implements Source {
     return answers;
   }
 
-  /** What to tell the parent of items that leave this node undone. */
-  giveBack(start: number, count: number): ReturnItems | null {
-    const lease = this.leaseAt(start);
-    if (lease === undefined) return null;
-    this.finished(lease, count);
-    return { tag: "returned", lease: lease.number, offset: start - lease.start, count };
+  /** What to tell the parent of items that leave this node undone, of one lease or several. */
+  giveBack(start: number, count: number): ReturnItems[] {
+    const answers: ReturnItems[] = [];
+    const end = start + count;
+    let from = start;
+    for (let lease = this.leaseAt(from); lease !== undefined && from < end; ) {
+      const some = Math.min(end, lease.start + lease.read) - from;
+      this.finished(lease, some);
+      const { number } = lease;
+      answers.push({ tag: "returned", lease: number, offset: from - lease.start, count: some });
+      from += some;
+      lease = this.leaseAt(from);
+    }
+    return answers;
   }
 
   /** Results that belong to one lease; an item whose worker was lost parts them. */
