@@ -8,18 +8,15 @@ import { Computing, LEAVE_MILLISECONDS } from "./computing";
 import { type DevicePhase, type DeviceState, RELAYED, StateKeeper } from "./device-state";
 import { NodeIdentity } from "./identity";
 import { Move } from "./move";
+import { Openness } from "./openness";
 import { withoutFolders } from "./paths";
+import { Patience } from "./patience";
 import { WEBRTC } from "./protocol";
 import { type Place, RootDoor, readAssigned, sentence } from "./root-door";
 import type { SecondLink } from "./second-link";
 import { Session, type SessionEvents } from "./session";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
 
-const FIRST_PAUSE_SECONDS = 1;
-/** The longest round trip to its parent with which a device begins to take children. */
-const GOOD_MILLISECONDS = 250;
-/** Pauses between two tries to connect grow to this. */
-const LONGEST_PAUSE_SECONDS = 15;
 /** How long a run whose root cannot be reached is waited for, before its workers are ended. */
 const LOST_RUN_MILLISECONDS = 30_000;
 /** How long the next run is waited for after the end of one, where the link does not last. */
@@ -53,9 +50,7 @@ export class Device {
   private link: KeepaliveChannel | null = null;
   private readonly identity: NodeIdentity;
   private stopping = false;
-  /** Seconds before it connects again. */
-  private patience = FIRST_PAUSE_SECONDS;
-  private wake: (() => void) | null = null;
+  private readonly patience = new Patience();
   private abandon: () => void = () => {};
   /** Rejects when this device has been stopped: whatever else it waits for is of no use then. */
   private readonly stopped = new Promise<never>((_, reject) => {
@@ -67,7 +62,6 @@ export class Device {
   private readonly keeper = new StateKeeper();
   /** When a run has ended, where no other has begun since. */
   private finished: number | null = null;
-  private hurried = false;
   private readonly ways: Ways;
   /** For the parent that it has, or had last. */
   private computing: Computing | null = null;
@@ -77,11 +71,7 @@ export class Device {
 
   /** Whether the person at this device has paused it. */
   private isPaused = false;
-  /** Whether the page lets other devices connect through this one. */
-  private isWilling = false;
-  /** Whether others may connect to it now, and whether it has said so in its last handshake. */
-  private takesChildren = false;
-  private toldTakesChildren = false;
+  private readonly openness = new Openness();
 
   constructor(
     private options: DeviceOptions,
@@ -173,31 +163,27 @@ export class Device {
 
   /** Whether other devices may connect through this one from now on. */
   setWilling(willing: boolean): void {
-    this.isWilling = willing;
+    this.openness.isWilling = willing;
     this.computing?.announce();
   }
 
-  /** Whether others may connect to this device now: a bad link keeps it only from beginning with that. */
+  /** Whether others may connect to this device now. */
   private mayTakeChildren(assigned: RunInfo): boolean {
-    const { computing, options, session } = this;
-    const roundTrip = computing?.link.roundTrip.milliseconds ?? 0;
-    const isGood = this.takesChildren || roundTrip <= GOOD_MILLISECONDS;
-    const can = options.webrtc && this.ways.mayUseWebRtc(assigned) && session?.children != null;
-    this.takesChildren = this.isWilling && !this.isPaused && can && isGood;
-    return this.takesChildren;
+    const { computing, options, session, isPaused } = this;
+    const answers = options.webrtc && this.ways.mayUseWebRtc(assigned);
+    const can = answers && !isPaused && session?.children != null;
+    return this.openness.decide(can, computing?.link.roundTrip.milliseconds ?? 0);
   }
 
   /** Connect now, without waiting any longer. */
   retry(): void {
-    this.patience = FIRST_PAUSE_SECONDS;
-    this.hurried = true;
-    this.wake?.();
+    this.patience.hurry();
   }
 
   /** Leave in order: what is running is delivered if it takes no longer than a moment. */
   async stop(): Promise<void> {
     this.stopping = true;
-    this.wake?.();
+    this.patience.end();
     const { session, link, computing } = this;
     const { phase } = this.keeper;
     if (session !== null && link !== null && (phase === "computing" || phase === "paused"))
@@ -242,6 +228,12 @@ export class Device {
     this.show("computing");
   }
 
+  /** Pause before connecting again, counting down. */
+  private rest(): Promise<void> {
+    const { note } = this.keeper;
+    return this.patience.rest((left) => this.showTrying("waiting", note, left));
+  }
+
   private show(phase: DevicePhase, note = "", retry = 0): void {
     Object.assign(this.keeper, { phase, note, retry });
     this.host.onChange(this.state());
@@ -250,20 +242,6 @@ export class Device {
   /** The same, where that is of interest: after the end of a run it is not. */
   private showTrying(phase: DevicePhase, note = "", retry = 0): void {
     if (this.finished === null) this.show(phase, note, retry);
-  }
-
-  /** Pause before connecting again, counting down. */
-  private async rest(): Promise<void> {
-    const { note } = this.keeper;
-    this.hurried = false;
-    for (let left = Math.ceil(this.patience); left > 0 && !this.stopping && !this.hurried; left--) {
-      this.showTrying("waiting", note, left);
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-        setTimeout(resolve, 1000);
-      });
-    }
-    if (!this.hurried) this.patience = Math.min(this.patience * 2, LONGEST_PAUSE_SECONDS);
   }
 
   /** One stay in the tree. Returns the results of the run when it is over; a lost parent is thrown. */
@@ -303,8 +281,7 @@ export class Device {
   /** What this tab says of itself in a handshake. */
   private hello(reports = false): Bytes {
     const { name, workers } = this.options;
-    const { session, takesChildren } = this;
-    if (!reports) this.toldTakesChildren = takesChildren;
+    const { session } = this;
     const below = session?.workersBelow ?? 0;
     return encode({
       tag: "hello",
@@ -312,7 +289,7 @@ export class Device {
       workers: reports ? workers : workers + below,
       run: session?.run ?? "",
       reports,
-      answersOffers: takesChildren && !reports,
+      answersOffers: !reports && this.openness.tell(),
     });
   }
 
@@ -434,12 +411,12 @@ export class Device {
       silence,
       reportingInterval,
       takesChildren: () => this.mayTakeChildren(assigned),
-      toldTakesChildren: this.toldTakesChildren,
+      toldTakesChildren: this.openness.told,
     };
     this.computing = new Computing(session, link, parent, settings);
     this.keeper.link = link.kind;
     this.show(this.isPaused ? "paused" : "computing");
-    this.patience = FIRST_PAUSE_SECONDS;
+    this.patience.reset();
     return this.computing;
   }
 
