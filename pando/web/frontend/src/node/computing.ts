@@ -72,7 +72,7 @@ export class Computing {
 
   /** So many workers compute here from now on; the parent is told. */
   announce(workers: number): void {
-    this.session.announce(workers);
+    this.session.tabNode.announce(workers);
   }
 
   /** Tell the parent what has been done since the time before. */
@@ -94,10 +94,10 @@ export class Computing {
   private handle(message: Incoming): void {
     switch (message.tag) {
       case "lend":
-        this.session.lend(message);
+        this.session.tabNode.lend(message);
         return;
       case "recall":
-        this.session.recall(message);
+        this.session.tabNode.recall(message);
         return;
       case "join":
         // A browser takes no children in.
