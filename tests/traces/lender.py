@@ -74,7 +74,7 @@ class LenderPlayer:
         self, borrower: int, number: int, offset: int, count: int, failed: list[int], size: int
     ) -> bool:
         values = [100 * number + offset + place for place in range(count)]
-        failures = {place: "failed" for place in failed}
+        failures = dict.fromkeys(failed, "failed")
         return self.lender.add_results(borrower, number, offset, values, failures, size)
 
     def _returned(self, borrower: int, number: int, offset: int, count: int) -> bool:
@@ -93,10 +93,10 @@ class LenderPlayer:
     def _leave(self, borrower: int, now: float, lost: str, silent: bool) -> int:
         return self.lender.leave(borrower, now, lost=lost, may_return=silent)
 
-    def _sizes(self, number: int, sizes: list[list[int]]) -> None:
+    def _sizes(self, number: int, sizes: list[tuple[int, int]]) -> None:
         lease = self.lender.lease(number)
         if lease is not None:
-            self.lender.set_sizes(lease, {offset: size for offset, size in sizes})
+            self.lender.set_sizes(lease, dict(sizes))
 
     def _larger(self, most: int) -> int:
         return self.lender.fail_larger(most, lambda size: f"{size} bytes")
@@ -115,77 +115,107 @@ class LenderPlayer:
         return [batch.start, list(batch.items), list(batch.values), failures, batch.size]
 
 
+class Recording:
+    """A lender's life by a seed, as it is recorded.
+
+    Attributes:
+        events: what has happened, and what came of it.
+    """
+
+    def __init__(self, seed: int, options: dict[str, Any]) -> None:
+        self.events: list[tuple[Event, Outcome]] = []
+        self._random = random.Random(seed)
+        self._ordered = options["ordered"]
+        self._player = LenderPlayer(options)
+        self._present: list[int] = []
+        self._newest = 0
+        self._now = 0.0
+
+    def _happen(self, *event: Any) -> None:
+        self.events.append((list(event), self._player.play(list(event))))
+
+    def step(self) -> None:
+        """Let one event happen, or none."""
+        draw, lender = self._random, self._player.lender
+        chance = draw.random()
+        if chance < 0.08 or not self._present:
+            self._join()
+        elif chance < 0.2:
+            self._happen("read", draw.randint(1, 12))
+        elif chance < 0.42:
+            borrower, most = draw.choice(self._present), draw.choice([50, 10**6])
+            self._happen("lend", borrower, draw.randint(1, 8), most)
+        elif chance < 0.52:
+            self._happen("take")
+        elif chance < 0.56:
+            self._leave()
+        elif chance < 0.6 and not self._ordered:
+            low = draw.randint(0, lender.statistics().read)
+            self._happen("cancel", low, low + draw.randint(0, 9))
+        elif chance < 0.62:
+            self._happen("larger", draw.choice([10, 100, 1000]))
+        elif self._player.leases:
+            lease = draw.choice([*self._player.leases.values()][-12:])
+            if chance < 0.8:
+                self._answer(lease)
+            else:
+                self._disturb(lease, chance)
+
+    def _join(self) -> None:
+        draw = self._random
+        self._newest += 1
+        device = draw.randint(0, 4)
+        place = ("here", "here") if device == 0 else (f"d{device}", f"a{draw.randint(0, 2)}")
+        self._happen("join", self._newest, *place, device == 0)
+        self._present.append(self._newest)
+
+    def _leave(self) -> None:
+        draw = self._random
+        self._now += draw.choice([1.0, 60.0])
+        lost = draw.choice(["", "lost", "lost"])
+        borrower = self._present.pop(draw.randrange(len(self._present)))
+        self._happen("leave", borrower, self._now, lost, draw.random() < 0.3)
+
+    def _answer(self, lease: Lease) -> None:
+        """Results for a stretch of a lease, current or not, by its holder or by somebody else."""
+        draw, size = self._random, len(lease.items)
+        borrower = lease.borrower if draw.random() < 0.9 else draw.choice(self._present)
+        offset, count = 0, size
+        if draw.random() < 0.4:
+            offset, count = draw.randint(-1, size), draw.randint(1, size + 1)
+        failed = [0] if draw.random() < 0.2 else []
+        self._happen("results", borrower, lease.number, offset, count, failed, draw.randint(0, 99))
+
+    def _disturb(self, lease: Lease, chance: float) -> None:
+        """Let something else than results come of a lease."""
+        draw, number = self._random, lease.number
+        offset = draw.randrange(len(lease.items))
+        if chance < 0.86:
+            self._happen("returned", lease.borrower, number, offset, draw.randint(1, 4))
+        elif chance < 0.92:
+            flags = (draw.random() < 0.2, draw.random() < 0.2)
+            self._happen("struck", lease.borrower, number, offset, self._now, *flags)
+        elif chance < 0.94:
+            sizes = [[place, draw.choice([60, 500])] for place in range(0, len(lease.items), 2)]
+            self._happen("sizes", number, sizes)
+        elif chance < 0.95:
+            self._happen("revoke", lease.borrower, number)
+        else:
+            self._double(lease)
+
+    def _double(self, lease: Lease) -> None:
+        draw, lender = self._random, self._player.lender
+        if not lender.has_lease(lease.number):
+            return
+        first = lease.start + lease.missing[0][0]
+        idle = [each for each in self._present if not lender.count_lent(each)]
+        if idle and lender.holdings.newest(first, lease) is lease:
+            self._happen("double", draw.choice(idle), lease.number, draw.randint(1, 4))
+
+
 def record(seed: int, options: dict[str, Any]) -> list[tuple[Event, Outcome]]:
     """Play a lender's life by a seed, and record it."""
-    draw, player = random.Random(seed), LenderPlayer(options)
-    lender, present, now, newest = player.lender, list[int](), 0.0, 0
-    events: list[tuple[Event, Outcome]] = []
-
-    def happen(*event: Any) -> None:
-        events.append((list(event), player.play(list(event))))
-
-    while len(events) < EVENTS:
-        chance = draw.random()
-        lease = draw.choice([*player.leases.values()][-12:]) if player.leases else None
-        if chance < 0.08 or not present:
-            newest += 1
-            device = draw.randint(0, 4)
-            place = ("here", "here") if device == 0 else (f"d{device}", f"a{draw.randint(0, 2)}")
-            happen("join", newest, *place, device == 0)
-            present.append(newest)
-        elif chance < 0.2:
-            happen("read", draw.randint(1, 12))
-        elif chance < 0.42:
-            happen("lend", draw.choice(present), draw.randint(1, 8), draw.choice([50, 10**6]))
-        elif chance < 0.52:
-            happen("take")
-        elif chance < 0.56:
-            now += draw.choice([1.0, 60.0])
-            lost = draw.choice(["", "lost", "lost"])
-            borrower = present.pop(draw.randrange(len(present)))
-            happen("leave", borrower, now, lost, draw.random() < 0.3)
-        elif chance < 0.6 and not options["ordered"]:
-            low = draw.randint(0, figures_read(lender))
-            happen("cancel", low, low + draw.randint(0, 9))
-        elif chance < 0.62:
-            happen("larger", draw.choice([10, 100, 1000]))
-        elif lease is None:
-            continue
-        elif chance < 0.8:
-            _answer(draw, happen, lease, draw.choice(present))
-        elif chance < 0.86:
-            offset = draw.randrange(len(lease.items))
-            happen("returned", lease.borrower, lease.number, offset, draw.randint(1, 4))
-        elif chance < 0.92:
-            offset = draw.randrange(len(lease.items))
-            silent = draw.random() < 0.2
-            happen(
-                "struck", lease.borrower, lease.number, offset, now, draw.random() < 0.2, silent
-            )
-        elif chance < 0.94:
-            sizes = [[offset, draw.choice([60, 500])] for offset in range(0, len(lease.items), 2)]
-            happen("sizes", lease.number, sizes)
-        elif chance < 0.95:
-            happen("revoke", lease.borrower, lease.number)
-        elif lender.has_lease(lease.number):
-            first = lease.start + lease.missing[0][0]
-            idle = [each for each in present if not lender.count_lent(each)]
-            if idle and lender.holdings.newest(first, lease) is lease:
-                happen("double", draw.choice(idle), lease.number, draw.randint(1, 4))
-    return events
-
-
-def figures_read(lender: Lender) -> int:
-    """How many items a lender has read."""
-    return lender.statistics().read
-
-
-def _answer(draw: random.Random, happen: Any, lease: Lease, other: int) -> None:
-    """Results for a stretch of a lease, current or not, by its holder or by somebody else."""
-    borrower = lease.borrower if draw.random() < 0.9 else other
-    if draw.random() < 0.6:
-        offset, count = 0, len(lease.items)
-    else:
-        offset, count = draw.randint(-1, len(lease.items)), draw.randint(1, len(lease.items) + 1)
-    failed = [0] if draw.random() < 0.2 else []
-    happen("results", borrower, lease.number, offset, count, failed, draw.randint(0, 99))
+    recording = Recording(seed, options)
+    while len(recording.events) < EVENTS:
+        recording.step()
+    return recording.events

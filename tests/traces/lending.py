@@ -95,7 +95,7 @@ class LendingPlayer:
         name, self.now, *arguments = event
         self._told = []
         self._events += 1
-        size = lambda failure: FAILURE_BYTES  # noqa: E731
+        size = lambda failure: FAILURE_BYTES
         with (
             patch.object(incoming_results, "failure_bytes", size),
             patch.object(outgoing_batches, "failure_bytes", size),
@@ -146,9 +146,7 @@ class LendingPlayer:
         self._answer(job, answer)
         if unstarted is None:
             return []
-        return self.lending.cancel_pending(
-            self.jobs[job], *unstarted, is_superseded=is_superseded
-        )
+        return self.lending.cancel_pending(self.jobs[job], *unstarted, is_superseded=is_superseded)
 
     def _leave(self, job: int) -> list[Action]:
         return self.lending.cancel_pending(self.jobs[job], 0, UNBOUNDED)
@@ -266,9 +264,9 @@ class LendingPlayer:
         return sum(job.lender.count_lent(borrower) for job in self.lending.jobs)
 
     def _doubles(self, borrower: Borrower) -> list[Any]:
-        credits = [job.credits[borrower].item_seconds for job in self.lending.jobs]
+        known = [job.credits[borrower].item_seconds for job in self.lending.jobs]
         times = [borrower.seconds, borrower.charged, borrower.conduct.paused_until]
-        return [borrower.workers, int(borrower.is_paused), borrower.max_bytes, *times, *credits]
+        return [borrower.workers, int(borrower.is_paused), borrower.max_bytes, *times, *known]
 
 
 def lender_digest(job: Job) -> list[int]:

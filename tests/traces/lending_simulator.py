@@ -215,7 +215,8 @@ class LendingSimulation:
         lease = next(self._lease_numbers)
         large = [place for place in range(count) if draw.random() < 0.02][:4]
         self._parent_holds[lease] = count
-        self.happen("lend", self._job, lease, count, large, draw.random() < (0.3 if self.are_slow else 0.1))
+        is_copy = draw.random() < (0.3 if self.are_slow else 0.1)
+        self.happen("lend", self._job, lease, count, large, is_copy)
 
     def _recall(self) -> None:
         if self._parent_holds:

@@ -105,7 +105,11 @@ def test_what_leaves_undone_goes_back_to_each_of_its_leases() -> None:
     up.add(lend(3, "d", "e"))
     for _ in range(3):
         up.read_nowait(9)
-    assert told(list(up.give_back(1, 3))) == [("back", 1, 1, 1), ("back", 2, 0, 1), ("back", 3, 0, 1)]
+    assert told(list(up.give_back(1, 3))) == [
+        ("back", 1, 1, 1),
+        ("back", 2, 0, 1),
+        ("back", 3, 0, 1),
+    ]
     assert up.give_back(5, 1) == [], "there is no such item"
     assert told(up.answer(ResultBatch(4, raw("e"), raw("E"), {}), 0)) == [(3, 1, ["E"])]
 

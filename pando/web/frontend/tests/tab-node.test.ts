@@ -22,6 +22,8 @@ class Tab {
   /** Batches that the worker has, and whether it computes them. */
   readonly batches: { number: number; items: unknown[] }[] = [];
   isWorking = true;
+  /** Workers that are to be ended, and others started in their place. */
+  readonly replaced: number[] = [];
   readonly node: TabNode;
   private readonly inboxes = new Map<Borrower, Outgoing[]>();
   private isActing = false;
@@ -44,6 +46,7 @@ class Tab {
     for (let due = scheduler.take(); due.length > 0; due = scheduler.take()) {
       for (const action of due) {
         if (action.type === "send") this.node.hear(action.message);
+        if (action.type === "replace") this.replaced.push(action.worker);
         if (action.type !== "compute") continue;
         const { number, items } = action.batch;
         this.batches.push({ number, items: decode(items) as unknown[] });
@@ -192,6 +195,35 @@ describe("a tab alone", () => {
     await leaving;
     expect(tab.told()).toEqual([[1, 0, "tab a"]]);
   });
+});
+
+test("what runs for a parent that is lost makes room for what another one lends", () => {
+  tab.isWorking = false;
+  tab.lend(1, "a");
+  tab.node.answerTo(null);
+  tab.join();
+  expect(tab.replaced).toEqual([]);
+  tab.lend(1, "b");
+  expect(tab.replaced).toEqual([1]);
+});
+
+test("a borrower that answers at once is sent one message after the other", () => {
+  const inside = new Borrower("here", creditForChild(1));
+  let depth = 0;
+  let deepest = 0;
+  tab.isWorking = false;
+  tab.node.node.add(inside, (message) => {
+    if (message.tag !== "lend") return;
+    depth += 1;
+    deepest = Math.max(deepest, depth);
+    const { lease, items: values } = message;
+    const results = { tag: "results", lease, offset: 0, seconds: 0.01 } as const;
+    tab.node.node.handle(inside, { ...results, values, failures: NO_FAILURES });
+    depth -= 1;
+  });
+  tab.lend(1, ...Array(50).keys());
+  expect(deepest).toBe(1);
+  expect(tab.told().length).toBeGreaterThan(40);
 });
 
 describe("a tab with a child", () => {

@@ -105,7 +105,7 @@ export class Computing {
     const answersOffers = told.takesChildren === takesChildren ? null : takesChildren;
     if (isNews) this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES, answersOffers });
     // Who has no workers gives back what waits, once the parent knows.
-    if (isNews || isOther) this.session.announce(own);
+    if (isNews || isOther) this.session.tabNode.announce(own);
     if (told.takesChildren && !takesChildren) this.session.children?.handOver();
   }
 
@@ -128,10 +128,10 @@ export class Computing {
   private handle(message: Incoming): void {
     switch (message.tag) {
       case "lend":
-        this.session.lend(message);
+        this.session.tabNode.lend(message);
         return;
       case "recall":
-        this.session.recall(message);
+        this.session.tabNode.recall(message);
         return;
       case "join":
         void this.findPlace(message.origin, message.offer);

@@ -1,17 +1,16 @@
 /** What a tab has for one run: its workers and what they compute, which outlives a lost parent. */
 
-import { decode as unpack } from "@msgpack/msgpack";
-
 import type { FromWorker, Language } from "../compute/protocol";
 import { ReportSum } from "../compute/report-sum";
 import { ChannelClosedError, LoadFailedError } from "../errors";
-import type { Lend, Outgoing, Recall, Report, RunInfo } from "../messages";
+import type { Outgoing, Report, RunInfo } from "../messages";
 import { split } from "../msgpack-slices";
 import type { Update } from "../reporting/records";
 import { oneLine } from "../text";
 import { type KeepaliveChannel, Traffic } from "../tree/keepalive";
 import { lendToChild } from "./child-borrower";
 import { Children, type ChildrenHost } from "./children";
+import { languageOf } from "./function-parts";
 import type { Action, LeafScheduler } from "./leaf-scheduler";
 import { ReportLink } from "./report-link";
 import { type Measured, Reporter, type State } from "./reports";
@@ -210,19 +209,6 @@ export class Session {
     this.meter.pass(this.ready.size, this.isPaused, now);
   }
 
-  lend(message: Lend): void {
-    this.tabNode.lend(message);
-  }
-
-  recall(message: Recall): void {
-    this.tabNode.recall(message);
-  }
-
-  /** So many workers compute here from now on. */
-  announce(workers: number): void {
-    this.tabNode.announce(workers);
-  }
-
   /** Give back what has not been started, and settle when what is running is delivered. */
   async drain(): Promise<void> {
     await Promise.all([this.tabNode.leave(), this.settle()]);
@@ -395,10 +381,4 @@ export class Session {
       this.pool.replace(action.worker, "it took too long");
     }
   }
-}
-
-function languageOf(packed: Uint8Array): Language {
-  const tag = unpack(split(packed)[0] ?? new Uint8Array([0xc0]));
-  if (tag === "python" || tag === "javascript") return tag;
-  throw new LoadFailedError("browsers do not run functions of this kind", "");
 }

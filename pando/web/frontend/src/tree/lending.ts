@@ -3,7 +3,7 @@
  *
  * The decisions are the scheduler's. Here messages come in, the scheduler is told what happened,
  * and what it says becomes messages. Each method that tells `Lending` of something returns what to
- * do about it, in order. The twin of `pando/tree/lending.py`; `Node` carries out what it says.
+ * do about it, in order; `Node` does it. The twin of `pando/tree/lending.py`.
  */
 
 import { MalformedError } from "../errors";
@@ -43,7 +43,7 @@ export interface LendingOptions {
   maxValue?: number;
   /** Whether an item that holds up others is lent a second time. */
   speculates?: boolean;
-  /** What a failure counts for while its results wait for their turn, in bytes. */
+  /** What a failure counts for while it waits for its turn, in bytes. */
   failureSize?: (failure: Failure) => number;
 }
 
@@ -200,8 +200,7 @@ export class Lending {
     borrower.heard = now;
     const actions: Action[] = [];
     if (message.tag === "want") this.announce(borrower, message);
-    else if (this.allocator.backlogs.size === 0) return [];
-    else this.settle(borrower, message, now, actions);
+    else if (this.allocator.backlogs.size > 0) this.settle(borrower, message, now, actions);
     this.allocator.requeue(borrower);
     return this.pump(actions);
   }

@@ -1,4 +1,4 @@
-/** A node of the tree: lends items to its own workers and to its children; carries out what `Lending` says. */
+/** A node lends to its own workers and to its children: it carries out what `Lending` says. */
 
 import type { Outgoing } from "../messages";
 import type { Borrower, Loss } from "../scheduler";

@@ -1,10 +1,10 @@
-/** Encoded values in one array: how a node passes items and results on without looking into them. */
+/** Encoded values in one array: so a node passes items on without looking into them. */
 
 import { MalformedError } from "../errors";
 import { findElements, NIL, readArraySize } from "../msgpack-slices";
 import type { Items, JoinableItems } from "../scheduler";
 
-/** Bytes before the values of an array that was put together here: its tag, and four of its size. */
+/** Bytes before the values of an array that is put together here: its tag, and its size. */
 const HEAD_BYTES = 5;
 const LONG_ARRAY = 0xdd;
 
@@ -85,7 +85,10 @@ export class Packed implements JoinableItems {
     const packed = parts.filter((part) => part instanceof Packed);
     if (packed.length < parts.length) return null;
     const size = packed.reduce((sum, { length }) => sum + length, 0);
-    const bytes = joinLong(size, packed.map(({ body }) => body));
+    const bytes = joinLong(
+      size,
+      packed.map(({ body }) => body),
+    );
     return new Packed(new EncodedArray(bytes, size, HEAD_BYTES), 0, size);
   }
 }

@@ -1,4 +1,4 @@
-/** What a node computes for one parent: the parent's items come in, results go out. */
+/** What a node computes for one parent, as `pando/tree/parent.py` has it: items come in, results go out. */
 
 import type { Capacity, Lend, Recall } from "../messages";
 import { Window } from "../scheduler";
@@ -9,7 +9,7 @@ import { type Answer, Uplink } from "./uplink";
 /** More items than there will ever be. */
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
-/** The items of one parent, from the welcome to the loss of the link; as `pando/tree/parent.py` has them. */
+/** The items of one parent, from the welcome to the loss of the link. */
 export class ParentJob {
   /** How many results the parent has been sent. */
   delivered = 0;
