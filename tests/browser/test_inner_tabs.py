@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from ..processes import GENEROUS_SECONDS
 from ..processes import wait_until as wait_for
 from ..roots import Party, Root
+from ..server.runs import Run, Scene
 from .chromium import Chromium, Tab
-from .test_webrtc import JAVASCRIPT, connection, links
+from .test_webrtc import JAVASCRIPT, carries, connection, links, watch
 
 pytest.importorskip("aiortc")
 pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.socket]
@@ -24,19 +26,26 @@ performance.now = () => now() + 130_000;
 
 
 @pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Scene(tmp_path) as scene:
+        yield scene
+
+
+@pytest.fixture
 def open_tab(chromium: Chromium) -> Iterator[OpenTab]:
     """Opens a link, with one worker, as a page that has long been in sight, and starts it."""
     tabs: list[Tab] = []
 
     def open_link(
-        root: Root, name: str, *, in_sight: bool = True, words: str = ";protocol=webrtc"
+        root: Root | Run, name: str, *, in_sight: bool = True, words: str = ";protocol=webrtc"
     ) -> Tab:
         context = chromium.context()
         # Then addresses are not hidden behind names, which not every machine here can resolve.
         context.grant_permissions(["camera", "microphone"])
         if in_sight:
             context.add_init_script(LONG_IN_SIGHT)
-        tab = Tab(context, f"{root.printed_link};device={name}{words}")
+        link = root.link if isinstance(root, Run) else root.printed_link
+        tab = Tab(context, f"{link};device={name}{words}")
         tabs.append(tab)
         tab.set_workers(1)
         tab.start()
@@ -159,3 +168,18 @@ def test_a_native_node_below_a_tab(party: Party, open_tab: OpenTab) -> None:
     root.finish()
     assert 0 < first.results < 4000
     assert not first.problems
+
+
+def test_behind_a_public_server_a_tab_takes_another(scene: Scene, open_tab: OpenTab) -> None:
+    server = scene.server()
+    run, log = watch(scene, server.port, "--degree=1")
+    first = open_tab(run, "first", words="")
+    assert carries(log, "webrtc"), first.state
+    second = open_tab(run, "second", words="")
+    through = "1 device connects through this one"
+    assert wait_until(lambda: through in connection(first)), (first.state, second.state)
+    run.finish()
+    for tab in (first, second):
+        assert tab.says("finished. Thank you!"), tab.state
+        assert tab.results > 0
+        assert not tab.problems
