@@ -4,13 +4,14 @@ import { ChannelClosedError, JoinRejectedError, LoadFailedError, MalformedError 
 import { type Bytes, encode, type RunInfo, SENT_AWAY } from "../messages";
 import type { Channel } from "../tree/channel";
 import type { KeepaliveChannel } from "../tree/keepalive";
-import { Computing, LEAVE_MILLISECONDS } from "./computing";
+import { Computing } from "./computing";
 import { type DevicePhase, type DeviceState, RELAYED, StateKeeper } from "./device-state";
 import { NodeIdentity } from "./identity";
 import { Move } from "./move";
 import { Openness } from "./openness";
 import { withoutFolders } from "./paths";
 import { Patience } from "./patience";
+import { Pausing } from "./pausing";
 import { WEBRTC } from "./protocol";
 import { type Place, RootDoor, readAssigned, sentence } from "./root-door";
 import type { SecondLink } from "./second-link";
@@ -69,8 +70,7 @@ export class Device {
   private move: Move | null = null;
   private readonly door: RootDoor;
 
-  /** Whether the person at this device has paused it. */
-  private isPaused = false;
+  private readonly pausing: Pausing;
   private readonly openness = new Openness();
 
   constructor(
@@ -91,6 +91,13 @@ export class Device {
       hello: (reports: boolean) => this.hello(reports),
     };
     this.door = new RootDoor(options, asking, this.identity, this.ways);
+    this.pausing = new Pausing({
+      has: (session) => this.session === session,
+      computing: () => this.computing,
+      openSandbox: (run) => this.host.openSandbox(run),
+      hangUp: () => this.link?.close(),
+      show: (phase) => this.show(phase),
+    });
     this.stopped.catch(() => {}); // it may be stopped while nobody waits
   }
 
@@ -107,7 +114,7 @@ export class Device {
         this.dropSession();
         this.finished = performance.now();
         this.show("finished");
-        if (this.isPaused) return;
+        if (this.pausing.isPaused) return;
       } catch (error) {
         if (!this.mayGoOn(this.refusal ?? error)) return;
       } finally {
@@ -124,7 +131,7 @@ export class Device {
   private mayGoOn(error: unknown): boolean {
     const rejected = error instanceof JoinRejectedError;
     const isLost = error instanceof ChannelClosedError || error instanceof MalformedError;
-    if (this.isPaused && isLost) {
+    if (this.pausing.isPaused && isLost) {
       this.stopping = true; // who goes on joins again
       this.dropSession();
       this.show("stopped");
@@ -169,9 +176,9 @@ export class Device {
 
   /** Whether others may connect to this device now. */
   private mayTakeChildren(assigned: RunInfo): boolean {
-    const { computing, options, session, isPaused } = this;
+    const { computing, options, session, pausing } = this;
     const answers = options.webrtc && this.ways.mayUseWebRtc(assigned);
-    const can = answers && !isPaused && session?.children != null;
+    const can = answers && !pausing.isPaused && session?.children != null;
     return this.openness.decide(can, computing?.link.roundTrip.milliseconds ?? 0);
   }
 
@@ -200,32 +207,15 @@ export class Device {
       await this.stop();
       return;
     }
-    this.isPaused = true;
-    this.computing?.announce(0);
-    await session.pause(LEAVE_MILLISECONDS);
-    if (this.session !== session) return; // its parent is lost
-    this.computing?.report();
-    this.show("paused");
+    await this.pausing.pause(session);
   }
 
   /** Go on computing, with so many workers, and as this name. */
   async resume(name: string, workers: number): Promise<void> {
     const { session } = this;
-    if (session === null || !this.isPaused) return;
-    this.isPaused = false;
+    if (session === null || !this.pausing.isPaused) return;
     this.options = { ...this.options, name, workers };
-    this.show("preparing");
-    try {
-      const sandbox = await this.host.openSandbox(session.run);
-      if (this.session !== session) return;
-      await session.resume(sandbox, name, workers);
-    } catch (error) {
-      if (!(error instanceof ChannelClosedError || error instanceof LoadFailedError)) throw error;
-      this.link?.close();
-      return;
-    }
-    this.computing?.announce(workers);
-    this.show("computing");
+    await this.pausing.resume(session, name, workers);
   }
 
   /** Pause before connecting again, counting down. */
@@ -415,7 +405,7 @@ export class Device {
     };
     this.computing = new Computing(session, link, parent, settings);
     this.keeper.link = link.kind;
-    this.show(this.isPaused ? "paused" : "computing");
+    this.show(this.pausing.isPaused ? "paused" : "computing");
     this.patience.reset();
     return this.computing;
   }
