@@ -292,7 +292,8 @@ class Redirect(msgspec.Struct, array_like=True, tag="delegated"):
     """To a joining node: this node is your parent, and keeps a place for a ticket.
 
     It is at one of the addresses; wherever it is, it proves that the root has certified it. The
-    answer is to the joining node's offer; empty where it has not answered.
+    answer is to the joining node's offer; empty where it has not answered. With neither addresses
+    nor an answer it asks for an offer, which comes with `Unreachable`.
     """
 
     parent: NodeId

@@ -10,6 +10,9 @@ Ready | LoadFailed           ->
                           <-            Welcome (its parent is the root), or
                           <-            Redirect (the parent, its addresses, and a ticket)
 Joined | Unreachable      ->            (after Unreachable: another place)
+
+Where only children that need an offer have a place for a node that has made none, a Redirect to
+nowhere asks for one; its Unreachable brings it.
 """
 
 from __future__ import annotations
