@@ -109,14 +109,29 @@ def test_the_parent_is_closed_and_the_child_goes_on(party: Party, open_tab: Open
     assert not second.problems
 
 
-def test_who_lets_nobody_connect_any_more_hands_them_over(party: Party, open_tab: OpenTab) -> None:
-    root = party.root("--start-idle", "--degree=1", items=6000, hold=True, **JAVASCRIPT)
+OUT_OF_SIGHT = """
+Object.defineProperty(document, "visibilityState", { get: () => "hidden" });
+document.dispatchEvent(new Event("visibilitychange"));
+"""
+FROZEN = 'document.dispatchEvent(new Event("freeze"));'
+
+
+@pytest.mark.parametrize(
+    "why", ["the person", OUT_OF_SIGHT, FROZEN], ids=["box", "hidden", "frozen"]
+)
+def test_who_lets_nobody_connect_any_more_hands_them_over(
+    party: Party, open_tab: OpenTab, why: str
+) -> None:
+    root = party.root("--start-idle", "--degree=1", items=12_000, hold=True, **JAVASCRIPT)
     first, second = join_both(root, open_tab)
     assert root.monitoring()["root"]["childrenNb"] == 1
     root.release()
     assert second.computes(20)
     before = first.results
-    first["others"].set_checked(False)
+    if why == "the person":
+        first["others"].set_checked(False)
+    else:
+        first.page.evaluate(why)
     assert wait_until(lambda: parents(root) == {"first": "", "second": ""}), root.monitoring()
     assert first.computes(before + 20)
     root.finish()

@@ -1,6 +1,8 @@
 /** Answers offers, and serves what connects then. The twin of `pando/net/webrtc/answerer.py`. */
 
+import { ChannelClosedError, MalformedError } from "../errors";
 import type { Channel } from "../tree/channel";
+import { TrustError } from "../trust/errors";
 import type { Peer } from "./peer";
 
 /** Offers that are answered at once, until a data channel is open; no others are. */
@@ -31,9 +33,10 @@ export class Answerer {
       const answer = await peer.answer(offer);
       void this.connect(peer);
       return answer;
-    } catch {
+    } catch (error) {
       this.unconnected -= 1;
       this.close(peer);
+      if (!isOfOthers(error)) throw error;
       return "";
     }
   }
@@ -44,8 +47,8 @@ export class Answerer {
         this.unconnected -= 1;
       });
       await this.host.serve(channel);
-    } catch {
-      // it was answered in vain
+    } catch (error) {
+      if (!isOfOthers(error)) throw error;
     } finally {
       this.close(peer);
     }
@@ -62,3 +65,9 @@ export class Answerer {
     for (const peer of [...this.peers]) this.close(peer);
   }
 }
+
+/** Whether an error is what the other end, or the way there, has done. */
+const isOfOthers = (error: unknown): boolean =>
+  error instanceof ChannelClosedError ||
+  error instanceof MalformedError ||
+  error instanceof TrustError;
