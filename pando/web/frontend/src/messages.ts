@@ -395,7 +395,7 @@ class Fields {
 
   /** Failures by their place, which is a number; a map in JavaScript's objects would not tell. */
   failures(): Failures {
-    const parts = splitMap(this.raw());
+    const parts = splitMap(this.raw(), MAX_BATCH_LIMIT);
     if (parts.length === 0) return NO_FAILURES;
     const failures = new Map<number, Failure>();
     const inside = new Fields(parts);

@@ -158,7 +158,7 @@ export class Session {
   /** Answers go to this parent from now on; null where there is none. */
   answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
     this.parent = parent;
-    this.tabNode.answerTo(answer && ((message) => answer(message, this.scheduler.idle)));
+    this.tabNode.answerTo(answer && ((message) => answer(message, this.tabNode.isHungry)));
     this.reporter.introduce();
   }
 
