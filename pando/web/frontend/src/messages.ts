@@ -362,8 +362,7 @@ function decodeRunInfo(read: Fields): RunInfo {
 
 /** Failures by their place, which is a number; a map in JavaScript's objects would not tell. */
 function decodeFailures(encoded: Uint8Array): Failures {
-  const parts = new Fields(splitMap(encoded));
-  if (parts.left > 2 * MAX_BATCH_LIMIT) throw new MalformedError("very many failures");
+  const parts = new Fields(splitMap(encoded, MAX_BATCH_LIMIT));
   const failures = new Map<number, Failure>();
   while (parts.left > 0) failures.set(parts.count(), decodeFailure(split(parts.raw())));
   return failures;

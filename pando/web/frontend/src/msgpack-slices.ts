@@ -103,10 +103,11 @@ export function split(bytes: Uint8Array): Uint8Array[] {
   return cutAt(bytes, findElements(bytes));
 }
 
-/** The keys and values of an encoded map, each key before its value. */
-export function splitMap(bytes: Uint8Array): Uint8Array[] {
+/** The keys and values of an encoded map of at most `most` keys, each key before its value. */
+export function splitMap(bytes: Uint8Array, most: number): Uint8Array[] {
   const head = readHead(bytes, 0x80, 0xde);
   if (head === null) throw new MalformedError("not a map");
+  if (head[0] > most) throw new MalformedError("a map of very many keys");
   return cutAt(bytes, findAll(bytes, [2 * head[0], head[1]]));
 }
 

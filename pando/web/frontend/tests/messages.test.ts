@@ -4,6 +4,7 @@ import vectors from "../../../../tests/vectors/messages.json";
 import { decodeFromChild, decodeHello, encodeToChild, type ToChild } from "../src/child-messages";
 import { MalformedError } from "../src/errors";
 import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
+import { joinArray } from "../src/msgpack-slices";
 import { cut, MAX_LINE, MAX_TEXT, oneLine } from "../src/text";
 import { bytesOf, hexOf, randomNumbers } from "./bytes";
 
@@ -116,6 +117,15 @@ describe("as Python has them", () => {
   });
   test.each(named(fromBrowsers))("%s is sent in the same bytes", (_, hex, fields) => {
     expect(hexOf(encode(fields as unknown as Outgoing))).toBe(hex);
+  });
+  test("results have no more failures than a batch has items", () => {
+    const withFailures = (count: number): Uint8Array => {
+      const map = [0xdf, count >>> 24, (count >>> 16) & 255, (count >>> 8) & 255, count & 255];
+      const fields = [pack("results"), pack(1), pack(0), pack(0), pack([])];
+      return joinArray(6, [...fields, new Uint8Array(map), new Uint8Array(2 * count).fill(0xc0)]);
+    };
+    expect(() => decode(withFailures(1_000_001))).toThrow("a map of very many keys");
+    expect(() => decode(withFailures(10))).toThrow("of a wrong type");
   });
   test.each(named(toBrowsers))("%s is read", (_, hex, fields) => {
     const read = decode(bytesOf(hex));

@@ -243,6 +243,19 @@ describe("a tab with a child", () => {
     expect(tab.removeChild(child)).toBe(0);
     expect(tab.told()).toEqual([["want", 1]]);
   });
+  test("the parent hears at once where somebody has nothing to do", () => {
+    const child = tab.addChild("child");
+    tab.isWorking = false;
+    tab.lend(1, ...Array(8).keys());
+    expect(tab.node.isHungry).toBe(false);
+    while (tab.answerFor(child) > 0);
+    expect(tab.node.isHungry, "the child has nothing").toBe(true);
+    tab.lend(2, ...Array(8).keys());
+    expect(tab.node.isHungry).toBe(false);
+    tab.node.announce(0);
+    tab.node.scheduler.removeWorker(1, "paused");
+    expect(tab.node.isHungry, "nobody here waits for items").toBe(false);
+  });
   test("what a lost child held is computed here", () => {
     const child = tab.addChild("child");
     tab.isWorking = false;

@@ -169,7 +169,7 @@ export class Session {
       answer &&
         ((message) => {
           // How many workers there are is told together with what else the parent is to know.
-          if (message.tag !== "want") answer(message, this.scheduler.idle);
+          if (message.tag !== "want") answer(message, this.tabNode.isHungry);
         }),
     );
     this.reporter.introduce();

@@ -64,6 +64,13 @@ export class TabNode {
     return Math.max(0, this.node.workers - this.own.workers);
   }
 
+  /** Whether somebody here or below has nothing to do: then the parent is to hear at once. */
+  get isHungry(): boolean {
+    const { lending } = this.node;
+    const onlyChildren = this.own.hasNoWorkers && lending.borrowers.length > 1;
+    return lending.hasIdleBorrower || (!onlyChildren && this.scheduler.idle);
+  }
+
   // ---- the parent ----
 
   /** Compute for this parent from now on; for none where there is nobody to tell. */
