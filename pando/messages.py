@@ -145,11 +145,12 @@ class Capacity(msgspec.Struct, array_like=True, tag="want"):
 
     Where there are none, as on a device that its person has paused, it is lent nothing.
     `max_value` is the largest item that it takes, in bytes; where it is 0, what fits into a message
-    that is not cut into parts.
+    that is not cut into parts. `answers_offers` is as in `Hello`, where it has changed since.
     """
 
     workers: Count
     max_value: Count = 0
+    answers_offers: bool | None = None
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
@@ -189,10 +190,10 @@ class Hello(msgspec.Struct, array_like=True, tag="hello"):
     """What a node says of itself in the handshake with the root or a parent.
 
     `run` is the run that it has been part of, if any. Without workers it does not join, and is told
-    no function. It takes children at `port`; none where that is 0. The fingerprint tells which
-    functions its workers could unpickle; it is empty where that is none. Where it `reports`, it has
-    joined already, and this connection is its report link to the root: nothing but its own updates
-    comes on it.
+    no function. It takes children at `port`; where that is 0, only those whose offers of WebRTC it
+    answers, if it `answers_offers`. The fingerprint tells which functions its workers could
+    unpickle; it is empty where that is none. Where it `reports`, it has joined already, and this
+    connection is its report link to the root: nothing but its own updates comes on it.
     """
 
     name: Word = ""
@@ -201,6 +202,7 @@ class Hello(msgspec.Struct, array_like=True, tag="hello"):
     port: Port = 0
     fingerprint: Annotated[str, msgspec.Meta(max_length=MAX_FINGERPRINT)] = ""
     reports: bool = False
+    answers_offers: bool = False
 
     @property
     def is_page(self) -> bool:
@@ -290,7 +292,8 @@ class Redirect(msgspec.Struct, array_like=True, tag="delegated"):
     """To a joining node: this node is your parent, and keeps a place for a ticket.
 
     It is at one of the addresses; wherever it is, it proves that the root has certified it. The
-    answer is to the joining node's offer; empty where it has not answered.
+    answer is to the joining node's offer; empty where it has not answered. With neither addresses
+    nor an answer it asks for an offer, which comes with `Unreachable`.
     """
 
     parent: NodeId
@@ -354,7 +357,10 @@ class Signal(msgspec.Struct, array_like=True, tag="signal"):
 
 
 class Leave(msgspec.Struct, array_like=True, tag="leaving"):
-    """From a child: it leaves in order; it has given back what it will not finish."""
+    """From a child: it leaves in order; it has given back what it will not finish.
+
+    To a child: its parent takes no children any more. It finds another place, and leaves then.
+    """
 
 
 class RunEnded(msgspec.Struct, array_like=True, tag="ended"):

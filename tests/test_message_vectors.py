@@ -16,7 +16,16 @@ import pytest
 
 from pando import messages, values
 from pando.reports.counters import Counters
-from pando.reports.records import COMPUTING, STARVED, Device, Interval, Introduction, pack
+from pando.reports.records import (
+    COMPUTING,
+    STARVED,
+    Device,
+    Gone,
+    Interval,
+    Introduction,
+    Rest,
+    pack,
+)
 
 PATH = Path(__file__).parent / "vectors" / "messages.json"
 NODE, PARENT = bytes(range(8)), bytes(range(248, 256))
@@ -27,6 +36,7 @@ FROM_BROWSERS: list[messages.Message] = [
     messages.Hello("my phone", 4),
     messages.Hello("", 1, "a-run"),
     messages.Hello("my phone", 4, "a-run", reports=True),
+    messages.Hello("my laptop", 4, answers_offers=True),
     messages.Ready(),
     messages.Ready(offer="v=0"),
     messages.LoadFailed("there is no such module", "Traceback …\n"),
@@ -35,6 +45,7 @@ FROM_BROWSERS: list[messages.Message] = [
     messages.Unreachable("it does not answer", "v=0"),
     messages.Signal("v=0"),
     messages.Capacity(300, 2**28),
+    messages.Capacity(0, 2**28, answers_offers=False),
     messages.Results(1, 0, 0.5, ITEMS),
     messages.Results(2**40, 70_000, 0.0, ITEMS, {0: FAILURE, 2: FAILURE}),
     messages.Results(
@@ -46,7 +57,12 @@ FROM_BROWSERS: list[messages.Message] = [
     ),
     messages.ReturnItems(1, 2, 65_536),
     messages.ItemCrashed(1, 2, "it took too long"),
+    messages.Lend(2**40, ITEMS),
+    messages.Lend(7, ITEMS, is_copy=True),
+    messages.Recall(7),
+    messages.Recall(2**40, is_superseded=True),
     messages.Offer(NODE, PARENT),
+    messages.Offer(NODE, PARENT, "a-ticket", "v=0"),
     messages.Update(
         introductions=[
             Introduction(
@@ -58,6 +74,14 @@ FROM_BROWSERS: list[messages.Message] = [
     messages.Update(
         introductions=[Introduction(0, Device(NODE, 1, units="BigNums"), 5, [3000, 2])],
         intervals=[Interval(0, 6, pack(COUNTED), STARVED)],
+    ),
+    messages.Update(
+        gone=[Gone(3, True), Gone(4, False, 9, [1, 2])],
+        introductions=[
+            Introduction(1, Device(NODE, 1, PARENT, kind="native", link="webrtc"), 5, [])
+        ],
+        summed=[1],
+        rest=Rest(2500, 5000, pack(COUNTED)),
     ),
     messages.Leave(),
     messages.Large(70_000_000),
@@ -81,12 +105,26 @@ TO_BROWSERS: list[messages.Message] = [
     messages.Signal("v=0"),
     messages.Signal(),
     messages.Lend(2**40, ITEMS),
+    messages.Lend(3, ITEMS, is_copy=True),
     messages.Recall(7),
+    messages.Results(1, 0, 0.5, ITEMS),
+    messages.Results(2**40, 70_000, 0.0, ITEMS, {0: FAILURE, 2: FAILURE}),
+    messages.Results(
+        3,
+        128,
+        1e9,
+        msgspec.Raw(values.encode([None] * 20)),
+        {place: messages.Failure("E", str(place)) for place in range(20)},
+    ),
+    messages.ReturnItems(1, 2, 65_536),
+    messages.ItemCrashed(1, 2, "it took too long"),
+    messages.Capacity(300, 2**28),
     messages.Join(NODE),
     messages.Join(NODE, "v=0"),
     messages.Disconnect(NODE),
     messages.Bundle([msgspec.Raw(messages.encode(messages.Recall(n))) for n in range(20)]),
     messages.RunEnded(),
+    messages.Leave(),
     messages.Large(70_000_000),
     messages.Part(b"\x93\xa4lend"),
     messages.Grant(),

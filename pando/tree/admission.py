@@ -10,6 +10,9 @@ Ready | LoadFailed           ->
                           <-            Welcome (its parent is the root), or
                           <-            Redirect (the parent, its addresses, and a ticket)
 Joined | Unreachable      ->            (after Unreachable: another place)
+
+Where only children that need an offer have a place for a node that has made none, a Redirect to
+nowhere asks for one; its Unreachable brings it.
 """
 
 from __future__ import annotations
@@ -210,7 +213,7 @@ class Admission:
             node: its identifier, as certified.
             hello: what it has said of itself.
             host: the address that it is seen at; empty where that is not known.
-            stays: whether it can be the child of nobody but the root.
+            stays: whether it can connect to nobody but the root, except by WebRTC.
 
         Returns:
             What is known of it where it is to be a child of the root; None where its place is
@@ -232,9 +235,7 @@ class Admission:
                 return None
             self._note_admitted(node)
             self._note_addresses(node, host, ready)
-            if stays:
-                self._placement.accept_here(node)
-            if stays or await self._place(link, node, ready.offer):
+            if await self._place(link, node, ready.offer, stays=stays):
                 return msgspec.structs.replace(hello, port=ready.port)
             return None
         finally:
@@ -354,27 +355,50 @@ class Admission:
 
     # ---- its place ----
 
-    async def _place(self, link: KeepaliveChannel, node: bytes, offer: str) -> bool:
+    async def _place(self, link: KeepaliveChannel, node: bytes, offer: str, *, stays: bool) -> bool:
         """Find a parent for a node that is ready; whether it is the root, once it has one."""
         avoid: set[bytes] = set()
+        may_ask = not offer
         while True:
+            if stays and not offer:
+                self._placement.accept_here(node)
+                return True
             place = await self._placement.find_parent(node, avoid, offer)
             if await self._is_refused(link, node):  # as of now
                 return False
             if isinstance(place, Here):
+                if not may_ask or not self._placement.overlay.needs_offer(node):
+                    return True
+                may_ask = False
+                offer = await self._ask_for_offer(link, node)
+                if offer:
+                    self._placement.withdraw(node)
+                    continue
                 return True
             if place is None:
                 raise ChannelClosedError("there is no place at present")
             found = place.offer
-            addresses = self._addresses.get(found.parent, [])
+            addresses = [] if stays else self._addresses.get(found.parent, [])
             if addresses or found.answer:
                 place_below = messages.Redirect(found.parent, addresses, found.ticket, found.answer)
                 answer = await self._send(link, [messages.encode(place_below)])
                 if not isinstance(answer, messages.Unreachable):
                     return False  # it has joined, or has gone
                 offer = answer.offer
+                may_ask = False
             self._counters["unreachable_parents"] += 1
             avoid.add(place.child)
+
+    async def _ask_for_offer(self, link: KeepaliveChannel, node: bytes) -> str:
+        """Ask a joining node for an offer of WebRTC; empty where it makes none.
+
+        It is told of a parent at no address, as which it cannot connect to.
+        """
+        nowhere = messages.Redirect(self._placement.overlay.node, [], "")
+        answer = await self._send(link, [messages.encode(nowhere)])
+        if not isinstance(answer, messages.Unreachable):
+            raise ChannelClosedError("it has gone")
+        return answer.offer
 
 
 def divide(function: bytes) -> list[messages.FunctionPart]:

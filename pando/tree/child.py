@@ -27,6 +27,7 @@ class Child:
         node: its identifier.
         name: what people call it.
         takes_children: whether other nodes can connect to it.
+        needs_offer: whether they need an answer to their offer of WebRTC for that.
         link: the connection to it.
         has_left: whether it has said that it leaves.
         is_relayed: whether a public server relays the connection.
@@ -36,6 +37,7 @@ class Child:
     node: bytes
     name: str
     takes_children: bool
+    needs_offer: bool
     link: KeepaliveChannel
     has_left: bool = False
     is_relayed: bool = False

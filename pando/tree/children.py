@@ -93,7 +93,12 @@ class Children:
             earlier.has_left = True
             await earlier.link.aclose()
         child = Child(
-            node, sanitize_name(hello.name), bool(hello.port), link, is_relayed=is_relayed
+            node,
+            sanitize_name(hello.name),
+            hello.port > 0 or hello.answers_offers,
+            hello.port == 0,
+            link,
+            is_relayed=is_relayed,
         )
         link.traffic = self._node.traffic
         await link.send(messages.Welcome(self._placement.overlay.node))
@@ -153,6 +158,9 @@ class Children:
                 case messages.Leave():
                     child.has_left = True
                     raise ChannelClosedError("it has left", in_order=True)
+                case messages.Capacity(answers_offers=bool(takes_children)) if child.needs_offer:
+                    self._placement.set_takes_children(child, takes_children)
+                    return message
                 case messages.FunctionReport():
                     raise messages.MalformedMessageError("a node's reports belong in its updates")
                 case _:

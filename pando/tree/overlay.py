@@ -17,9 +17,9 @@ node that asks for a place meets one of these cases:
    nothing, so that a new child would be sent all the joining nodes. Like this it is sent a few.
 4. The child in that slot is still connecting: the request waits for it, since another slot would
    break the balance. The number of requests that wait, and their time, are bounded.
-5. The child in that slot takes no children, has failed to find a place, or too many requests wait
-   for it: the other one, then the next slots in order, are looked through for a connected child.
-   In the original each node takes children.
+5. The child in that slot takes no children, or none that offers no WebRTC, has failed to find a
+   place, or too many requests wait for it: the other one, then the next slots in order, are looked
+   through for a connected child. In the original each node takes children.
 6. There is no such child, but one is still connecting: the joining node is put off, and asks again.
 7. No child here takes it: it is accepted beyond the degree, so that no device is refused for the
    shape of the tree. The original has no such case.
@@ -82,15 +82,22 @@ class _Slot:
     """A child's place: a candidate until it has connected.
 
     Attributes:
+        needs_offer: whether a node can connect to it only by the answer to an offer of WebRTC.
         sent: how many joining nodes have been sent there, or wait for that.
+        waiting: the joining nodes that wait, and whether they offer WebRTC.
     """
 
     node: bytes
     connected: bool
     takes_children: bool = True
+    needs_offer: bool = False
     sent: int = 0
     deadline: float = 0.0
-    waiting: dict[bytes, None] = field(default_factory=dict)
+    waiting: dict[bytes, bool] = field(default_factory=dict)
+
+    def takes(self, *, offers: bool) -> bool:
+        """Whether a joining node could connect to it, which may offer WebRTC."""
+        return self.takes_children and (offers or not self.needs_offer)
 
 
 class Overlay:
@@ -123,7 +130,12 @@ class Overlay:
     # ---- join requests ----
 
     def request(
-        self, origin: bytes, now: float, *, avoid: frozenset[bytes] = frozenset()
+        self,
+        origin: bytes,
+        now: float,
+        *,
+        avoid: frozenset[bytes] = frozenset(),
+        offers: bool = False,
     ) -> Decision:
         """Decide where a joining node finds its place. The module's docstring has the cases.
 
@@ -131,6 +143,7 @@ class Overlay:
             origin: its identifier.
             now: the time.
             avoid: children that have failed to place it already.
+            offers: whether it has made an offer to connect by WebRTC.
         """
         own = self._find(origin)
         if own is not None:  # it has lost its link, perhaps before this node has noticed
@@ -142,7 +155,7 @@ class Overlay:
             return self._accept(origin, now)
         connecting = False
         for step, slot in enumerate(self._ways(origin)):
-            if not slot.takes_children or slot.node in avoid:
+            if not slot.takes(offers=offers) or slot.node in avoid:
                 continue
             if slot.connected:
                 slot.sent += 1
@@ -150,7 +163,7 @@ class Overlay:
             if step == 0 and len(self._waiting) < self.max_waiting:
                 # Any other slot would break the balance.
                 slot.sent += 1
-                slot.waiting[origin] = None
+                slot.waiting[origin] = offers
                 self._waiting[origin] = slot
                 return Wait(origin)
             connecting = True
@@ -164,17 +177,29 @@ class Overlay:
         return self._accept(origin, now)
 
     def connected(
-        self, node: bytes, now: float = 0.0, *, takes_children: bool = True
+        self,
+        node: bytes,
+        now: float = 0.0,
+        *,
+        takes_children: bool = True,
+        needs_offer: bool = False,
     ) -> list[Decision]:
         """Note that a candidate has connected; return the decisions on those that waited for it."""
         self._forget(node)
         slot = self._find(node) or self._add(node)
         slot.connected = True
         slot.takes_children = takes_children
-        return self._send_on(slot) if takes_children else self._release(slot, now)
+        slot.needs_offer = needs_offer
+        decisions: list[Decision] = []
+        for joining, offers in self._take_waiting(slot).items():
+            if slot.takes(offers=offers):
+                decisions.append(Delegate(joining, node))
+            else:
+                decisions.append(self.request(joining, now, offers=offers))
+        return decisions
 
     def set_takes_children(self, node: bytes, takes_children: bool) -> None:
-        """Note whether others can connect to a child."""
+        """Note whether others can connect to a child, from now on."""
         slot = self._find(node)
         if slot is not None:
             slot.takes_children = takes_children
@@ -206,6 +231,13 @@ class Overlay:
     def beyond_degree(self) -> list[bytes]:
         """Those of them that have a place beyond the degree."""
         return [node for node, slot in self._extra.items() if slot.connected]
+
+    def needs_offer(self, origin: bytes) -> bool:
+        """Whether a candidate has its place beyond the degree since it has made no offer."""
+        return origin in self._extra and any(
+            slot.connected and slot.takes(offers=True) and not slot.takes(offers=False)
+            for slot in self._all()
+        )
 
     @property
     def candidates(self) -> list[bytes]:
@@ -273,16 +305,14 @@ class Overlay:
             slot.sent -= 1
             del slot.waiting[origin]
 
-    def _take_waiting(self, slot: _Slot) -> list[bytes]:
+    def _take_waiting(self, slot: _Slot) -> dict[bytes, bool]:
         """Remove and return those that waited for a slot."""
-        waiting, slot.waiting = list(slot.waiting), {}
+        waiting, slot.waiting = slot.waiting, {}
         for origin in waiting:
             del self._waiting[origin]
         return waiting
 
-    def _send_on(self, slot: _Slot) -> list[Decision]:
-        return [Delegate(origin, slot.node) for origin in self._take_waiting(slot)]
-
     def _release(self, slot: _Slot, now: float) -> list[Decision]:
-        """Decide anew on those that waited for a slot that will not take them."""
-        return [self.request(origin, now) for origin in self._take_waiting(slot)]
+        """Decide anew on those that waited for a slot that is free."""
+        waiting = self._take_waiting(slot)
+        return [self.request(origin, now, offers=offers) for origin, offers in waiting.items()]

@@ -25,6 +25,8 @@ MAX_GATHER_SECONDS = 0.2
 """How long a node gathers what its children send, at the most, where items take long enough."""
 REPORT_WAITS = 1 / 3
 """Part of the reporting interval for which a report waits for a message to go along with."""
+MOVE_SECONDS = 1.0
+"""Maximum seconds for delivering what is running to a parent that takes no children any more."""
 LAST_REPORT_SECONDS = 0.5
 """Maximum seconds for sending the last report at the end of the run."""
 MAX_BUNDLE = 64
@@ -156,6 +158,12 @@ class Parent:
             self._progressed = trio.Event()
             await self._progressed.wait()
 
+    async def _move(self) -> None:
+        """Leave in order: the parent takes no children any more, and another one is to be found."""
+        with trio.move_on_after(MOVE_SECONDS):
+            await self.leave()
+        await self.hang_up()
+
     async def _read(self, nursery: trio.Nursery) -> None:
         try:
             while True:
@@ -186,6 +194,8 @@ class Parent:
                 self._signalled.set()
             case messages.Disconnect(node):
                 nursery.start_soon(self._disconnect, node)
+            case messages.Leave():
+                nursery.start_soon(self._move)
             case messages.RunEnded(results):
                 self.run_results = results
                 self._state = ParentState.RUN_ENDED
@@ -201,9 +211,8 @@ class Parent:
             self._node.cancel_pending(self._job, *unstarted, is_superseded=message.is_superseded)
 
     def _given_back(self, start: int, count: int) -> None:
-        answer = self._uplink.give_back(start, count)
-        if answer is not None:
-            self._node.meter.returned += count
+        for answer in self._uplink.give_back(start, count):
+            self._node.meter.returned += answer.count
             self.post(answer)
         self._progressed.set()
 

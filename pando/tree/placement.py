@@ -110,7 +110,9 @@ class Placement:
         while True:
             if len(avoid) >= MAX_TRIES:
                 avoid.update(self.children)
-            decision = self.overlay.request(origin, trio.current_time(), avoid=frozenset(avoid))
+            decision = self.overlay.request(
+                origin, trio.current_time(), avoid=frozenset(avoid), offers=bool(offer)
+            )
             match await self._decided(decision):
                 case Accept():
                     logger.debug("node %s is accepted here", origin.hex())
@@ -132,6 +134,10 @@ class Placement:
         """Keep a place here for a joining node that can connect to no other."""
         self.overlay.accept(origin, trio.current_time())
         self._candidate_came.set()
+
+    def withdraw(self, origin: bytes) -> None:
+        """Keep no place for a joining node any more: another one may be found for it."""
+        self._resolve(self.overlay.left(origin, trio.current_time()))
 
     async def find_parent_slot(self, origin: bytes, offer: str = "") -> messages.Offer:
         """Answer a parent that asks for a place for a joining node, at this node or below."""
@@ -202,9 +208,18 @@ class Placement:
         self.children[child.node] = child
         self._resolve(
             self.overlay.connected(
-                child.node, trio.current_time(), takes_children=child.takes_children
+                child.node,
+                trio.current_time(),
+                takes_children=child.takes_children,
+                needs_offer=child.needs_offer,
             )
         )
+
+    def set_takes_children(self, child: Child, takes_children: bool) -> None:
+        """Note whether others can connect to a child from now on, as it says."""
+        child.takes_children = takes_children
+        if self.children.get(child.node) is child:
+            self.overlay.set_takes_children(child.node, takes_children)
 
     def left(self, child: Child) -> None:
         """Note that a child has gone: nobody waits for its answers any more."""

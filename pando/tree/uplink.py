@@ -242,13 +242,16 @@ class Uplink:
             done += count
         return answers
 
-    def give_back(self, start: int, count: int) -> messages.ReturnItems | None:
-        """What to tell the parent of items that leave this node undone."""
-        lease = self._lease_at(start)
-        if lease is None:
-            return None
-        self._finished(lease, count)
-        return messages.ReturnItems(lease.number, start - lease.start, count)
+    def give_back(self, start: int, count: int) -> list[messages.ReturnItems]:
+        """What to tell the parent of items that leave this node undone, of one lease or several."""
+        answers: list[messages.ReturnItems] = []
+        end = start + count
+        while start < end and (lease := self._lease_at(start)) is not None:
+            some = min(end, lease.start + lease.read) - start
+            self._finished(lease, some)
+            answers.append(messages.ReturnItems(lease.number, start - lease.start, some))
+            start += some
+        return answers
 
     def _answer_part(
         self,
@@ -289,6 +292,8 @@ class Uplink:
         if first == last:
             return []
         values = batch.values[first:last]
+        if failures and not isinstance(values, Packed):  # what has failed here has no value at all
+            values = [NOTHING if value is None else value for value in values]
         encoded = RawCodec.encode(values)
         if len(encoded) > MAX_VALUES_BYTES and len(values) > 1:
             # Too much for one message: two of them.

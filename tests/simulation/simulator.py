@@ -588,8 +588,7 @@ class SimulatedNode:
 
     def _give_back(self, start: int, count: int) -> None:
         assert self._uplink is not None
-        answer = self._uplink.give_back(start, count)
-        if answer is not None:
+        for answer in self._uplink.give_back(start, count):
             self._send_up(answer)
 
     def take_child(self, child: SimulatedNode, wire: Wire, workers: int) -> None:

@@ -205,9 +205,10 @@ async def test_forms_that_change_do_not_pile_up(autojump_clock: Any) -> None:
 # ---- placement ----
 
 
-def make_child(node: bytes) -> tuple[Child, KeepaliveChannel]:
+def make_child(node: bytes, *, needs_offer: bool = False) -> tuple[Child, KeepaliveChannel]:
     ours, theirs = memory_channel_pair()
-    return Child(node, "child", True, KeepaliveChannel(ours)), KeepaliveChannel(theirs)
+    child = Child(node, "child", True, needs_offer, KeepaliveChannel(ours))
+    return child, KeepaliveChannel(theirs)
 
 
 def identifier(number: int) -> bytes:
@@ -442,6 +443,68 @@ async def test_a_page_over_https_is_sent_to_no_address_without_encryption(
             overlay = root.membership.placement.overlay
             overlay.validate_state()
             assert len(overlay.children + overlay.candidates) == 3
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("over_https", [False, True])
+async def test_a_child_that_needs_an_offer_is_sent_nobody_without_one(
+    autojump_clock: Any, over_https: bool
+) -> None:
+    """A tab has no address: it answers an offer, over https as well, as long as it says so."""
+    async with trio.open_nursery() as nursery:
+        root = Root(nursery, b"a function")
+        parents = []
+        for _ in range(2):
+            parent = await root.connect(answers_offers=True)
+            await parent.receive()
+            await parent.send(messages.Ready())
+            assert isinstance(await parent.receive(), messages.Welcome)
+            parents.append(parent)
+        joins: list[messages.Join] = []
+        links: list[KeepaliveChannel] = []
+
+        async def answer(parent: KeepaliveChannel) -> None:
+            while True:
+                message = await parent.receive()
+                if isinstance(message, messages.Join):
+                    joins.append(message)
+                    offer = messages.Offer(message.origin, bytes(8), "ticket", "answer")
+                    await parent.send(offer)
+
+        for parent in parents:
+            nursery.start_soon(answer, parent)
+
+        async def join(offer: str) -> messages.Message:
+            visitor = Visitor(HOST, is_relayed=True, over_https=over_https)
+            joining = await root.connect(visitor)
+            links.append(joining)
+            await joining.receive()
+            await joining.send(messages.Ready(offer=offer))
+            return await joining.receive()
+
+        if over_https:
+            assert isinstance(await join(""), messages.Welcome)
+        else:  # it is asked for an offer, and may have none
+            nowhere = messages.Redirect(ROOT, [], "")
+            assert await join("") == nowhere
+            await links[-1].send(messages.Unreachable("it has no address"))
+            assert isinstance(await links[-1].receive(), messages.Welcome)
+            assert await join("") == nowhere
+            await links[-1].send(messages.Unreachable("it has no address", "late offer"))
+            redirect = await links[-1].receive()
+            assert redirect == messages.Redirect(bytes(8), [], "ticket", "answer")
+            await links[-1].send(messages.Joined())
+            assert joins.pop().offer == "late offer"
+        assert joins == []
+        assert await join("offer") == messages.Redirect(bytes(8), [], "ticket", "answer")
+        assert [each.offer for each in joins] == ["offer"]
+        for parent in parents:
+            await parent.send(messages.Capacity(1, answers_offers=False))
+        await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(await join("offer"), messages.Welcome)
+        await parents[0].send(messages.Capacity(1, answers_offers=True))
+        await trio.testing.wait_all_tasks_blocked()
+        assert isinstance(await join("offer"), messages.Redirect)
         nursery.cancel_scope.cancel()
 
 

@@ -10,7 +10,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pando.tree.overlay import Accept, Busy, Delegate, Overlay, Wait, choose_slots
+from pando.tree.overlay import (
+    Accept,
+    Busy,
+    Decision,
+    Delegate,
+    Overlay,
+    Wait,
+    choose_slots,
+)
 
 ROOT = bytes(8)
 
@@ -189,6 +197,31 @@ def test_a_child_that_nobody_can_connect_to_is_passed_over() -> None:
     assert {d.child for d in decisions if isinstance(d, Delegate)} == set(children)
 
 
+def test_a_child_that_needs_an_offer_is_sent_only_those_who_have_made_one() -> None:
+    overlay = Overlay(ROOT, degree=2, timeout=10)
+    for number in (1, 2):
+        overlay.request(node_id(number), now=0)
+        overlay.connected(node_id(number), needs_offer=number == 1)
+    without = {overlay.request(node_id(i), now=0) for i in range(50, 80)}
+    assert {d.child for d in without if isinstance(d, Delegate)} == {node_id(2)}
+    offering = {overlay.request(node_id(i), now=0, offers=True) for i in range(50, 80)}
+    assert {d.child for d in offering if isinstance(d, Delegate)} == {node_id(1), node_id(2)}
+    overlay.set_takes_children(node_id(2), False)
+    assert overlay.request(node_id(90), now=0) == Accept(node_id(90))
+    assert overlay.needs_offer(node_id(90)), "its place is beyond the degree"
+    overlay.set_takes_children(node_id(1), False)
+    assert not overlay.needs_offer(node_id(90)), "an offer would not help"
+
+
+def test_those_who_wait_are_decided_on_by_what_they_offer() -> None:
+    overlay = Overlay(ROOT, degree=1, timeout=10)
+    overlay.request(node_id(1), now=0)
+    overlay.request(node_id(2), now=0)
+    overlay.request(node_id(3), now=0, offers=True)
+    decisions = overlay.connected(node_id(1), needs_offer=True)
+    assert decisions == [Accept(node_id(2)), Delegate(node_id(3), node_id(1))]
+
+
 def test_nobody_is_refused_even_past_the_degree() -> None:
     overlay, children = full_overlay()
     assert overlay.request(node_id(50), now=0, avoid=frozenset(children)) == Accept(node_id(50))
@@ -210,28 +243,43 @@ class OverlayMachine(RuleBasedStateMachine):
         self.overlay = Overlay(ROOT, degree=3, timeout=10, max_waiting=4)
         self.now = 0.0
         self.open: Counter[bytes] = Counter()
+        self.needing_offers: set[bytes] = set()
+        self.offering: set[bytes] = set()
 
     nodes = st.integers(1, 12).map(node_id)
 
-    @rule(node=nodes)
-    def request(self, node: bytes) -> None:
+    def check(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            if isinstance(decision, Delegate) and decision.child in self.needing_offers:
+                assert decision.origin in self.offering
+
+    @rule(node=nodes, offers=st.booleans())
+    def request(self, node: bytes, offers: bool) -> None:
         if node not in self.overlay.children:
-            self.overlay.request(node, self.now)
+            (self.offering.add if offers else self.offering.discard)(node)
+            self.check([self.overlay.request(node, self.now, offers=offers)])
+
+    @rule(node=nodes, takes_children=st.booleans(), needs_offer=st.booleans())
+    def connected(self, node: bytes, takes_children: bool, needs_offer: bool) -> None:
+        if node in self.overlay.candidates:
+            (self.needing_offers.add if needs_offer else self.needing_offers.discard)(node)
+            self.check(
+                self.overlay.connected(node, takes_children=takes_children, needs_offer=needs_offer)
+            )
 
     @rule(node=nodes, takes_children=st.booleans())
-    def connected(self, node: bytes, takes_children: bool) -> None:
-        if node in self.overlay.candidates:
-            self.overlay.connected(node, takes_children=takes_children)
+    def changes(self, node: bytes, takes_children: bool) -> None:
+        self.overlay.set_takes_children(node, takes_children)
 
     @rule(node=nodes)
     def left(self, node: bytes) -> None:
-        self.overlay.left(node, self.now)
+        self.check(self.overlay.left(node, self.now))
         assert node not in self.overlay.children
 
     @rule(seconds=st.floats(0, 20))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.overlay.expire(self.now)
+        self.check(self.overlay.expire(self.now))
 
     @invariant()
     def consistent(self) -> None:

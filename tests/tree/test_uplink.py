@@ -87,6 +87,33 @@ def test_large_results_part_and_too_large_ones_fail(monkeypatch: pytest.MonkeyPa
     assert "503 bytes" in answers[2].failures[0].reason
 
 
+def test_an_item_that_nobody_below_takes_fails_with_its_reason() -> None:
+    up = Uplink("device")
+    up.add(lend(1, 0, 1))
+    up.read_nowait(2)
+    why = messages.Failure("UnsupportedValueError", "it is too large")
+    answers = up.answer(ResultBatch(1, raw(1), [None], {0: why}), 0)
+    assert told(answers) == [(1, 1, [None])]
+    assert isinstance(answers[0], messages.Results)
+    assert answers[0].failures[0].reason == "it is too large"
+
+
+def test_what_leaves_undone_goes_back_to_each_of_its_leases() -> None:
+    up = Uplink("device")
+    up.add(lend(1, "a", "b"))
+    up.add(lend(2, "c"))
+    up.add(lend(3, "d", "e"))
+    for _ in range(3):
+        up.read_nowait(9)
+    assert told(list(up.give_back(1, 3))) == [
+        ("back", 1, 1, 1),
+        ("back", 2, 0, 1),
+        ("back", 3, 0, 1),
+    ]
+    assert up.give_back(5, 1) == [], "there is no such item"
+    assert told(up.answer(ResultBatch(4, raw("e"), raw("E"), {}), 0)) == [(3, 1, ["E"])]
+
+
 def test_stale_results_and_senseless_leases() -> None:
     up = Uplink("device")
     with pytest.raises(MalformedValueError):

@@ -10,6 +10,11 @@ export class ChannelClosedError extends Error {
   override name = "ChannelClosedError";
 }
 
+/** A channel has ended as the other end has said that it would. */
+export class LeftError extends ChannelClosedError {
+  override name = "LeftError";
+}
+
 /** The root rejects this device. */
 export class JoinRejectedError extends Error {
   override name = "JoinRejectedError";

@@ -3,24 +3,23 @@
  * message, its tag first. Items and results stay encoded: a node only passes them on.
  */
 
-import { decode as unpack, encode as pack } from "@msgpack/msgpack";
+import { encode as pack } from "@msgpack/msgpack";
 
 import { MalformedError } from "./errors";
-import { joinArray, joinMap, split } from "./msgpack-slices";
-import type { Update } from "./node/reports";
-import { cut } from "./text";
+import { Fields, MAX_BATCH_LIMIT } from "./message-fields";
+import { joinArray, joinMap, split, splitMap } from "./msgpack-slices";
+import { encodeUpdate, type Update } from "./reporting/records";
+import { cut, MAX_TEXT } from "./text";
 
 /** A root's reason for refusing a device that may take no part in the run. */
 export const SENT_AWAY = "whoever watches over this run has sent this device away";
 export const VERSION = 2;
-export const ID_BYTES = 8;
-/** The shortest interval that a run may have chosen, and the longest one, or time limit. */
-export const LEAST_SECONDS = 0.01;
-export const MOST_SECONDS = 1e9;
 /** The largest function that is taken from a root. */
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
+/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface Failure {
   type: string;
@@ -33,6 +32,7 @@ export interface Failure {
 
 /** Failures of the items in a message, by their place in it. */
 export type Failures = ReadonlyMap<number, Failure>;
+export const NO_FAILURES: Failures = new Map();
 
 export interface Hello {
   tag: "hello";
@@ -41,6 +41,8 @@ export interface Hello {
   run: string;
   /** Whether this is the report link of a tab that has joined. */
   reports?: boolean;
+  /** Whether it takes children, whose offers of WebRTC it answers. */
+  answersOffers?: boolean;
 }
 
 /** A server that passes packets on, with a user and a password for this node. */
@@ -58,6 +60,16 @@ export interface RunInfo {
   name: string;
   function: Uint8Array;
   timeout: number | null;
+  /** The most items in a batch, where the person who runs this has chosen it. */
+  batchLimit: number | null;
+  /** How many children a node takes before it delegates. */
+  degree: number;
+  /** Seconds that a joining node may take to connect. */
+  bootstrapTimeout: number;
+  /** Whether nodes take children at all. */
+  delegates: boolean;
+  /** Whether an item that holds up others is lent a second time. */
+  speculate: boolean;
   silence: number;
   reportingInterval: number;
   /** In how many messages the function follows, where it is too large for this one. */
@@ -88,7 +100,48 @@ export interface Results {
   failures: Failures;
 }
 
-/** What a node receives from its parent, or from the root while it joins. */
+/** Items that are lent, as one encoded array. */
+export interface Lend {
+  tag: "lend";
+  lease: number;
+  items: Uint8Array;
+  /** Whether another borrower has been lent them, too: then they are not copied again. */
+  isCopy: boolean;
+}
+
+/** What has not been started of a lease is wanted back. */
+export interface Recall {
+  tag: "recall";
+  lease: number;
+  /** Whether what has been started is not wanted, either. */
+  isSuperseded: boolean;
+}
+
+export interface ReturnItems {
+  tag: "returned";
+  lease: number;
+  offset: number;
+  count: number;
+}
+
+/** What ran an item was lost. */
+export interface ItemCrashed {
+  tag: "struck";
+  lease: number;
+  offset: number;
+  reason: string;
+}
+
+/** How many workers compute at a node and below it, and the largest item that it takes, in bytes. */
+export interface Capacity {
+  tag: "want";
+  workers: number;
+  maxValue: number;
+  /** Whether it takes children, whose offers of WebRTC it answers, where that has changed. */
+  answersOffers?: boolean | null;
+}
+
+/** What a node receives from its parent, from the root while it joins, or of items from its children. */
 export type Incoming =
   | { tag: "denied"; reason: string }
   | RunInfo
@@ -96,15 +149,21 @@ export type Incoming =
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
   | { tag: "signal"; description: string }
-  | { tag: "lend"; lease: number; items: Uint8Array }
-  | { tag: "recall"; lease: number; isSuperseded: boolean }
-  | { tag: "join"; origin: Uint8Array }
+  | Lend
+  | Recall
+  | Results
+  | ReturnItems
+  | ItemCrashed
+  | Capacity
+  | { tag: "join"; origin: Uint8Array; offer: string }
   | { tag: "disconnect"; node: Uint8Array }
   | { tag: "bundle"; messages: Uint8Array[] }
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
   | { tag: "ended"; results: number }
+  /** The parent takes no children any more: another place is to be found. */
+  | { tag: "leaving" }
   | { tag: "heartbeat"; ping: number; pong: number };
 
 /** What a node sends. */
@@ -116,13 +175,15 @@ export type Outgoing =
   | { tag: "joined" }
   | { tag: "unreachable"; reason: string; offer: string }
   | { tag: "signal"; description: string }
-  | { tag: "want"; workers: number; maxValue: number }
+  | Capacity
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
   | { tag: "grant" }
-  | { tag: "returned"; lease: number; offset: number; count: number }
-  | { tag: "struck"; lease: number; offset: number; reason: string }
-  | { tag: "offer"; origin: Uint8Array; parent: Uint8Array }
+  | ReturnItems
+  | ItemCrashed
+  | Lend
+  | Recall
+  | { tag: "offer"; origin: Uint8Array; parent: Uint8Array; ticket: string; answer: string }
   | Update
   | { tag: "leaving" }
   | { tag: "heartbeat"; ping?: number; pong?: number };
@@ -140,6 +201,7 @@ export function encode(message: Outgoing): Bytes {
         0,
         "",
         message.reports ?? false,
+        message.answersOffers ?? false,
       ]);
     case "results":
       return joinArray(6, [
@@ -150,6 +212,10 @@ export function encode(message: Outgoing): Bytes {
         message.values,
         encodeFailures(message.failures),
       ]);
+    case "lend":
+      return joinArray(4, [pack("lend"), pack(message.lease), message.items, pack(message.isCopy)]);
+    case "recall":
+      return pack(["recall", message.lease, message.isSuperseded]);
     case "ready":
       return pack(["ready", 0, [], message.offer]);
     case "refused":
@@ -159,7 +225,7 @@ export function encode(message: Outgoing): Bytes {
     case "signal":
       return pack(["signal", message.description]);
     case "want":
-      return pack(["want", message.workers, message.maxValue]);
+      return pack(["want", message.workers, message.maxValue, message.answersOffers ?? null]);
     case "large":
       return pack(["large", message.size]);
     case "part":
@@ -169,7 +235,7 @@ export function encode(message: Outgoing): Bytes {
     case "struck":
       return pack(["struck", message.lease, message.offset, cut(message.reason)]);
     case "offer":
-      return pack(["offer", message.origin, message.parent, "", ""]);
+      return pack(["offer", message.origin, message.parent, message.ticket, message.answer]);
     case "update":
       return encodeUpdate(message);
     case "joined":
@@ -184,18 +250,6 @@ export function encode(message: Outgoing): Bytes {
 /** Several messages as one, which costs whoever receives them little more than one does. */
 export function bundle(encoded: readonly Bytes[]): Bytes {
   return joinArray(2, [pack("bundle"), joinArray(encoded.length, encoded)]);
-}
-
-function encodeUpdate({ introductions, intervals }: Update): Bytes {
-  const introduced = introductions.map(({ key, device, sequence, counters }) => {
-    const { node, epoch, parent, name, kind, version, link, workers, units } = device;
-    const fields = [node, epoch, parent, name, kind, version, link, workers, units];
-    return [key, fields, sequence, counters];
-  });
-  const reported = intervals.map(({ key, sequence, counters, state, held, roundTrip }) => {
-    return [key, sequence, counters, state, held, 0, null, roundTrip];
-  });
-  return pack(["update", [], introduced, [], reported, null]);
 }
 
 /** A map with numbers for keys, which the library's encoder has no object for. */
@@ -236,11 +290,31 @@ export function decode(bytes: Uint8Array): Incoming {
     case "signal":
       return { tag, description: fields.length > 1 ? read.text() : "" };
     case "lend":
-      return { tag, lease: read.count(), items: read.raw() };
+      return { tag, lease: read.count(), items: read.raw(), isCopy: fields.length > 3 && read.boolean() };
     case "recall":
       return { tag, lease: read.count(), isSuperseded: fields.length > 2 && read.boolean() };
+    case "results":
+      return {
+        tag,
+        lease: read.count(),
+        offset: read.count(),
+        seconds: read.seconds(),
+        values: read.raw(),
+        failures: fields.length > 5 ? decodeFailures(read.raw()) : NO_FAILURES,
+      };
+    case "returned":
+      return { tag, lease: read.count(), offset: read.count(), count: read.count() };
+    case "struck":
+      return { tag, lease: read.count(), offset: read.count(), reason: read.boundedText(MAX_TEXT) };
+    case "want":
+      return {
+        tag,
+        workers: read.count(),
+        maxValue: read.left > 0 ? read.count() : 0,
+        answersOffers: read.left > 0 ? read.choice() : null,
+      };
     case "join":
-      return { tag, origin: read.identifier() };
+      return { tag, origin: read.identifier(), offer: fields.length > 2 ? read.description() : "" };
     case "disconnect":
       return { tag, node: read.identifier() };
     case "bundle":
@@ -252,6 +326,7 @@ export function decode(bytes: Uint8Array): Incoming {
     case "ended":
       return { tag, results: fields.length > 1 ? read.count() : 0 };
     case "grant":
+    case "leaving":
       return { tag };
     case "heartbeat":
       return {
@@ -271,75 +346,34 @@ function decodeRunInfo(read: Fields): RunInfo {
   const packed = read.bytes();
   read.texts(); // the requirements: the page was told which packages to bring
   const timeout = read.timeLimit();
-  read.raw(); // the largest batch, which the parent keeps to
-  read.raw(); // the degree and
-  read.raw(); // the time to connect: browsers have no children
-  const [silence, reportingInterval] = [read.interval(), read.interval()];
-  read.raw(); // whether children are delegated, and
+  const batchLimit = read.batchLimit();
+  const degree = read.degree();
+  const [bootstrapTimeout, silence, reportingInterval] = [read.interval(), read.interval(), read.interval()];
+  const delegates = read.boolean();
   read.raw(); // the versions that the exact form needs, which no browser is sent
   const parts = read.count();
-  if (read.left > 0) read.boolean(); // whether items are lent twice, which is the parent's business
+  const speculate = read.left === 0 || read.boolean();
   const protocol = read.left > 0 ? read.text() : "";
   const iceServers = read.left > 0 ? read.texts() : [];
   const globalMonitoring = read.left > 0 && read.boolean();
   const turnServers = read.left > 0 ? read.turnServers() : [];
-  return { tag: "assigned", version, node, run, name, function: packed, timeout, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
+  return { tag: "assigned", version, node, run, name, function: packed, timeout, batchLimit, degree, bootstrapTimeout, delegates, speculate, silence, reportingInterval, parts, protocol, iceServers, turnServers, globalMonitoring };
 }
 
-/** The fields of a message, each checked as it is taken. */
-class Fields {
-  private next = 0;
-
-  constructor(private readonly fields: readonly Uint8Array[]) {}
-
-  /** How many are left; older nodes send fewer. */
-  get left(): number {
-    return this.fields.length - this.next;
-  }
-
-  raw(): Uint8Array {
-    const field = this.fields[this.next++];
-    if (field === undefined) throw new MalformedError("a field is missing");
-    return field;
-  }
-
-  private value(): unknown {
-    const field = this.raw();
-    try {
-      return unpack(field);
-    } catch (error) {
-      throw new MalformedError(`a field is malformed: ${String(error)}`);
-    }
-  }
-
-  private check<T>(value: unknown, fits: (value: unknown) => value is T): T {
-    if (!fits(value)) throw new MalformedError(`field ${this.next - 1} is of a wrong type`);
-    return value;
-  }
-
-  text = (): string => this.check(this.value(), isString);
-  bytes = (): Uint8Array => this.check(this.value(), isBytes);
-  texts = (): string[] => this.check(this.value(), isStrings);
-  turnServers = (): TurnServer[] =>
-    this.check(this.value(), areTriples).map(([url, username, credential]) => ({ url, username, credential }));
-  boolean = (): boolean => this.check(this.value(), isBoolean);
-  count = (): number => this.check(this.value(), isCount);
-  identifier = (): Uint8Array => this.check(this.value(), isIdentifier);
-  interval = (): number => this.check(this.value(), isInterval);
-  timeLimit = (): number | null => this.check(this.value(), isTimeLimit);
+/** Failures by their place, which is a number; a map in JavaScript's objects would not tell. */
+function decodeFailures(encoded: Uint8Array): Failures {
+  const parts = new Fields(splitMap(encoded, MAX_BATCH_LIMIT));
+  const failures = new Map<number, Failure>();
+  while (parts.left > 0) failures.set(parts.count(), decodeFailure(split(parts.raw())));
+  return failures;
 }
 
-const isString = (value: unknown): value is string => typeof value === "string";
-const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
-const isBoolean = (value: unknown): value is boolean => typeof value === "boolean";
-const isNumber = (value: unknown): value is number => typeof value === "number";
-const isInterval = (value: unknown): value is number =>
-  isNumber(value) && value >= LEAST_SECONDS && value <= MOST_SECONDS;
-const isTimeLimit = (value: unknown): value is number | null =>
-  value === null || (isNumber(value) && value > 0 && value <= MOST_SECONDS);
-export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
-const isStrings = (value: unknown): value is string[] => Array.isArray(value) && value.every(isString);
-const areTriples = (value: unknown): value is [string, string, string][] =>
-  Array.isArray(value) && value.every((each) => isStrings(each) && each.length === 3);
-const isIdentifier = (value: unknown): value is Uint8Array =>
-  isBytes(value) && value.length === ID_BYTES;
+function decodeFailure(fields: readonly Uint8Array[]): Failure {
+  const read = new Fields(fields);
+  const [type, reason] = [read.boundedText(MAX_TEXT), read.boundedText(MAX_TEXT)];
+  const traceback = read.left > 0 ? read.boundedText(MAX_TEXT) : "";
+  const device = read.left > 0 ? read.boundedText(MAX_TEXT) : "";
+  const encoded = read.left > 0 ? read.bytes() : NO_ARGUMENTS;
+  if (encoded.length > MAX_ARGUMENTS_BYTES) throw new MalformedError("arguments of too many bytes");
+  return { type, reason, traceback, device, arguments: encoded };
+}

@@ -63,17 +63,30 @@ function skipMany(bytes: Uint8Array, at: number, count: number, depth: number): 
 
 /** An encoded array, cut: where each of its elements begins, and behind the last where it ends. */
 export function findElements(bytes: Uint8Array): Uint32Array {
+  return findAll(bytes, readArraySize(bytes));
+}
+
+/** How many elements an encoded array has, and how many bytes say so. */
+export function readArraySize(bytes: Uint8Array): Head {
+  const head = readHead(bytes, 0x90, 0xdc);
+  if (head === null) throw new MalformedError("not an array");
+  return head;
+}
+
+type Head = readonly [count: number, bytes: number];
+
+/** The head of a container whose types begin with `short`, for up to 15, and with `long`. */
+function readHead(bytes: Uint8Array, short: number, long: number): Head | null {
   const tag = bytes[0];
-  let at: number;
-  let count: number;
-  if (tag !== undefined && tag >= 0x90 && tag < 0xa0) {
-    [count, at] = [tag & 0x0f, 1];
-  } else if (tag === 0xdc || tag === 0xdd) {
-    const size = tag === 0xdc ? 2 : 4;
-    [count, at] = [readLength(bytes, 1, size), 1 + size];
-  } else {
-    throw new MalformedError("not an array");
-  }
+  if (tag === undefined) return null;
+  if ((tag & 0xf0) === short) return [tag & 0x0f, 1];
+  if (tag !== long && tag !== long + 1) return null;
+  const size = tag === long ? 2 : 4;
+  return [readLength(bytes, 1, size), 1 + size];
+}
+
+function findAll(bytes: Uint8Array, [count, head]: Head): Uint32Array {
+  let at = head;
   if (count > bytes.length - at) throw new MalformedError("the bytes end too soon");
   const places = new Uint32Array(count + 1);
   for (let i = 0; i < count; i++) {
@@ -87,7 +100,18 @@ export function findElements(bytes: Uint8Array): Uint32Array {
 
 /** The elements of an encoded array, each as it is encoded. */
 export function split(bytes: Uint8Array): Uint8Array[] {
-  const places = findElements(bytes);
+  return cutAt(bytes, findElements(bytes));
+}
+
+/** The keys and values of an encoded map of at most `most` keys, each key before its value. */
+export function splitMap(bytes: Uint8Array, most: number): Uint8Array[] {
+  const head = readHead(bytes, 0x80, 0xde);
+  if (head === null) throw new MalformedError("not a map");
+  if (head[0] > most) throw new MalformedError("a map of very many keys");
+  return cutAt(bytes, findAll(bytes, [2 * head[0], head[1]]));
+}
+
+function cutAt(bytes: Uint8Array, places: Uint32Array): Uint8Array[] {
   return Array.from({ length: places.length - 1 }, (_, i) =>
     bytes.subarray(places[i], places[i + 1]),
   );

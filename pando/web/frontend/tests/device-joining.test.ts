@@ -27,14 +27,14 @@ describe("joining", () => {
     await settle();
     const root = network.last;
     expect(network.connected).toEqual([ROOT_URL]);
-    expect(root.take()).toEqual([["hello", "phone", 1, "", 0, "", false]]);
+    expect(root.take()).toEqual([["hello", "phone", 1, "", 0, "", false, false]]);
     root.assign();
     await settle();
     expect(root.take()).toEqual([["ready", 0, [], ""]]);
     expect(state.phase).toBe("joining");
     root.say("welcome", ROOT);
     await settle();
-    expect(root.take()).toEqual([["want", 1, MAX_VALUE_BYTES]]);
+    expect(root.take()).toEqual([["want", 1, MAX_VALUE_BYTES, null]]);
     expect(state).toMatchObject({ phase: "computing", function: "double", workers: 1 });
   });
   test("a device that is denied says why, and does not come again", async () => {
@@ -110,7 +110,7 @@ describe("who is believed", () => {
     expect(sandbox.workers).toBe(0);
     network.proves = {};
     await pass(1.1);
-    expect(network.last.take()).toEqual([["hello", "phone", 1, "", 0, "", false]]);
+    expect(network.last.take()).toEqual([["hello", "phone", 1, "", 0, "", false, false]]);
   });
   test("a root that proves its refusal is not asked again", async () => {
     network.proves = { refusal: "this link has ended" };
@@ -124,7 +124,7 @@ describe("who is believed", () => {
     network.proves = { psk: null };
     start({ token: "" });
     await settle();
-    expect(network.last.take()).toEqual([["hello", "phone", 1, "", 0, "", false]]);
+    expect(network.last.take()).toEqual([["hello", "phone", 1, "", 0, "", false, false]]);
   });
   test.each(["x", "wo-T9S3Y1ggTvM1E", `${CREDENTIALS}A`])(
     "nobody is asked by the link '%s'",

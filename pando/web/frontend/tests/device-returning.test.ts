@@ -29,7 +29,7 @@ describe("coming back", () => {
     await pass(1.1);
     const again = network.last;
     expect(again.certified).toEqual(NODE);
-    expect(again.take()).toEqual([["hello", "phone", 1, "run", 0, "", false]]);
+    expect(again.take()).toEqual([["hello", "phone", 1, "run", 0, "", false, false]]);
     again.assign({ packed: new Uint8Array(0) });
     await settle();
     again.say("welcome", ROOT);
@@ -91,7 +91,7 @@ describe("coming back", () => {
     await settle();
     expect(sandbox.workers).toBe(0);
     await pass(3);
-    expect(network.last.take()[0]!.slice(1)).toEqual(["phone", 1, "", 0, "", false]);
+    expect(network.last.take()[0]!.slice(1)).toEqual(["phone", 1, "", 0, "", false, false]);
   });
   test("when the run is over its workers end, and it waits for the next one", async () => {
     const root = await join();

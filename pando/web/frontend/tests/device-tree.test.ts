@@ -23,7 +23,7 @@ describe("the tree", () => {
     const root = await delegate(["192.168.1.7:5001"]);
     expect(network.connected.at(-1)).toBe("ws://192.168.1.7:5001/node");
     const parent = network.last;
-    expect(parent.take()).toEqual([["hello", "phone", 1, "run", 0, "", false]]);
+    expect(parent.take()).toEqual([["hello", "phone", 1, "run", 0, "", false, false]]);
     parent.say("welcome", PARENT);
     await settle();
     expect(tags(root)).toEqual(["joined"]);

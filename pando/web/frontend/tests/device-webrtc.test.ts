@@ -53,7 +53,7 @@ describe("a second link to the root", () => {
     expect(results(root)).toEqual([[1, 0, 2]]);
     const second = await changeOver(root);
     expect(second.certified).toEqual(NODE);
-    expect(second.take()).toEqual([["hello", "phone", 1, "run", 0, "", false]]);
+    expect(second.take()).toEqual([["hello", "phone", 1, "run", 0, "", false, false]]);
     expect(root.closed).toBe(false); // what runs may still be delivered
     sandbox.answerAll();
     await pass(0.2);

@@ -72,7 +72,7 @@ describe("large messages", () => {
     expect(new Set(parts.map(([tag]) => tag))).toEqual(new Set(["part"]));
     expect(parts.every(([, data]) => data.length <= PART_BYTES)).toBe(true);
     const assembly = new Assembly();
-    assembly.begin(encode(large).length);
+    assembly.begin(encode(large).length, () => {});
     const whole = parts.map(([, data]) => assembly.add(data)).at(-1)!;
     expect(Buffer.compare(whole, encode(large))).toBe(0);
   });

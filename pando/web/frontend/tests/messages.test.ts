@@ -1,8 +1,10 @@
 import { encode as pack, decode as unpack } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import vectors from "../../../../tests/vectors/messages.json";
+import { decodeFromChild, decodeHello, encodeToChild, type ToChild } from "../src/child-messages";
 import { MalformedError } from "../src/errors";
 import { decode, encode, type Incoming, type Outgoing } from "../src/messages";
+import { joinArray } from "../src/msgpack-slices";
 import { cut, MAX_LINE, MAX_TEXT, oneLine } from "../src/text";
 import { bytesOf, hexOf, randomNumbers } from "./bytes";
 
@@ -42,6 +44,8 @@ const OUTGOING: Record<Outgoing["tag"], true> = {
   results: true,
   returned: true,
   struck: true,
+  lend: true,
+  recall: true,
   offer: true,
   signal: true,
   update: true,
@@ -60,15 +64,47 @@ const INCOMING: Record<Incoming["tag"], true> = {
   signal: true,
   lend: true,
   recall: true,
+  results: true,
+  returned: true,
+  struck: true,
+  want: true,
   join: true,
   disconnect: true,
   bundle: true,
   ended: true,
+  leaving: true,
   large: true,
   part: true,
   grant: true,
   heartbeat: true,
 };
+
+/** What a node says before it has a parent, and what parents say. */
+const NOT_FROM_CHILD = new Set([
+  "hello",
+  "ready",
+  "refused",
+  "joined",
+  "unreachable",
+  "lend",
+  "recall",
+]);
+/** What only a root says, each link by itself, or a child. */
+const NOT_TO_CHILD = new Set([
+  "results",
+  "returned",
+  "struck",
+  "want",
+  "assigned",
+  "function part",
+  "delegated",
+  "bundle",
+  "large",
+  "part",
+  "grant",
+  "heartbeat",
+  "denied",
+]);
 
 describe("as Python has them", () => {
   test("there are vectors for each kind", () => {
@@ -82,11 +118,43 @@ describe("as Python has them", () => {
   test.each(named(fromBrowsers))("%s is sent in the same bytes", (_, hex, fields) => {
     expect(hexOf(encode(fields as unknown as Outgoing))).toBe(hex);
   });
+  test("results have no more failures than a batch has items", () => {
+    const withFailures = (count: number): Uint8Array => {
+      const map = [0xdf, count >>> 24, (count >>> 16) & 255, (count >>> 8) & 255, count & 255];
+      const fields = [pack("results"), pack(1), pack(0), pack(0), pack([])];
+      return joinArray(6, [...fields, new Uint8Array(map), new Uint8Array(2 * count).fill(0xc0)]);
+    };
+    expect(() => decode(withFailures(1_000_001))).toThrow("a map of very many keys");
+    expect(() => decode(withFailures(10))).toThrow("of a wrong type");
+  });
   test.each(named(toBrowsers))("%s is read", (_, hex, fields) => {
     const read = decode(bytesOf(hex));
     expect(read.tag).toBe(fields.tag);
     expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
   });
+  test.each(named(fromBrowsers).filter(([tag]) => !NOT_FROM_CHILD.has(tag)))(
+    "a child's %s is read",
+    (_, hex, fields) => {
+      const read = decodeFromChild(bytesOf(hex));
+      expect(fields).toMatchObject(read as unknown as Record<string, unknown>);
+    },
+  );
+  test.each(named(fromBrowsers).filter(([tag]) => NOT_FROM_CHILD.has(tag) && tag !== "hello"))(
+    "a child does not send %s",
+    (_, hex) => expect(() => decodeFromChild(bytesOf(hex))).toThrow(MalformedError),
+  );
+  test.each(named(fromBrowsers).filter(([tag]) => tag === "hello"))("%s", (_, hex, fields) => {
+    const { port, ...read } = decodeHello(bytesOf(hex));
+    expect(port).toBe(0);
+    expect(fields).toMatchObject(read);
+  });
+  test.each(named(toBrowsers).filter(([tag]) => !NOT_TO_CHILD.has(tag)))(
+    "%s is sent to a child in the same bytes",
+    (_, hex, fields) => {
+      const encoded = encodeToChild(fields as unknown as ToChild);
+      expect(unpack(encoded)).toEqual(unpack(bytesOf(hex)));
+    },
+  );
   test("fields that a later version adds are ignored", () => {
     expect(decode(pack(["recall", 5, false, "more"]))).toEqual({
       tag: "recall",
@@ -97,12 +165,7 @@ describe("as Python has them", () => {
 });
 
 /** Numbers that a tab is sent and does not use, as they are for nodes with children. */
-const UNUSED = new Set([
-  "denied version",
-  "assigned batch_limit",
-  "assigned degree",
-  "assigned bootstrap_timeout",
-]);
+const UNUSED = new Set(["denied version"]);
 /** What no field takes that is a number. */
 const ABSURD = [
   NaN,

@@ -54,7 +54,7 @@ class FakeConnection {
   }
 
   setLocalDescription(): Promise<void> {
-    this.localDescription = { sdp: "an offer" };
+    this.localDescription = { sdp: this.remote?.type === "offer" ? "an answer" : "an offer" };
     return Promise.resolve();
   }
 
@@ -90,11 +90,11 @@ afterEach(() => {
 });
 
 /** Have a connection begin. */
-async function begin(servers: IceServer[] = []): Promise<FakeConnection> {
+async function begin(servers: IceServer[] = [], offer = ""): Promise<FakeConnection> {
   const { port1, port2 } = new MessageChannel();
   [port, heard] = [port1, []];
   port1.onmessage = ({ data }: MessageEvent<FromPage>) => heard.push(data);
-  peers.add(port2, servers);
+  peers.add(port2, servers, offer);
   await settle();
   return FakeConnection.all.at(-1)!;
 }
@@ -112,6 +112,21 @@ describe("a connection of the page", () => {
     connection.gathered();
     await settle();
     expect(heard).toEqual([{ type: "offer", sdp: "an offer" }]);
+  });
+  test("an offer of another device is answered", async () => {
+    const connection = await begin([], "their offer");
+    expect(connection.remote).toEqual({ type: "offer", sdp: "their offer" });
+    connection.gathered();
+    await settle();
+    expect(heard.at(-1)).toEqual({ type: "answer", sdp: "an answer" });
+    connection.channel.open();
+    await settle();
+    expect(kinds()).toEqual(["bridged", "answer", "open"]);
+  });
+  test("an offer that is none ends it", async () => {
+    const connection = await begin([], "none");
+    expect(kinds()).toEqual(["bridged", "failed"]);
+    expect(connection.closed).toBe(true);
   });
   test.each([
     [[], 500],

@@ -13,7 +13,7 @@ async function joinAndReport(): Promise<{ root: Peer; link: Peer }> {
   const link = network.last;
   expect(link).not.toBe(root);
   expect(link.certified).toEqual(NODE);
-  expect(link.take()).toEqual([["hello", "phone", 1, "run", 0, "", true]]);
+  expect(link.take()).toEqual([["hello", "phone", 1, "run", 0, "", true, false]]);
   link.say("welcome", ROOT);
   await settle();
   return { root, link };

@@ -42,9 +42,9 @@ export const CREDENTIALS = formatCredentials({
   secret: SECRET,
 });
 await import("../src/trust"); // so that no test waits for it
-const PSK = await deriveLinkPsk(SECRET, ROOT_KEYS.fingerprint);
+export const PSK = await deriveLinkPsk(SECRET, ROOT_KEYS.fingerprint);
 const PARENT_KEY = new NodeKey(new Uint8Array(32).fill(3));
-const EXPIRY = Math.floor(Date.now() / 1000) + 3600;
+export const EXPIRY = Math.floor(Date.now() / 1000) + 3600;
 
 /** Who is at the other end of a channel. */
 export interface Proves {

@@ -42,6 +42,7 @@ const DEVICE: DeviceState = {
   kept: "",
   link: "websocket",
   linkProblem: "",
+  children: 0,
   identity: "",
   run: "run",
   runResults: 10,
@@ -72,6 +73,8 @@ describe("what it is connected by", () => {
     ],
   ])("%s %s", (link, linkProblem, words) => {
     expect(describeLink(page({}, { link, linkProblem }))).toBe(words);
+    const through = describeLink(page({}, { link, linkProblem, children: 2 }));
+    expect(through).toBe(words && `${words} 2 devices connect through this one.`);
   });
   test("nothing is said of it where there is no connection", () => {
     expect(describeLink(page({}))).toBe("");

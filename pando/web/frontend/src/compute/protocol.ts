@@ -1,12 +1,7 @@
 /** What the node and the workers that run the function say to each other, and how it is checked. */
 
-import {
-  type Failure,
-  type Failures,
-  isCount,
-  MAX_ARGUMENTS_BYTES,
-  type Report,
-} from "../messages";
+import { isCount } from "../message-fields";
+import { type Failure, type Failures, MAX_ARGUMENTS_BYTES, type Report } from "../messages";
 import { cut, wellFormed } from "../text";
 import { MAX_UNITS } from "./report-sum";
 

@@ -4,6 +4,7 @@ import { ChannelClosedError, MalformedError } from "../errors";
 import type { Incoming, Outgoing } from "../messages";
 import type { KeepaliveChannel } from "../tree/keepalive";
 import { MAX_VALUE_BYTES } from "../tree/large-messages";
+import { keyOf, nodeOf } from "../tree/overlay";
 import type { Session } from "./session";
 import { sleep } from "./timers";
 
@@ -14,10 +15,18 @@ export interface Settings {
   workers: number;
   silence: number;
   reportingInterval: number;
+  /** Whether other devices may connect to this one now. */
+  takesChildren(): boolean;
+  /** What the parent was told of that in the handshake. */
+  toldTakesChildren: boolean;
 }
 
 export class Computing {
   private signalled: ((answer: string) => void) | null = null;
+  /** The parent takes no children any more: another place is to be found. */
+  onParentLeaves: () => void = () => {};
+  private ownWorkers = 0;
+  private told: { workers: number | null; takesChildren: boolean };
 
   /** @param parent - the identifier of the node at the other end of the link. */
   constructor(
@@ -25,7 +34,9 @@ export class Computing {
     readonly link: KeepaliveChannel,
     private readonly parent: Uint8Array,
     private readonly settings: Settings,
-  ) {}
+  ) {
+    this.told = { workers: null, takesChildren: settings.toldTakesChildren };
+  }
 
   /** Be its child until the run is over; returns the run's results. A lost parent is thrown. */
   async run(): Promise<number> {
@@ -35,18 +46,24 @@ export class Computing {
     session.answerTo((message, urgent) => this.send(message, urgent), this.parent);
     this.announce(session.isPaused ? 0 : settings.workers);
     this.report();
-    const reporting = setInterval(() => this.report(), settings.reportingInterval * 1000);
+    session.onWorkersBelow = () => this.announce();
+    const reporting = setInterval(() => {
+      this.announce();
+      this.report();
+    }, settings.reportingInterval * 1000);
     try {
       for (;;) {
         const message = await link.receive();
         if (message.tag === "ended") {
           this.report();
+          await session.children?.end(message.results);
           return message.results;
         }
         this.handle(message);
       }
     } finally {
       clearInterval(reporting);
+      session.onWorkersBelow = () => {};
       session.answerTo(null);
     }
   }
@@ -71,9 +88,25 @@ export class Computing {
     });
   }
 
-  /** Tell the parent how many workers compute here. */
-  announce(workers: number): void {
-    this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES });
+  /**
+   * Tell the parent how many workers compute here and below, and whether others may connect here, where that has
+   * changed.
+   *
+   * @param own - how many workers compute here; as many as before, where that is not given.
+   */
+  announce(own = this.ownWorkers): void {
+    const isOther = own !== this.ownWorkers;
+    this.ownWorkers = own;
+    const workers = own + this.session.workersBelow;
+    const takesChildren = this.settings.takesChildren();
+    const { told } = this;
+    this.told = { workers, takesChildren };
+    const isNews = told.workers !== workers || told.takesChildren !== takesChildren;
+    const answersOffers = told.takesChildren === takesChildren ? null : takesChildren;
+    if (isNews) this.send({ tag: "want", workers, maxValue: MAX_VALUE_BYTES, answersOffers });
+    // Who has no workers gives back what waits, once the parent knows.
+    if (isNews || isOther) this.session.tabNode.announce(own);
+    if (told.takesChildren && !takesChildren) this.session.children?.handOver();
   }
 
   /** Tell the parent what has been done since the time before. */
@@ -95,17 +128,20 @@ export class Computing {
   private handle(message: Incoming): void {
     switch (message.tag) {
       case "lend":
-        this.session.lend(message.lease, message.items);
+        this.session.tabNode.lend(message);
         return;
       case "recall":
-        this.session.recall(message.lease, message.isSuperseded);
+        this.session.tabNode.recall(message);
         return;
       case "join":
-        // A browser takes no children in.
-        this.send({ tag: "offer", origin: message.origin, parent: this.session.node });
+        void this.findPlace(message.origin, message.offer);
         return;
       case "disconnect":
-        return; // there are no children to disconnect
+        this.session.children?.disconnect(message.node);
+        return;
+      case "leaving":
+        this.onParentLeaves();
+        return;
       case "signal":
         this.signalled?.(message.description);
         this.signalled = null;
@@ -113,5 +149,17 @@ export class Computing {
       default:
         throw new MalformedError(`an unexpected message, ${message.tag}`);
     }
+  }
+
+  /** Find a place for a joining node, here or below; none where others may not connect here. */
+  private async findPlace(origin: Uint8Array, offer: string): Promise<void> {
+    const { children, node } = this.session;
+    let place = { parent: node, ticket: "", answer: "" };
+    if (children !== null && this.settings.takesChildren()) {
+      const found = await children.placement.findPlace(keyOf(origin), offer);
+      place = { ...found, parent: nodeOf(found.parent) };
+    }
+    const { parent, ticket, answer } = place;
+    this.send({ tag: "offer", origin, parent, ticket, answer });
   }
 }

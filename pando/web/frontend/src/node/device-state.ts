@@ -48,6 +48,8 @@ export interface DeviceState {
   link: string;
   /** Why there is no WebRTC where it was tried, or the link asks for it; else empty. */
   linkProblem: string;
+  /** How many other devices are connected to the run through it, directly. */
+  children: number;
   /** What it proves to be this device with when it joins again; empty where it has not joined. */
   identity: string;
   /** The run that it computes for, or has computed for; empty before the first. */
@@ -108,6 +110,7 @@ export class StateKeeper {
       offline,
       link,
       linkProblem,
+      children: session?.children?.count ?? 0,
       idle:
         phase === "computing" && session !== null && session.idleMilliseconds > IDLE_MILLISECONDS,
       function: session?.name ?? "",

@@ -1,32 +1,27 @@
 /** A tab that volunteers: it connects, takes its place in the tree, and comes back. */
 
 import { ChannelClosedError, JoinRejectedError, LoadFailedError, MalformedError } from "../errors";
-import { type Bytes, encode, type Incoming, type RunInfo, SENT_AWAY } from "../messages";
-import { oneLine } from "../text";
+import { type Bytes, encode, type RunInfo, SENT_AWAY } from "../messages";
 import type { Channel } from "../tree/channel";
-import { KeepaliveChannel } from "../tree/keepalive";
-import { inParts } from "../tree/parts";
-import { JoinRefusedError, TrustError } from "../trust/errors";
-import { Computing, LEAVE_MILLISECONDS } from "./computing";
+import type { KeepaliveChannel } from "../tree/keepalive";
+import { Computing } from "./computing";
 import { type DevicePhase, type DeviceState, RELAYED, StateKeeper } from "./device-state";
-import { joinFunction } from "./function-parts";
 import { NodeIdentity } from "./identity";
+import { Move } from "./move";
+import { Openness } from "./openness";
 import { withoutFolders } from "./paths";
+import { Patience } from "./patience";
+import { Pausing } from "./pausing";
 import { WEBRTC } from "./protocol";
+import { type Place, RootDoor, readAssigned, sentence } from "./root-door";
 import type { SecondLink } from "./second-link";
 import { Session, type SessionEvents } from "./session";
-import { withTimeout } from "./timers";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
 
-const FIRST_PAUSE_SECONDS = 1;
-/** Pauses between two tries to connect grow to this. */
-const LONGEST_PAUSE_SECONDS = 15;
 /** How long a run whose root cannot be reached is waited for, before its workers are ended. */
 const LOST_RUN_MILLISECONDS = 30_000;
 /** How long the next run is waited for after the end of one, where the link does not last. */
 const NEXT_RUN_MILLISECONDS = 30_000;
-/** How long the root may take to answer: it may have to ask its children for a place. */
-const ANSWER_MILLISECONDS = 120_000;
 
 export interface DeviceOptions extends WaysOptions {
   /** Of the root, such as `ws://192.168.1.7:5000/node`, or of its room at a public server. */
@@ -56,9 +51,7 @@ export class Device {
   private link: KeepaliveChannel | null = null;
   private readonly identity: NodeIdentity;
   private stopping = false;
-  /** Seconds before it connects again. */
-  private patience = FIRST_PAUSE_SECONDS;
-  private wake: (() => void) | null = null;
+  private readonly patience = new Patience();
   private abandon: () => void = () => {};
   /** Rejects when this device has been stopped: whatever else it waits for is of no use then. */
   private readonly stopped = new Promise<never>((_, reject) => {
@@ -70,14 +63,15 @@ export class Device {
   private readonly keeper = new StateKeeper();
   /** When a run has ended, where no other has begun since. */
   private finished: number | null = null;
-  private hurried = false;
   private readonly ways: Ways;
   /** For the parent that it has, or had last. */
   private computing: Computing | null = null;
   private second: SecondLink | null = null;
+  private move: Move | null = null;
+  private readonly door: RootDoor;
 
-  /** Whether the person at this device has paused it. */
-  private isPaused = false;
+  private readonly pausing: Pausing;
+  private readonly openness = new Openness();
 
   constructor(
     private options: DeviceOptions,
@@ -91,6 +85,19 @@ export class Device {
     });
     const reached = { ...host, connect: (url: string) => this.connect(url) };
     this.ways = new Ways(options, reached, this.identity, () => this.hello());
+    const asking = {
+      connect: reached.connect,
+      isStopping: () => this.stopping,
+      hello: (reports: boolean) => this.hello(reports),
+    };
+    this.door = new RootDoor(options, asking, this.identity, this.ways);
+    this.pausing = new Pausing({
+      has: (session) => this.session === session,
+      computing: () => this.computing,
+      openSandbox: (run) => this.host.openSandbox(run),
+      hangUp: () => this.link?.close(),
+      show: (phase) => this.show(phase),
+    });
     this.stopped.catch(() => {}); // it may be stopped while nobody waits
   }
 
@@ -107,7 +114,7 @@ export class Device {
         this.dropSession();
         this.finished = performance.now();
         this.show("finished");
-        if (this.isPaused) return;
+        if (this.pausing.isPaused) return;
       } catch (error) {
         if (!this.mayGoOn(this.refusal ?? error)) return;
       } finally {
@@ -124,7 +131,7 @@ export class Device {
   private mayGoOn(error: unknown): boolean {
     const rejected = error instanceof JoinRejectedError;
     const isLost = error instanceof ChannelClosedError || error instanceof MalformedError;
-    if (this.isPaused && isLost) {
+    if (this.pausing.isPaused && isLost) {
       this.stopping = true; // who goes on joins again
       this.dropSession();
       this.show("stopped");
@@ -161,17 +168,29 @@ export class Device {
     this.host.onChange(this.state());
   }
 
+  /** Whether other devices may connect through this one from now on. */
+  setWilling(willing: boolean): void {
+    this.openness.isWilling = willing;
+    this.computing?.announce();
+  }
+
+  /** Whether others may connect to this device now. */
+  private mayTakeChildren(assigned: RunInfo): boolean {
+    const { computing, options, session, pausing } = this;
+    const answers = options.webrtc && this.ways.mayUseWebRtc(assigned);
+    const can = answers && !pausing.isPaused && session?.children != null;
+    return this.openness.decide(can, computing?.link.roundTrip.milliseconds ?? 0);
+  }
+
   /** Connect now, without waiting any longer. */
   retry(): void {
-    this.patience = FIRST_PAUSE_SECONDS;
-    this.hurried = true;
-    this.wake?.();
+    this.patience.hurry();
   }
 
   /** Leave in order: what is running is delivered if it takes no longer than a moment. */
   async stop(): Promise<void> {
     this.stopping = true;
-    this.wake?.();
+    this.patience.end();
     const { session, link, computing } = this;
     const { phase } = this.keeper;
     if (session !== null && link !== null && (phase === "computing" || phase === "paused"))
@@ -188,32 +207,21 @@ export class Device {
       await this.stop();
       return;
     }
-    this.isPaused = true;
-    this.computing?.announce(0);
-    await session.pause(LEAVE_MILLISECONDS);
-    if (this.session !== session) return; // its parent is lost
-    this.computing?.report();
-    this.show("paused");
+    await this.pausing.pause(session);
   }
 
   /** Go on computing, with so many workers, and as this name. */
   async resume(name: string, workers: number): Promise<void> {
     const { session } = this;
-    if (session === null || !this.isPaused) return;
-    this.isPaused = false;
+    if (session === null || !this.pausing.isPaused) return;
     this.options = { ...this.options, name, workers };
-    this.show("preparing");
-    try {
-      const sandbox = await this.host.openSandbox(session.run);
-      if (this.session !== session) return;
-      await session.resume(sandbox, name, workers);
-    } catch (error) {
-      if (!(error instanceof ChannelClosedError || error instanceof LoadFailedError)) throw error;
-      this.link?.close();
-      return;
-    }
-    this.computing?.announce(workers);
-    this.show("computing");
+    await this.pausing.resume(session, name, workers);
+  }
+
+  /** Pause before connecting again, counting down. */
+  private rest(): Promise<void> {
+    const { note } = this.keeper;
+    return this.patience.rest((left) => this.showTrying("waiting", note, left));
   }
 
   private show(phase: DevicePhase, note = "", retry = 0): void {
@@ -226,37 +234,25 @@ export class Device {
     if (this.finished === null) this.show(phase, note, retry);
   }
 
-  /** Pause before connecting again, counting down. */
-  private async rest(): Promise<void> {
-    const { note } = this.keeper;
-    this.hurried = false;
-    for (let left = Math.ceil(this.patience); left > 0 && !this.stopping && !this.hurried; left--) {
-      this.showTrying("waiting", note, left);
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-        setTimeout(resolve, 1000);
-      });
-    }
-    if (!this.hurried) this.patience = Math.min(this.patience * 2, LONGEST_PAUSE_SECONDS);
-  }
-
   /** One stay in the tree. Returns the results of the run when it is over; a lost parent is thrown. */
   private async takePart(): Promise<number> {
-    const root = await this.open(this.options.url);
+    const { door } = this;
+    const root = await door.open((link) => {
+      this.link = link; // so that whoever stops this device closes it
+    });
     const { session } = this;
-    const assigned = await this.receive(root);
-    const isSentAway = assigned.tag === "denied" && assigned.reason === SENT_AWAY;
+    const answer = await door.receive(root);
+    const isSentAway = answer.tag === "denied" && answer.reason === SENT_AWAY;
     this.keeper.identity = this.identity.keep();
     this.keeper.kept = isSentAway ? this.keeper.identity : "";
-    if (assigned.tag === "denied") throw new JoinRejectedError(sentence(oneLine(assigned.reason)));
-    if (assigned.tag !== "assigned") throw new MalformedError("unexpected reply from the root");
+    const assigned = readAssigned(answer);
     if (session !== null && session.run !== assigned.run) {
       this.dropSession();
       throw new ChannelClosedError("another run has begun");
     }
     this.finished = null;
     this.keeper.beginRun(assigned.run);
-    const ready = session ?? (await this.prepare(await this.whole(assigned, root), root));
+    const ready = session ?? (await this.prepare(await door.whole(assigned, root), root));
     this.show("joining");
     this.keeper.linkProblem = this.ways.problem(assigned);
     try {
@@ -264,39 +260,6 @@ export class Device {
     } finally {
       this.lastInTree = performance.now();
     }
-  }
-
-  /** What the root says next, as long as that is of interest. */
-  private async receive(root: KeepaliveChannel): Promise<Incoming> {
-    const answer = await withTimeout(root.receive(), ANSWER_MILLISECONDS);
-    if (answer === null) throw new ChannelClosedError("the root does not answer");
-    if (this.stopping) throw new ChannelClosedError("stopped");
-    return answer;
-  }
-
-  /** Connect to the root, and let it prove that it is the one whose link this is. */
-  private async open(url: string): Promise<KeepaliveChannel> {
-    if (this.identity.problem) throw new JoinRejectedError(this.identity.problem);
-    const socket = await this.connect(url);
-    const channel = this.options.relayed ? inParts(socket) : socket;
-    this.link = new KeepaliveChannel(channel); // so that whoever stops this device closes it
-    try {
-      this.link = new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello()));
-    } catch (error) {
-      throw this.whatFollows(error);
-    }
-    return this.link;
-  }
-
-  /** What becomes of an error of the handshake: whether it is of use to try again. */
-  private whatFollows(error: unknown): unknown {
-    if (!(error instanceof TrustError)) return error;
-    // Who is not the root of the link proves nothing by a refusal; the root may come back.
-    const isFinal =
-      !this.identity.knowsRoot || (error instanceof JoinRefusedError && error.isProven);
-    return isFinal
-      ? new JoinRejectedError(sentence(error.message))
-      : new ChannelClosedError(error.message);
   }
 
   private async connect(url: string): Promise<Channel> {
@@ -308,23 +271,16 @@ export class Device {
   /** What this tab says of itself in a handshake. */
   private hello(reports = false): Bytes {
     const { name, workers } = this.options;
-    return encode({ tag: "hello", name, workers, run: this.session?.run ?? "", reports });
-  }
-
-  /** Connect to the root once more, for reports alone. */
-  private async openReportLink(): Promise<KeepaliveChannel> {
-    const socket = await this.connect(this.options.url);
-    const channel = this.options.relayed ? inParts(socket) : socket;
-    try {
-      return new KeepaliveChannel(await this.identity.joinRoot(channel, this.hello(true)));
-    } catch (error) {
-      channel.close();
-      throw error;
-    }
-  }
-
-  private async whole(assigned: RunInfo, root: KeepaliveChannel): Promise<RunInfo> {
-    return { ...assigned, function: await joinFunction(assigned, () => this.receive(root)) };
+    const { session } = this;
+    const below = session?.workersBelow ?? 0;
+    return encode({
+      tag: "hello",
+      name,
+      workers: reports ? workers : workers + below,
+      run: session?.run ?? "",
+      reports,
+      answersOffers: !reports && this.openness.tell(),
+    });
   }
 
   private async prepare(assigned: RunInfo, root: KeepaliveChannel): Promise<Session> {
@@ -348,6 +304,10 @@ export class Device {
       if (this.stopping) throw new ChannelClosedError("stopped");
       const session = new Session(assigned, name, workers, sandbox, events);
       this.session = session;
+      session.openToOthers({
+        meetChild: (channel, findTicket) => this.identity.meetChild(channel, findTicket),
+        openPeer: (offer) => this.ways.openAnsweringPeer(assigned, offer),
+      });
       await session.loaded;
       return session;
     } catch (error) {
@@ -358,41 +318,47 @@ export class Device {
     }
   }
 
-  /** Take the place that the root gives, there or below. */
+  /** Compute at the place that the root gives, there or below. */
   private async join(session: Session, root: KeepaliveChannel, assigned: RunInfo): Promise<number> {
-    const { ways } = this;
-    // Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
-    let offers = ways.prefersWebRtc(assigned);
-    let problem: string | null = null;
-    for (;;) {
-      const offered = offers ? await ways.offer(assigned) : null;
-      let isUsed = false; // then it ends with its link
-      try {
-        const offer = offered?.offer ?? "";
-        if (problem === null) root.send({ tag: "ready", offer });
-        else root.send({ tag: "unreachable", reason: problem, offer });
-        const answer = await this.receive(root);
-        if (answer.tag === "welcome") {
-          offered?.peer.close();
-          return await this.computeForRoot(session, root, answer.parent, assigned);
-        }
-        if (answer.tag === "ended") return answer.results;
-        if (answer.tag !== "delegated") throw new MalformedError("unexpected reply from the root");
-        const found = await ways.findParent(answer, offered, assigned);
-        if (typeof found !== "string") {
-          this.link = found.link;
-          root.send({ tag: "joined" });
-          root.close();
-          isUsed = found.link.kind === WEBRTC;
-          if (!isUsed) offered?.peer.close();
-          return await this.begin(session, found.link, found.parent, assigned).run();
-        }
-        problem = found;
-        offers = ways.mayUseWebRtc(assigned);
-      } finally {
-        if (!isUsed) offered?.peer.close();
-      }
+    const found = await this.door.findPlace(root, assigned);
+    return "results" in found ? found.results : await this.settle(session, found, assigned);
+  }
+
+  /** Compute at a place in the tree. */
+  private async settle(session: Session, place: Place, assigned: RunInfo): Promise<number> {
+    if (this.stopping) {
+      place.link.close();
+      throw new ChannelClosedError("stopped");
     }
+    return place.isRoot
+      ? await this.computeForRoot(session, place.link, place.parent, assigned)
+      : await this.computeBelow(session, place, assigned);
+  }
+
+  /** Be the child of a node below the root, and move where that takes no children any more. */
+  private async computeBelow(session: Session, place: Place, assigned: RunInfo): Promise<number> {
+    const computing = this.begin(session, place.link, place.parent, assigned);
+    let move: Move | null = null;
+    computing.onParentLeaves = () => {
+      move ??= new Move(computing, this.door, session.run);
+      this.move = move;
+      void move.start();
+    };
+    try {
+      return await computing.run();
+    } catch (error) {
+      const next = this.goesOn(session) ? (this.move?.take() ?? null) : null;
+      if (next === null) throw error;
+      return await this.settle(session, next, assigned);
+    } finally {
+      this.move?.stop();
+      this.move = null;
+      this.lastInTree = performance.now();
+    }
+  }
+
+  private goesOn(session: Session): boolean {
+    return !this.stopping && this.session === session && this.refusal === null;
   }
 
   /** Be the root's child, and connect to it by WebRTC meanwhile where that is better. */
@@ -410,8 +376,7 @@ export class Device {
     try {
       return await first.run();
     } catch (error) {
-      const goesOn = !this.stopping && this.session === session && this.refusal === null;
-      const standing = goesOn ? (second?.take() ?? null) : null;
+      const standing = this.goesOn(session) ? (second?.take() ?? null) : null;
       if (standing === null) throw error;
       this.link = standing.root;
       return await this.join(session, standing.root, standing.assigned);
@@ -429,13 +394,19 @@ export class Device {
     assigned: RunInfo,
   ): Computing {
     this.link = link;
-    session.keepReportLink(assigned, () => this.openReportLink());
+    session.keepReportLink(assigned, () => this.door.openReportLink());
     const { silence, reportingInterval } = assigned;
-    const settings = { workers: this.options.workers, silence, reportingInterval };
+    const settings = {
+      workers: this.options.workers,
+      silence,
+      reportingInterval,
+      takesChildren: () => this.mayTakeChildren(assigned),
+      toldTakesChildren: this.openness.told,
+    };
     this.computing = new Computing(session, link, parent, settings);
     this.keeper.link = link.kind;
-    this.show(this.isPaused ? "paused" : "computing");
-    this.patience = FIRST_PAUSE_SECONDS;
+    this.show(this.pausing.isPaused ? "paused" : "computing");
+    this.patience.reset();
     return this.computing;
   }
 
@@ -451,9 +422,4 @@ export class Device {
     this.session = null;
     session.end();
   }
-}
-
-function sentence(text: string): string {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
 }

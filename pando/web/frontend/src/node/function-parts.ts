@@ -1,7 +1,11 @@
-/** The function of a run, which comes in parts where it is large. */
+/** The function of a run: what it is written in, and its parts, which it comes in where it is large. */
 
-import { MalformedError } from "../errors";
+import { decode as unpack } from "@msgpack/msgpack";
+
+import type { Language } from "../compute/protocol";
+import { LoadFailedError, MalformedError } from "../errors";
 import { type Incoming, MAX_FUNCTION_BYTES, type RunInfo } from "../messages";
+import { split } from "../msgpack-slices";
 
 /**
  * The whole function.
@@ -32,4 +36,15 @@ export async function joinFunction(
     start += part.length;
   }
   return whole;
+}
+
+/**
+ * What a function is written in.
+ *
+ * @throws LoadFailedError browsers do not run it.
+ */
+export function languageOf(packed: Uint8Array): Language {
+  const tag = unpack(split(packed)[0] ?? new Uint8Array([0xc0]));
+  if (tag === "python" || tag === "javascript") return tag;
+  throw new LoadFailedError("browsers do not run functions of this kind", "");
 }

@@ -5,7 +5,7 @@ import type { Bytes } from "../messages";
 import type { Channel } from "../tree/channel";
 import { areEqual, fromBase64, toBase64 } from "../trust/bytes";
 import type { Certificate } from "../trust/certificate";
-import { TrustError } from "../trust/errors";
+import { HandshakeFailedError, TrustError } from "../trust/errors";
 import type { Session as TrustSession } from "../trust/initiator";
 import { type JoinLink, parseFragment } from "../trust/join-link";
 import type { NodeKey } from "../trust/keys";
@@ -14,6 +14,15 @@ import { withTimeout } from "./timers";
 
 /** How long the end that was connected to may take to show who it is. */
 const HELLO_MILLISECONDS = 20_000;
+
+/** A node that has connected to this one, and has proved who it is. */
+export interface Arrival {
+  node: Uint8Array;
+  /** What it says of itself. */
+  payload: Uint8Array;
+  /** Let it in; gives the channel to use from now on. */
+  accept(): Channel;
+}
 
 const NOT_BOUND = new Uint8Array(0);
 
@@ -73,6 +82,47 @@ export class NodeIdentity {
     const { key, certificate, rootSigningKey } = this;
     if (key === null || certificate === null) return "";
     return [key.secret, rootSigningKey, certificate.encoded].map(toBase64).join(":");
+  }
+
+  /**
+   * Let in a node that has connected to this one, below the root.
+   *
+   * @param findTicket - gives the ticket of the place that is kept for a node; null where none is.
+   * @returns who it is, what it says of itself, and the channel to use once it is accepted.
+   * @throws TrustError it has not proved what it must.
+   */
+  async meetChild(
+    channel: Channel,
+    findTicket: (node: Uint8Array) => string | null,
+  ): Promise<Arrival> {
+    const trust = await import("../trust");
+    const { key, certificate, rootSigningKey } = this;
+    if (key === null || certificate === null) throw new TrustError("the root comes first");
+    const { binding = NOT_BOUND } = channel;
+    const findPsk = (node: Uint8Array): Uint8Array | null => {
+      const ticket = findTicket(node);
+      return ticket === null ? null : trust.deriveTicketPsk(new TextEncoder().encode(ticket));
+    };
+    const end = { is: "node", key, certificate, rootSigningKey, findPsk, binding } as const;
+    const responder = new trust.Responder(end);
+    channel.send(responder.hello);
+    try {
+      const request = responder.receive(await receive(channel));
+      if (request.certificate === null) throw new TrustError("a node without a certificate");
+      return {
+        node: request.certificate.identifier,
+        payload: request.payload,
+        accept() {
+          const leaveOpen = request.asksOpen && binding.length > 0;
+          const { reply, transport } = responder.accept({ leaveOpen });
+          channel.send(reply);
+          return protect(channel, transport);
+        },
+      };
+    } catch (error) {
+      if (error instanceof HandshakeFailedError) channel.send(error.answer);
+      throw error;
+    }
   }
 
   private restore(trust: typeof import("../trust")): void {

@@ -1,11 +1,12 @@
 /**
- * Who of the tab's workers computes what: the parent's leases in, batches and answers out.
+ * Who of the tab's workers computes what: leases of the tab's node in, batches and answers out. To
+ * the node, which lends to children as well, all the workers are one borrower.
  *
  * No I/O and no clock of its own: a method is told what happened, and `take` gives what to do.
  */
 
 import { FLUSH_MILLISECONDS, type Part } from "../compute/protocol";
-import type { Failures, Outgoing } from "../messages";
+import type { Failures, ItemCrashed, Results, ReturnItems } from "../messages";
 import { findElements, joinArray, NIL } from "../msgpack-slices";
 
 /** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
@@ -25,7 +26,7 @@ export interface Batch {
 }
 
 export type Action =
-  | { type: "send"; message: Outgoing }
+  | { type: "send"; message: Results | ReturnItems | ItemCrashed }
   | { type: "compute"; worker: number; batch: Batch }
   | { type: "replace"; worker: number };
 

@@ -12,14 +12,16 @@ export type ToNode =
   | { type: "resume"; name: string; workers: number }
   | { type: "retry" }
   | { type: "online"; online: boolean }
+  /** Whether other devices may connect through this one from now on. */
+  | { type: "willing"; willing: boolean }
   | { type: "sandbox"; control: MessagePort };
 
 /** To the page. */
 export type FromNode =
   | { type: "state"; state: DeviceState }
   | { type: "sandboxRequested"; run: string }
-  /** A WebRTC connection is wanted, which only the page can have. */
-  | { type: "peerRequested"; port: MessagePort; servers: IceServer[] }
+  /** A WebRTC connection is wanted, which only the page can have; one that answers an offer, where it is given. */
+  | { type: "peerRequested"; port: MessagePort; servers: IceServer[]; offer: string }
   | { type: "stopped"; problem: string };
 
 /** How often the page is told how far it is. */
@@ -38,9 +40,9 @@ function openSandbox(run: string): Promise<MessagePort> {
   });
 }
 
-function openPeer(servers: IceServer[]): MessagePort {
+function openPeer(servers: IceServer[], offer = ""): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  post({ type: "peerRequested", port: port2, servers }, [port2]);
+  post({ type: "peerRequested", port: port2, servers, offer }, [port2]);
   return port1;
 }
 
@@ -60,6 +62,9 @@ self.onmessage = ({ data }: MessageEvent<ToNode>) => {
       break;
     case "online":
       device?.setOnline(data.online);
+      break;
+    case "willing":
+      device?.setWilling(data.willing);
       break;
     case "sandbox":
       takeSandbox?.(data.control);

@@ -1,4 +1,4 @@
-/** A WebRTC connection as the node has it: one offer, one answer, one data channel; the page does the rest. */
+/** WebRTC connections as the node has them: one offer, one answer, one data channel; the page does the rest. */
 
 import { ChannelClosedError, MalformedError } from "../errors";
 import type { Bytes, RunInfo } from "../messages";
@@ -9,10 +9,11 @@ import { BridgedWire, OwnWire, type UnopenedWire } from "../tree/wires";
 import { concat, encodeText } from "../trust/bytes";
 import { withTimeout } from "./timers";
 
-/** How long the page may take to make an offer. */
-const OFFER_MILLISECONDS = 5000;
-/** How long it may take from the answer to an open data channel. */
+/** How long the page may take to make an offer, or an answer. */
+const DESCRIBE_MILLISECONDS = 5000;
+/** How long it may take from the answer to an open data channel; longer where the other end hears of it first. */
 const OPEN_MILLISECONDS = 5000;
+const OPEN_ANSWERED_MILLISECONDS = 10_000;
 const MAX_SERVERS = 4;
 const STUN = /^stun:[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$/;
 const TURN = /^turns?:[A-Za-z0-9.-]{1,253}(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?$/;
@@ -33,9 +34,9 @@ function allOf(servers: readonly IceServer[], kind: RegExp): readonly IceServer[
 }
 
 export class Peer {
-  private readonly offered: Promise<string>;
+  private readonly described: Promise<string>;
   private readonly opened: Promise<DataChannel>;
-  private setOffer: (sdp: string) => void = () => {};
+  private setDescription: (sdp: string) => void = () => {};
   private setChannel: (channel: DataChannel) => void = () => {};
   private reject: (error: Error) => void = () => {};
   private wire: UnopenedWire | null = null;
@@ -48,15 +49,15 @@ export class Peer {
     const failed = new Promise<never>((_, reject) => {
       this.reject = reject;
     });
-    const offer = new Promise<string>((resolve) => {
-      this.setOffer = resolve;
+    const description = new Promise<string>((resolve) => {
+      this.setDescription = resolve;
     });
     const channel = new Promise<DataChannel>((resolve) => {
       this.setChannel = resolve;
     });
-    this.offered = Promise.race([offer, failed]);
+    this.described = Promise.race([description, failed]);
     this.opened = Promise.race([channel, failed]);
-    for (const each of [this.offered, this.opened]) each.catch(() => {}); // whoever waits hears of it
+    for (const each of [this.described, this.opened]) each.catch(() => {}); // whoever waits hears of it
     port.onmessage = ({ data }: MessageEvent<FromPage>) => this.take(data);
   }
 
@@ -66,14 +67,48 @@ export class Peer {
    * @throws ChannelClosedError the browser makes none.
    */
   async offer(): Promise<string> {
-    const sdp = await withTimeout(this.offered, OFFER_MILLISECONDS);
-    if (sdp === null) throw new ChannelClosedError("the browser makes no offer");
-    const read = readDescription(sdp, "offer");
+    return this.describe("offer");
+  }
+
+  /**
+   * The answer to another device's offer, which the page has been asked to give.
+   *
+   * @param offer - as that device has made it.
+   * @throws ChannelClosedError the browser makes none.
+   * @throws MalformedError the offer is none.
+   */
+  async answer(offer: string): Promise<string> {
+    const read = readDescription(offer, "offer");
+    const answer = await this.describe("answer");
+    this.bind(read.fingerprint, this.fingerprint);
+    return answer;
+  }
+
+  /** The channel of a connection that answers, once it carries data. @throws ChannelClosedError it never does. */
+  openAnswered(): Promise<DataChannel> {
+    return this.whenOpen(OPEN_ANSWERED_MILLISECONDS);
+  }
+
+  private async describe(kind: "offer" | "answer"): Promise<string> {
+    const sdp = await withTimeout(this.described, DESCRIBE_MILLISECONDS);
+    if (sdp === null) throw new ChannelClosedError(`the browser makes no ${kind}`);
+    const read = readDescription(sdp, kind);
     this.fingerprint = read.fingerprint;
     const written = writeDescription(read);
     if (written.length > MAX_DESCRIPTION)
-      throw new MalformedError("the browser's offer is too long");
+      throw new MalformedError(`the browser's ${kind} is too long`);
     return written;
+  }
+
+  /** DTLS proves to each end that the other one has the certificate in its description. */
+  private bind(offering: Uint8Array, answering: Uint8Array): void {
+    this.binding = concat(encodeText("webrtc"), offering, answering);
+  }
+
+  private async whenOpen(milliseconds: number): Promise<DataChannel> {
+    const channel = await withTimeout(this.opened, milliseconds);
+    if (channel === null) throw new ChannelClosedError(NOT_CONNECTED);
+    return channel;
   }
 
   /**
@@ -84,12 +119,9 @@ export class Peer {
    */
   async open(answer: string): Promise<DataChannel> {
     const read = readDescription(answer, "answer");
-    // DTLS proves to each end that the other one has the certificate in its description.
-    this.binding = concat(encodeText("webrtc"), this.fingerprint, read.fingerprint);
+    this.bind(this.fingerprint, read.fingerprint);
     this.say({ type: "answer", sdp: writeDescription(read) });
-    const channel = await withTimeout(this.opened, OPEN_MILLISECONDS);
-    if (channel === null) throw new ChannelClosedError(NOT_CONNECTED);
-    return channel;
+    return this.whenOpen(OPEN_MILLISECONDS);
   }
 
   /** End the connection, with what its channel has not sent. */
@@ -115,7 +147,8 @@ export class Peer {
         this.use(new BridgedWire((said, transfer) => this.say(said, transfer)));
         break;
       case "offer":
-        this.setOffer(message.sdp);
+      case "answer":
+        this.setDescription(message.sdp);
         break;
       case "failed":
         this.reject(new ChannelClosedError(message.reason));

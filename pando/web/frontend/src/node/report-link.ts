@@ -4,8 +4,8 @@
  */
 
 import { ChannelClosedError, MalformedError } from "../errors";
+import type { Update } from "../reporting/records";
 import type { KeepaliveChannel } from "../tree/keepalive";
-import type { Update } from "./reports";
 import { withTimeout } from "./timers";
 
 const FIRST_PAUSE_SECONDS = 0.5;

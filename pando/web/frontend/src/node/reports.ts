@@ -1,24 +1,28 @@
 /** The reports of a tab: its cumulative counters, numbered, as `pando/reporting/device.py` makes them. */
 
 import type { Report } from "../messages";
+import { Ledger } from "../reporting/ledger";
+import { OutgoingReports } from "../reporting/passing";
+import {
+  type Counters,
+  type Device,
+  MAX_COUNTER,
+  MAX_NAME,
+  MAX_ROUND_TRIP,
+  SIZE,
+  STATES,
+  type Update,
+} from "../reporting/records";
 
-/** Counters stop here, where numbers are exact. */
-const MAX_COUNTER = Number.MAX_SAFE_INTEGER;
 /** An interval that took longer than this many is taken for a jump of the clock. */
 const MAX_INTERVALS = 20;
 /** Reported items are counted in thousandths, since a function may report fractions. */
 const REPORTED_SCALE = 1000;
-/** The only key on a tab's link: it reports on nobody else. */
-const KEY = 0;
-const MAX_NAME = 64;
-/** Microseconds; no round-trip time that is reported is longer. */
-const MAX_ROUND_TRIP = 60_000_000;
 const MAX_EPOCH = 2 ** 48;
 
 /** Put here by the build. */
 declare const PANDO_VERSION: string;
 
-export const STATES = { computing: 0, starved: 1, blocked: 2, loading: 3, paused: 4 } as const;
 export type State = keyof typeof STATES;
 
 /** What a tab has measured since its epoch began. Times are in seconds. */
@@ -45,71 +49,35 @@ export interface Description {
   workers: number;
 }
 
-/** A device, as `pando/reports/records.py` has it. */
-export interface Device {
-  node: Uint8Array;
-  epoch: number;
-  parent: Uint8Array;
-  name: string;
-  kind: string;
-  version: string;
-  link: string;
-  workers: number;
-  units: string;
-}
-
-export interface Introduction {
-  key: number;
-  device: Device;
-  sequence: number;
-  counters: number[];
-}
-
-export interface Interval {
-  key: number;
-  sequence: number;
-  counters: number[];
-  state: number;
-  held: number;
-  /** Of the link to the parent, in microseconds; 0 where it is not known. */
-  roundTrip: number;
-}
-
-/** What a tab tells its parent: of itself alone, since it has no children. */
-export interface Update {
-  tag: "update";
-  introductions: Introduction[];
-  intervals: Interval[];
-}
-
-/** Numbers reports, and keeps counters from decreasing. */
+/** Numbers reports, keeps counters from decreasing, and tells a parent what has changed at the tab and below. */
 export class Reporter {
   private readonly epoch = Math.floor(Math.random() * MAX_EPOCH);
   private elapsed = 0;
   private sequence = 0;
-  private counters: number[] = new Array<number>(16).fill(0);
-  private told: { parent: string; units: string } | null = null;
+  private counters: Counters = new Array<number>(SIZE).fill(0);
+  private outgoing = new OutgoingReports();
 
   /**
    * @param description - what is said of the tab.
    * @param now - its clock, in seconds. It may jump.
    * @param interval - seconds between two reports, as they are planned.
+   * @param ledger - has the reports of those below.
    */
   constructor(
     private description: Description,
     private now: number,
     private readonly interval: number,
+    readonly ledger = new Ledger(),
   ) {}
 
   /** The parent is another one from now on, or the link is a new one: say again who this is. */
   introduce(): void {
-    this.told = null;
+    this.outgoing = new OutgoingReports();
   }
 
   /** The tab is called otherwise, or has another number of workers, from now on. */
   describe(description: Description): void {
     this.description = description;
-    this.told = null;
   }
 
   /** The next report, over a link of this kind; the round trip is in milliseconds, or 0 where it is not known. */
@@ -119,6 +87,7 @@ export class Reporter {
     now: number,
     link = "websocket",
     roundTrip = 0,
+    children = 0,
   ): Update {
     let passed = now - this.now;
     this.now = now;
@@ -127,31 +96,26 @@ export class Reporter {
     const before = this.counters;
     const figures = count(measured, this.elapsed);
     this.counters = figures.map((value, place) => toCounter(value, before[place]!));
-    const introductions = this.introductions(measured, parent, link, before);
     this.sequence += 1;
-    const growth = this.counters.map((value, place) => value - before[place]!);
-    const interval = {
-      key: KEY,
+    const report = {
+      device: this.device(measured, parent, link),
       sequence: this.sequence,
-      counters: withoutZerosAtTheEnd(growth),
+      counters: this.counters,
+      before,
       state: STATES[measured.state],
       held: measured.held,
+      children,
       roundTrip: Math.min(Math.round(1000 * roundTrip), MAX_ROUND_TRIP),
     };
-    return { tag: "update", introductions, intervals: [interval] };
+    this.ledger.hear(report, this);
+    const update = this.outgoing.encode(this.ledger);
+    this.ledger.expire();
+    return update;
   }
 
-  private introductions(
-    measured: Measured,
-    parent: Uint8Array,
-    link: string,
-    before: number[],
-  ): Introduction[] {
-    const told = { parent: String(parent), units: measured.reported?.units ?? "" };
-    if (this.told?.parent === told.parent && this.told.units === told.units) return [];
-    this.told = told;
+  private device(measured: Measured, parent: Uint8Array, link: string): Device {
     const { node, name, workers } = this.description;
-    const device = {
+    return {
       node,
       epoch: this.epoch,
       parent,
@@ -160,10 +124,8 @@ export class Reporter {
       version: PANDO_VERSION,
       link,
       workers,
-      units: told.units,
+      units: measured.reported?.units ?? "",
     };
-    const counters = withoutZerosAtTheEnd(before);
-    return [{ key: KEY, device, sequence: this.sequence, counters }];
   }
 }
 
@@ -192,9 +154,4 @@ function count(measured: Measured, elapsed: number): number[] {
 
 function toCounter(value: number, before: number): number {
   return value > before ? Math.max(before, Math.round(Math.min(value, MAX_COUNTER))) : before;
-}
-
-function withoutZerosAtTheEnd(counters: readonly number[]): number[] {
-  const size = counters.findLastIndex((value) => value !== 0) + 1;
-  return counters.slice(0, size);
 }

@@ -1,18 +1,21 @@
 /** What a tab has for one run: its workers and what they compute, which outlives a lost parent. */
 
-import { decode as unpack } from "@msgpack/msgpack";
-
 import type { FromWorker, Language } from "../compute/protocol";
 import { ReportSum } from "../compute/report-sum";
 import { ChannelClosedError, LoadFailedError } from "../errors";
 import type { Outgoing, Report, RunInfo } from "../messages";
 import { split } from "../msgpack-slices";
+import type { Update } from "../reporting/records";
 import { oneLine } from "../text";
 import { type KeepaliveChannel, Traffic } from "../tree/keepalive";
-import { LeafScheduler } from "./leaf-scheduler";
+import { lendToChild } from "./child-borrower";
+import { Children, type ChildrenHost } from "./children";
+import { languageOf } from "./function-parts";
+import type { Action, LeafScheduler } from "./leaf-scheduler";
 import { ReportLink } from "./report-link";
-import { type Measured, Reporter, type State, type Update } from "./reports";
+import { type Measured, Reporter, type State } from "./reports";
 import { splitResults } from "./split-results";
+import { TabNode } from "./tab-node";
 import { sleep } from "./timers";
 import { WorkerMeter } from "./worker-meter";
 import { WorkerPool } from "./worker-pool";
@@ -39,7 +42,6 @@ export class Session {
   failures = 0;
   /** What is transferred on the links to its parents. */
   readonly traffic = new Traffic();
-  private returned = 0;
   /** The parent, while there is one. */
   private parent: Uint8Array = new Uint8Array();
   private readonly reporter: Reporter;
@@ -50,16 +52,21 @@ export class Session {
   private readonly assigned: RunInfo;
   /** Whether the person at this device has paused it: then there are no workers. */
   isPaused = false;
-  private readonly scheduler: LeafScheduler;
+  /** What lends the parent's items to the workers, and to children. */
+  readonly tabNode: TabNode;
   private pool: WorkerPool;
+  /** Where others may connect to it; null until then. */
+  children: Children | null = null;
+  /** Told when the children have other numbers of workers. */
+  onWorkersBelow: () => void = () => {};
   private readonly ready = new Set<number>();
   private readonly tally = new ReportSum();
   private watching: ReturnType<typeof setInterval> | null = null;
   private settleLoaded: { resolve(): void; reject(error: Error): void } | null = null;
-  private answer: Answer | null = null;
   /** When a worker last had something to do. */
   private lastBusy = performance.now();
   private wasBusy = false;
+  private isActing = false;
   private drained: (() => void) | null = null;
   /** Settles when the function is loaded in a worker; rejects with `LoadFailedError`. */
   loaded!: Promise<void>;
@@ -81,7 +88,7 @@ export class Session {
     this.globalReporter = new Reporter(described, now, assigned.reportingInterval);
     this.meter = new WorkerMeter(size, now);
     this.language = languageOf(assigned.function);
-    this.scheduler = new LeafScheduler(() => performance.now() / 1000, assigned.timeout, device);
+    this.tabNode = new TabNode(assigned, device, size, () => this.act());
     if (assigned.timeout !== null) {
       this.watching = setInterval(() => {
         this.scheduler.checkTime();
@@ -116,6 +123,10 @@ export class Session {
     });
     pool.resize(size);
     return pool;
+  }
+
+  private get scheduler(): LeafScheduler {
+    return this.tabNode.scheduler;
   }
 
   get results(): number {
@@ -154,9 +165,39 @@ export class Session {
   /** Answers go to this parent from now on; null where there is none. */
   answerTo(answer: Answer | null, parent: Uint8Array = new Uint8Array()): void {
     this.parent = parent;
-    if (this.answer !== null && answer === null) this.scheduler.forget();
-    this.answer = answer;
+    this.tabNode.answerTo(
+      answer &&
+        ((message) => {
+          // How many workers there are is told together with what else the parent is to know.
+          if (message.tag !== "want") answer(message, this.tabNode.isHungry);
+        }),
+    );
     this.reporter.introduce();
+  }
+
+  /** Let other devices connect to this one, where the run's nodes have children. */
+  openToOthers(host: Omit<ChildrenHost, "lend" | "onChange">): void {
+    const { degree, bootstrapTimeout, silence, delegates } = this.assigned;
+    if (!delegates) return;
+    const { node, traffic } = this;
+    const { ledger } = this.reporter;
+    const onChange = (): void => {
+      this.tabNode.workersChanged();
+      this.onWorkersBelow();
+    };
+    this.children = new Children(
+      {
+        ...host,
+        lend: (channel, borrower) => lendToChild(this.tabNode, channel, borrower, onChange),
+        onChange,
+      },
+      { node, degree, bootstrapTimeout, silence, traffic, ledger },
+    );
+  }
+
+  /** How many workers the children have, and those below them. */
+  get workersBelow(): number {
+    return this.tabNode.workersBelow;
   }
 
   private noteWorkers(change: () => void): void {
@@ -168,20 +209,9 @@ export class Session {
     this.meter.pass(this.ready.size, this.isPaused, now);
   }
 
-  lend(lease: number, items: Uint8Array): void {
-    this.scheduler.lend(lease, items);
-    this.act();
-  }
-
-  recall(lease: number, isSuperseded: boolean): void {
-    this.scheduler.recall(lease, isSuperseded);
-    this.act();
-  }
-
   /** Give back what has not been started, and settle when what is running is delivered. */
-  drain(): Promise<void> {
-    this.scheduler.leave();
-    return this.settle();
+  async drain(): Promise<void> {
+    await Promise.all([this.tabNode.leave(), this.settle()]);
   }
 
   /** The same for a while; what takes longer than this is given back, and the workers are ended. */
@@ -204,7 +234,7 @@ export class Session {
       this.isPaused = false;
       this.meter.size = size;
     });
-    this.scheduler.device = device;
+    this.tabNode.rename(device);
     const described = { node: this.node, name: device, workers: size };
     this.reporter.describe(described);
     this.globalReporter.describe(described);
@@ -223,7 +253,9 @@ export class Session {
 
   /** End all workers at once. Nobody is blamed for what they were running. */
   end(): void {
-    this.answer = null;
+    this.children?.close();
+    this.tabNode.answerTo(null);
+    this.tabNode.close();
     this.reportLink?.stop();
     this.isPaused = false;
     if (this.watching !== null) clearInterval(this.watching);
@@ -234,7 +266,8 @@ export class Session {
   /** What is told the parent of this tab, over a link of this kind, whose round trip is in milliseconds. */
   report(parent: Uint8Array, link: string, roundTrip: number): Update {
     const now = performance.now() / 1000;
-    return this.reporter.report(this.measure(now), parent, now, link, roundTrip);
+    const children = this.children?.count ?? 0;
+    return this.reporter.report(this.measure(now), parent, now, link, roundTrip, children);
   }
 
   /** Report straight to the root, too, from now on. */
@@ -263,7 +296,7 @@ export class Session {
       bytesOut: traffic.bytesOut,
       transferSeconds: traffic.seconds,
       failed: this.failures,
-      returned: this.returned,
+      returned: this.tabNode.returned,
       reported: this.reported,
       state: this.state,
       held: scheduler.held,
@@ -313,7 +346,6 @@ export class Session {
 
   /** Count and show the items that fail, whether the function has failed or a time limit. */
   private note(message: Outgoing): void {
-    if (message.tag === "returned") this.returned += message.count;
     if (message.tag === "struck") this.events.onItemFailed(message.reason);
     if (message.tag !== "results") return;
     this.failures += message.failures.size;
@@ -322,32 +354,31 @@ export class Session {
       this.events.onItemFailed(last.traceback || `${last.type}: ${last.reason}`);
   }
 
-  /** Do what the scheduler says. */
+  /** Do what the scheduler says, in order; what the node lends meanwhile comes behind it. */
   private act(): void {
+    if (this.isActing) return;
+    this.isActing = true;
     this.noteBusy();
-    const urgent = this.scheduler.idle;
-    for (const action of this.scheduler.take()) {
-      if (action.type === "send") {
-        this.note(action.message);
-        this.answer?.(action.message, urgent);
-      } else if (action.type === "compute") {
-        const { number, count, items } = action.batch;
-        this.pool.post(action.worker, { type: "compute", batch: number, count, items }, [
-          items.buffer,
-        ]);
-      } else {
-        this.pool.replace(action.worker, "it took too long");
-      }
+    for (let due = this.scheduler.take(); due.length > 0; due = this.scheduler.take()) {
+      due.forEach((action) => this.carryOut(action));
     }
+    this.isActing = false;
     if (this.drained !== null && !this.scheduler.busy) {
       this.drained();
       this.drained = null;
     }
   }
-}
 
-function languageOf(packed: Uint8Array): Language {
-  const tag = unpack(split(packed)[0] ?? new Uint8Array([0xc0]));
-  if (tag === "python" || tag === "javascript") return tag;
-  throw new LoadFailedError("browsers do not run functions of this kind", "");
+  private carryOut(action: Action): void {
+    if (action.type === "send") {
+      this.note(action.message);
+      this.tabNode.hear(action.message);
+    } else if (action.type === "compute") {
+      const { number, count, items } = action.batch;
+      const message = { type: "compute", batch: number, count, items } as const;
+      this.pool.post(action.worker, message, [items.buffer]);
+    } else {
+      this.pool.replace(action.worker, "it took too long");
+    }
+  }
 }

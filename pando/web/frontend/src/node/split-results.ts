@@ -1,12 +1,11 @@
 /** Results that are too many for one message, or too large for any. */
 
 import type { Part } from "../compute/protocol";
+import { MAX_MESSAGE_BYTES } from "../messages";
 import { joinArray, NIL, split } from "../msgpack-slices";
 import { MAX_TEXT } from "../text";
 import { MAX_VALUE_BYTES } from "../tree/large-messages";
 
-/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
-const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 export const MAX_VALUES_BYTES = MAX_MESSAGE_BYTES - MAX_TEXT;
 
 /**

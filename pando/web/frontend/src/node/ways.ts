@@ -2,6 +2,7 @@
 
 import type { Bytes, Incoming, RunInfo } from "../messages";
 import type { Channel } from "../tree/channel";
+import { readDescription, writeDescription } from "../tree/description";
 import type { IceServer } from "../tree/peer-port";
 import type { Computing } from "./computing";
 import type { NodeIdentity } from "./identity";
@@ -20,8 +21,8 @@ export interface WaysOptions {
 
 export interface WaysHost {
   connect(url: string): Promise<Channel>;
-  /** A port to the page's part of a new WebRTC connection. */
-  openPeer(servers: IceServer[]): MessagePort;
+  /** A port to the page's part of a new WebRTC connection, which makes an offer, or answers this one. */
+  openPeer(servers: IceServer[], offer?: string): MessagePort;
 }
 
 /** A connection that a parent may answer, and its offer. */
@@ -99,6 +100,12 @@ export class Ways {
       joinRoot: (channel) => this.identity.joinRoot(channel, this.hello()),
       note,
     });
+  }
+
+  /** A connection that answers another device's offer. @throws MalformedError it is none. */
+  openAnsweringPeer(assigned: RunInfo, offer: string): Peer {
+    const clean = writeDescription(readDescription(offer, "offer"));
+    return new Peer(this.host.openPeer(readServers(assigned), clean));
   }
 
   private openPeer(assigned: RunInfo): Peer {

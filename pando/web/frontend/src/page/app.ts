@@ -16,6 +16,7 @@ import { readSentAway, writeSentAway } from "./sent-away";
 import { Totals } from "./totals";
 import { controls, View } from "./view";
 import { releaseWakeLock, requestWakeLock } from "./wake-lock";
+import { othersAllowed, rememberOthers, Willingness } from "./willingness";
 import type { PageState, Stage } from "./words";
 
 /** For so long after it was asked for, in milliseconds, it is known which run is served. */
@@ -35,6 +36,11 @@ export class App {
   private runKnownAt = Number.NEGATIVE_INFINITY;
   private node: Worker | null = null;
   private readonly peers = new Peers();
+  private readonly willingness = new Willingness(
+    () => controls.others.checked,
+    savesData,
+    (willing) => this.post({ type: "willing", willing }),
+  );
   private stage: Stage = "opening";
   private device: DeviceState | null = null;
   private downloaded = 0;
@@ -64,12 +70,18 @@ export class App {
   }
 
   private prepareControls(): void {
-    const { name, workers, network, form, pause, tryNow, reload, linkForm, link } = controls;
+    const { name, workers, network, others, form, pause, tryNow, reload, linkForm, link } =
+      controls;
     const cores = navigator.hardwareConcurrency || 1;
     name.value = this.link.device ?? rememberedName() ?? guessName(navigator.userAgent);
     workers.value = String(this.tab?.workers ?? suitableWorkers(cores, navigator.userAgent));
     const label = document.getElementById("workers-label");
     if (label !== null) label.textContent = `Cores, of ${cores}`;
+    others.checked = othersAllowed(navigator.userAgent);
+    others.addEventListener("change", () => {
+      rememberOthers(others.checked);
+      this.willingness.look();
+    });
     network.addEventListener("change", () => this.view.showNetwork(this.allowsNetwork()));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -186,6 +198,7 @@ export class App {
       identity,
     };
     this.post({ type: "start", options });
+    this.post({ type: "willing", willing: this.willingness.willing });
     this.noteNetwork();
     if (this.isFresh()) this.sandbox?.prepare(this.allowsNetwork());
   }
@@ -217,7 +230,7 @@ export class App {
         this.end(message.problem);
         break;
       case "peerRequested":
-        this.peers.add(message.port, message.servers);
+        this.peers.add(message.port, message.servers, message.offer);
         break;
       case "sandboxRequested":
         await this.giveSandbox(message.run);

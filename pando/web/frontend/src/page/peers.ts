@@ -17,16 +17,17 @@ export class Peers {
   private readonly all = new Set<PagePeer>();
 
   /**
-   * Begin a connection, which makes an offer.
+   * Begin a connection, which makes an offer, or answers one.
    *
    * @param port - to the node.
    * @param servers - STUN and TURN servers.
+   * @param offer - of another device; empty where this one makes an offer.
    */
-  add(port: MessagePort, servers: readonly IceServer[]): void {
+  add(port: MessagePort, servers: readonly IceServer[], offer = ""): void {
     try {
       const peer: PagePeer = new PagePeer(port, servers, () => this.all.delete(peer));
       this.all.add(peer);
-      peer.begin();
+      peer.begin(offer);
     } catch (error) {
       // Such as a browser whose settings forbid it.
       port.postMessage({ type: "failed", reason: String(error) } satisfies FromPage);
@@ -63,7 +64,8 @@ class PagePeer {
     };
   }
 
-  begin(): void {
+  /** @param offer - what is answered; empty where an offer is made. */
+  begin(offer: string): void {
     // Both ends know it beforehand, so that neither sends before the other listens.
     const channel = this.connection.createDataChannel(LABEL, { negotiated: true, id: 0 });
     try {
@@ -71,7 +73,7 @@ class PagePeer {
     } catch {
       this.bridge = new Bridge(channel, (message, transfer) => this.say(message, transfer));
     }
-    this.offer().catch((error: unknown) => this.fail(String(error)));
+    this.describe(offer).catch((error: unknown) => this.fail(String(error)));
   }
 
   close(): void {
@@ -82,17 +84,19 @@ class PagePeer {
     this.onClosed();
   }
 
-  private async offer(): Promise<void> {
+  private async describe(offer: string): Promise<void> {
     const { connection } = this;
     const gathered = new Promise<void>((resolve) => {
       connection.onicegatheringstatechange = () => {
         if (connection.iceGatheringState === "complete") resolve();
       };
     });
+    if (offer) await connection.setRemoteDescription({ type: "offer", sdp: offer });
     await connection.setLocalDescription();
     const patience = patienceFor(this.servers);
     await Promise.race([gathered, new Promise((resolve) => setTimeout(resolve, patience))]);
-    this.say({ type: "offer", sdp: connection.localDescription?.sdp ?? "" });
+    const type = offer ? "answer" : "offer";
+    this.say({ type, sdp: connection.localDescription?.sdp ?? "" });
   }
 
   private take(message: ToPage): void {

@@ -32,6 +32,7 @@ export const controls = {
   name: element<HTMLInputElement>("name"),
   workers: element<HTMLInputElement>("workers"),
   network: element<HTMLInputElement>("network"),
+  others: element<HTMLInputElement>("others"),
   linkForm: element<HTMLFormElement>("link-form"),
   link: element<HTMLInputElement>("new-link"),
 };

@@ -214,7 +214,10 @@ export function describeLink({ stage, device }: PageState): string {
   if (stage !== "working" || device?.phase !== "computing" || device.offline) return "";
   const { link, linkProblem } = device;
   const why = linkProblem && ` There is no connection by WebRTC: ${linkProblem}.`;
-  return `${LINKS[link] ?? ""}${why}`;
+  const devices =
+    device.children === 1 ? "1 device connects" : `${device.children} devices connect`;
+  const through = device.children > 0 ? ` ${devices} through this one.` : "";
+  return `${LINKS[link] ?? ""}${why}${through}`;
 }
 
 function describeConnecting({ run }: PageState): Partial<Words> {

@@ -1,9 +1,10 @@
 /** A link: a channel with signs of life, and messages instead of bytes. */
 
+import type { FromChild } from "../child-messages";
 import { bundle, type Bytes, decode, encode, type Incoming, type Outgoing } from "../messages";
 import { MalformedError } from "../errors";
 import type { Channel } from "./channel";
-import { Assembly } from "./large-messages";
+import { Assembly, type Memory } from "./large-messages";
 import { LargeSender } from "./large-sender";
 import { RoundTrip } from "./round-trip";
 
@@ -11,6 +12,8 @@ import { RoundTrip } from "./round-trip";
 const HEARTBEATS_PER_TIMEOUT = 3;
 /** A browser does not tell that a long message is on its way, so more silence is borne. */
 const PATIENCE = 3;
+/** How long the next part of a large message may take, in milliseconds. */
+const STALL_MILLISECONDS = 60_000;
 /** How often it is looked whether all has been sent, in milliseconds. */
 export const SENT_MILLISECONDS = 10;
 /** Messages in one bundle, as `pando/messages.py` has it. */
@@ -29,11 +32,22 @@ export class Traffic {
   seconds = 0;
 }
 
-export class KeepaliveChannel {
+type Heard = Incoming | FromChild;
+
+/** What is said on a link, and what is heard. */
+export interface Dialect<In extends Heard, Out> {
+  decode(bytes: Uint8Array): In;
+  encode(message: Out): Bytes;
+}
+
+const WITH_PARENT: Dialect<Incoming, Outgoing> = { decode, encode };
+
+/** A link to a parent, or to a child where its dialect is given. */
+export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
   /** Counts what is transferred; may be set to that of others. */
   traffic = new Traffic();
-  private readonly unbundled: Incoming[] = [];
-  private readonly assembly = new Assembly();
+  private readonly unbundled: Heard[] = [];
+  private readonly assembly: Assembly;
   private heard = performance.now();
   /** When a large message began, or its last part came. */
   private partAt = 0;
@@ -44,10 +58,17 @@ export class KeepaliveChannel {
   private beating: ReturnType<typeof setInterval> | null = null;
 
   private readonly largeSender: LargeSender;
+  /** Whether it has been closed because nothing was heard of the other end. */
+  fellSilent = false;
   /** How long a number takes to the other end and back, once `beat` sends them. */
   readonly roundTrip = new RoundTrip();
 
-  constructor(private readonly channel: Channel) {
+  constructor(
+    private readonly channel: Channel,
+    private readonly dialect: Dialect<In, Out> = WITH_PARENT as unknown as Dialect<In, Out>,
+    memory?: Memory,
+  ) {
+    this.assembly = new Assembly(memory);
     this.largeSender = new LargeSender(
       (bytes) => this.transmit(bytes),
       () => channel.backlog?.() ?? 0,
@@ -74,26 +95,30 @@ export class KeepaliveChannel {
     this.beating ??= setInterval(() => {
       const now = performance.now();
       const heard = Math.max(this.heard, channel.lastActivity?.() ?? 0);
-      if (now - heard > patience * milliseconds) this.close(`nothing was heard for ${patience * silence} s`);
-      else this.quietly(() => this.transmit(encode({ tag: "heartbeat", ping: this.roundTrip.begin(now) })));
+      if (now - heard > patience * milliseconds) {
+        this.fellSilent = true;
+        this.close(`nothing was heard for ${patience * silence} s`);
+      } else if (this.assembly.isOpen && now - this.partAt > STALL_MILLISECONDS) {
+        this.close(`a message did not go on for ${STALL_MILLISECONDS / 1000} s`);
+      } else this.quietly(() => this.transmit(encode({ tag: "heartbeat", ping: this.roundTrip.begin(now) })));
     }, milliseconds / HEARTBEATS_PER_TIMEOUT);
   }
 
   /** Send a message now, behind those that were posted. */
-  send(message: Outgoing): void {
+  send(message: Out): void {
     this.gather(message);
     this.flush();
   }
 
   /** Send a message within `GATHER_MILLISECONDS`, together with others. */
-  post(message: Outgoing): void {
+  post(message: Out): void {
     this.gather(message);
     if (this.posted.length >= MANY || this.postedBytes >= MUCH) this.flush();
     else this.posting ??= setTimeout(() => this.quietly(() => this.flush()), GATHER_MILLISECONDS);
   }
 
-  private gather(message: Outgoing): void {
-    const encoded = encode(message);
+  private gather(message: Out): void {
+    const encoded = this.dialect.encode(message);
     if (this.postedBytes + encoded.length > MUCH) this.flush();
     this.posted.push(encoded);
     this.postedBytes += encoded.length;
@@ -146,13 +171,13 @@ export class KeepaliveChannel {
   }
 
   /** The next message that is no sign of life. */
-  async receive(): Promise<Incoming> {
+  async receive(): Promise<In> {
     for (;;) {
       const message = this.unbundled.shift() ?? (await this.receiveWhole());
       if (message.tag === "bundle") {
         if (message.messages.length > MAX_BUNDLED) throw new MalformedError("a bundle of very many messages");
         for (const each of message.messages) {
-          const inner = decode(each);
+          const inner = this.dialect.decode(each);
           if (inner.tag === "bundle") throw new MalformedError("a bundle inside a bundle");
           this.unbundled.push(inner);
         }
@@ -161,13 +186,13 @@ export class KeepaliveChannel {
         const { ping } = message;
         if (ping !== 0) this.quietly(() => this.transmit(encode({ tag: "heartbeat", pong: ping })));
       } else {
-        return message;
+        return message as In;
       }
     }
   }
 
   /** The next message that is not part of another one. */
-  private async receiveWhole(): Promise<Incoming> {
+  private async receiveWhole(): Promise<Heard> {
     let data: Uint8Array | null = null;
     for (;;) {
       if (data === null) {
@@ -175,18 +200,25 @@ export class KeepaliveChannel {
         this.traffic.bytesIn += data.length;
       }
       this.heard = performance.now();
-      const message = decode(data);
+      const message: Heard = this.dialect.decode(data);
       data = null;
       if (message.tag === "part") this.traffic.seconds += (this.heard - this.partAt) / 1000;
       if (message.tag === "large" || message.tag === "part") this.partAt = this.heard;
       if (message.tag === "part") data = this.assembly.add(message.data);
-      else if (message.tag === "large" && this.assembly.begin(message.size)) this.transmit(encode({ tag: "grant" }));
+      else if (message.tag === "large") this.assembly.begin(message.size, () => this.grant());
       else if (message.tag === "grant") this.largeSender.grant();
-      else if (message.tag !== "large") return message;
+      else return message;
     }
   }
 
+  /** The other end may send its large message. */
+  private grant(): void {
+    this.partAt = performance.now();
+    this.quietly(() => this.transmit(encode({ tag: "grant" })));
+  }
+
   close(reason?: string): void {
+    this.assembly.drop();
     if (this.beating !== null) clearInterval(this.beating);
     if (this.posting !== null) clearTimeout(this.posting);
     this.stopTiming();

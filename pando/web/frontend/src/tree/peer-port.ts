@@ -20,7 +20,8 @@ export type FromPage =
   | { type: "channel"; channel: RTCDataChannel }
   /** The data channel stays in the page. */
   | { type: "bridged" }
-  | { type: "offer"; sdp: string }
+  /** This end's description: an offer, or the answer to the other end's. */
+  | { type: "offer" | "answer"; sdp: string }
   | { type: "open" }
   | { type: "frame"; frame: unknown }
   /** Of all that was to be sent, so many bytes have been. */

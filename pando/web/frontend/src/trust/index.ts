@@ -5,3 +5,4 @@ export { readHello } from "./handshake";
 export { Initiator } from "./initiator";
 export { deriveLinkPsk, deriveTicketPsk, NodeKey } from "./keys";
 export { KEY_BYTES } from "./noise";
+export { Responder } from "./responder";

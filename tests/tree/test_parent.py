@@ -1,0 +1,59 @@
+"""A node's stay below a parent, over memory channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from pando import messages, values
+from pando.channel import ChannelClosedError, memory_channel_pair
+from pando.net.keepalive import KeepaliveChannel
+from pando.tree.node import Node
+from pando.tree.overlay import Overlay
+from pando.tree.parent import Parent
+from pando.tree.placement import Placement
+from pando.tree.uplink import RawCodec
+
+NODE = bytes(range(8))
+
+
+async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
+    autojump_clock: Any,
+) -> None:
+    """What has not been started goes back with the link; then another parent can be found."""
+    ours, theirs = memory_channel_pair()
+    parent_end = KeepaliveChannel(theirs)
+
+    async def disconnect(node: bytes) -> None:
+        raise AssertionError
+
+    node = Node(RawCodec())
+    stay = Parent(
+        node,
+        Placement(Overlay(NODE, degree=2), Counter()),
+        KeepaliveChannel(ours),
+        "device",
+        disconnect,
+        messages.Update,
+        3.0,
+    )
+    has_ended: list[bool] = []
+
+    async def run() -> None:
+        has_ended.append(await stay.run())
+
+    said: list[messages.Message] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await parent_end.send(messages.Lend(7, msgspec.Raw(values.encode([1, 2, 3]))))
+        await parent_end.send(messages.Leave())
+        with trio.fail_after(10), pytest.raises(ChannelClosedError):
+            while True:
+                said.append(await parent_end.receive())
+        nursery.cancel_scope.deadline = trio.current_time() + 5
+    assert has_ended == [False]
+    assert said[-1] == messages.Leave()
