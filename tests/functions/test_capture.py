@@ -99,7 +99,7 @@ def test_a_default_is_named(load):
 
 def test_functions_made_by_exec_are_refused():
     names = {"__name__": "made"}
-    exec("def work(x): return x", names)
+    exec(compile("def work(x): return x", "<made>", "exec"), names)
     message = refusal(names["work"])
     assert message.startswith("the function work cannot be sent to workers: its source cannot be")
 
