@@ -34,11 +34,16 @@ OFFER_SECONDS = 5.0
 TICK_SECONDS = 0.1
 CONNECT_SECONDS = 5.0
 WORKER_FLUSH_SECONDS = 0.025
+HIDDEN_SECONDS = 5.0
 
 
 @dataclass
 class Scenario:
     """What happens in a run. Times are in seconds, probabilities between 0 and 1.
+
+    Of the volunteers, `tabs` take children only by the answer to an offer, which all make but
+    `without_offer`. Of the tabs, so many are hidden each second until there are no more deaths, and
+    come into sight again: one that is hidden takes nobody, and hands its children over.
 
     The volunteers `slow`, in the order in which they come, take `slow_times` as long for an item
     that they start after `slow_from`; where that is infinite, they never answer it.
@@ -54,6 +59,9 @@ class Scenario:
     silent_deaths: float = 0.0
     unreachable: float = 0.0
     crashes: float = 0.0
+    tabs: float = 0.0
+    without_offer: float = 0.0
+    hides_per_second: float = 0.0
     slow: tuple[int, ...] = ()
     slow_from: float = 0.0
     slow_times: float = 50.0
@@ -71,6 +79,8 @@ class Outcome:
     join_seconds: list[float] = field(default_factory=list)
     depths: dict[bytes, int] = field(default_factory=dict)
     deaths: int = 0
+    handed_over: int = 0
+    below_tabs: int = 0
     most_waiting: int = 0
     end: float = 0.0
     doubled: int = 0
@@ -139,6 +149,8 @@ class Simulation:
             self.add_volunteer()
         if scenario.deaths_per_second:
             self.after(1.0, self._kill_somebody)
+        if scenario.hides_per_second:
+            self.after(1.0, self._hide_a_tab)
         self._play(lambda: self.root.job_is_finished or self.now > scenario.time_limit)
         return self._measure()
 
@@ -183,6 +195,20 @@ class Simulation:
                 self.add_volunteer()
         if self.now < scenario.deaths_until:
             self.after(self.random.expovariate(scenario.deaths_per_second), self._kill_somebody)
+
+    def _hide_a_tab(self) -> None:
+        scenario = self.scenario
+        tabs = [node for node in self.nodes.values() if node.is_tab and node.takes_children]
+        if tabs:
+            tab = self.random.choice(tabs)
+            tab.set_takes_children(False)
+            self.after(HIDDEN_SECONDS, tab.set_takes_children, True)
+        if self.now < scenario.deaths_until:
+            self.after(self.random.expovariate(scenario.hides_per_second), self._hide_a_tab)
+
+    def has(self, share: float) -> bool:
+        """Draw whether somebody belongs to a share; where there is none, nothing is drawn."""
+        return share > 0 and self.random.random() < share
 
 
 class Wire:
@@ -329,6 +355,9 @@ class SimulatedNode:
         self.number = -1
         self.parent: Wire | None = None
         self.overlay = Overlay(identifier, degree=simulation.scenario.degree, timeout=10.0)
+        self.is_tab = not is_root and simulation.has(simulation.scenario.tabs)
+        self.makes_offers = not simulation.has(simulation.scenario.without_offer)
+        self.takes_children = True
         self._is_root = is_root
         self._lending = Lending(
             RawCodec(), lambda: simulation.now, speculates=simulation.scenario.speculates
@@ -510,8 +539,14 @@ class SimulatedNode:
             else:
                 self._undecided[origin.id] = decided
 
-        if self.alive:
-            decided(self.overlay.request(origin.id, self.simulation.now, avoid=avoid))
+        if self.alive and not self.takes_children:
+            answer(None, b"")
+        elif self.alive:
+            decided(
+                self.overlay.request(
+                    origin.id, self.simulation.now, avoid=avoid, offers=origin.makes_offers
+                )
+            )
             self._expire_soon()
 
     def _ask_child(
@@ -596,7 +631,14 @@ class SimulatedNode:
         borrower = Borrower("child", credit_for_child(workers), source=source)
         self._send_to[borrower] = lambda message: wire.send(self, message)
         self._children[child.id] = (wire, borrower)
-        self._carry_out(self.overlay.connected(child.id, self.simulation.now))
+        self.simulation.outcome.below_tabs += self.is_tab
+        decisions = self.overlay.connected(
+            child.id,
+            self.simulation.now,
+            takes_children=child.takes_children,
+            needs_offer=child.is_tab,
+        )
+        self._carry_out(decisions)
         self._do(self._lending.add(borrower))
         self._after_lending()
         self._want()
@@ -638,6 +680,22 @@ class SimulatedNode:
                 give_up()
             self._after_lending()
             self._want()
+
+    def set_takes_children(self, takes_children: bool) -> None:
+        """Be hidden, or come into sight again: tell the parent, and hand the children over."""
+        self.takes_children = takes_children
+        if not self.alive:
+            return
+        simulation = self.simulation
+        if self.parent is not None:
+            overlay = self.parent.parent.overlay
+            simulation.after(
+                simulation.latency(), overlay.set_takes_children, self.id, takes_children
+            )
+        if not takes_children:
+            for wire, _ in self._children.values():
+                simulation.outcome.handed_over += 1
+                wire.close(silent=False)
 
     def die(self, *, silent: bool) -> None:
         self.alive = False

@@ -26,6 +26,9 @@ def scenario_of(seed: int) -> Scenario:
         silent_deaths=rng.choice([0, 0.3]),
         unreachable=rng.choice([0, 0.3]),
         crashes=rng.choice([0, 0, 0.001]),
+        tabs=rng.choice([0, 0, 0.5, 1]),
+        without_offer=rng.choice([0, 0.3]),
+        hides_per_second=rng.choice([0, 1]),
     )
 
 
@@ -76,6 +79,28 @@ def test_a_thousand_nodes_of_which_some_die_all_the_time() -> None:
     check(outcome, scenario)
     assert outcome.deaths > 50
     assert len(outcome.rejoin_seconds) > 50
+
+
+def test_a_thousand_nodes_of_which_most_are_tabs_that_come_and_go() -> None:
+    """They take others only by WebRTC, some are hidden and hand those over, and some die."""
+    scenario = Scenario(
+        nodes=1000,
+        degree=10,
+        items=5_000,
+        item_seconds=1.0,
+        deaths_per_second=30,
+        deaths_until=5,
+        silent_deaths=0.2,
+        unreachable=0.1,
+        tabs=0.8,
+        without_offer=0.1,
+        hides_per_second=10,
+    )
+    outcome = Simulation(5, scenario).run()
+    check(outcome, scenario)
+    assert outcome.deaths > 50
+    assert outcome.handed_over > 50
+    assert outcome.below_tabs > 200
 
 
 def test_a_thousand_nodes_join_at_once_and_hardly_deeper_than_need_be() -> None:
