@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import channels
 import direct
 import joining_tabs
+import two_tabs
 from chromium import describe_version
 from machine import describe_machine
 from probes import Figures, run_probe
@@ -41,6 +42,10 @@ DEGREE = 10
 JOINED = Goal("≤ 10 s, in each round", 10.0, in_every_round=True)
 TABS_JOINED = Goal("≤ 5 s", 5.0)
 LINK = Goal("≥ 70 %", 0.7)
+BELOW = {
+    "wait": ("wait for 10 ms", Goal("≥ 95 %", 0.95)),
+    "compute": ("compute", Goal("≥ 97 %", 0.97)),
+}
 SILENCE = direct.SILENCE_SECONDS
 ORPHANS = {
     "closed": ("closes in order", Goal("≤ 5 s", 5.0)),
@@ -114,6 +119,17 @@ def _link_section(
     return Section(key, f"one link to {who}", cases, rounds)
 
 
+def _two_tabs_section(work: str, seconds: float, rounds: int) -> Section:
+    what, goal = BELOW[work]
+    rows = {
+        "beside": Row("both below the root, over WebSocket", RATE),
+        "below": Row("one below the other, over WebRTC", RATE),
+        "share": Row("the latter, of the former", SHARE, goal),
+    }
+    case = _probe(two_tabs.measure, rows, work, seconds)
+    return Section(f"two-tabs-{work}", f"two tabs, items that {what}", [case], rounds)
+
+
 def _orphan_section(how: str, scale: Scale, rounds: int) -> Section:
     what, goal = ORPHANS[how]
     rows = {
@@ -174,6 +190,7 @@ def list_sections(scale: Scale, rounds: int) -> list[Section]:
             scale.seconds,
             rounds,
         ),
+        *(_two_tabs_section(work, scale.seconds, rounds) for work in BELOW),
         *(_orphan_section(how, scale, rounds) for how in ORPHANS),
     ]
 
