@@ -89,6 +89,8 @@ class Terminal:
         while True:
             readable = select.select([self.terminal, self._results], [], [])[0]
             if self.terminal in readable and not self._read():
+                while chunk := os.read(self._results, 4096):  # what came last is still there
+                    results += chunk
                 break
             if self._results in readable:
                 chunk = os.read(self._results, 4096)
