@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import ssl
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +35,8 @@ class HonestRun:
         self._is_over = False
         self.port = free_port()
         scheme, serve, trust = ("https", *_certificate(folder)) if tls else ("http", [], [])
+        self._monitoring = f"{scheme}://localhost:{self.port}/monitoring.json"
+        self._trust = ssl.create_default_context(cafile=folder / "authority") if tls else None
         (folder / "module.py").write_text(SQUARE.format(seconds=ITEM_SECONDS))
         with (folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
             self.root = subprocess.Popen(
@@ -71,10 +76,23 @@ class HonestRun:
         return (self._folder / "output").read_bytes().count(b"\n")
 
     def rate(self, seconds: float) -> float:
-        """Results a second, measured for some time."""
-        before, started = self.results(), time.monotonic()
+        """Items a second that are computed, measured for some time.
+
+        Not results that come out, which may have to wait for the one before them, and then come
+        all at once.
+        """
+        before, started = self._figures()
         time.sleep(seconds)
-        return (self.results() - before) / (time.monotonic() - started)
+        after, ended = self._figures()
+        return (after - before) / (ended - started)
+
+    def _figures(self) -> tuple[int, float]:
+        """How many items have been computed since the run began, and for how long it has run."""
+        with urllib.request.urlopen(
+            self._monitoring, timeout=GENEROUS_SECONDS, context=self._trust
+        ) as answer:
+            root = json.load(answer)["root"]
+        return root["done"], root["elapsed"]
 
     def has_warmed_up(self) -> bool:
         """Whether the volunteer computes, too."""
