@@ -31,6 +31,9 @@ async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
     async def disconnect(node: bytes) -> None:
         raise AssertionError
 
+    async def end_children(results: int) -> None:
+        raise AssertionError
+
     node = Node(RawCodec())
     stay = Parent(
         node,
@@ -39,6 +42,7 @@ async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
         "device",
         disconnect,
         messages.Update,
+        end_children,
         3.0,
     )
     has_ended: list[bool] = []
