@@ -63,39 +63,29 @@ def test_orphans_rejoin_within_seconds_while_nodes_keep_dying() -> None:
     assert waits[int(len(waits) * 0.99)] < 5
 
 
+CHURN = Scenario(
+    nodes=1000,
+    degree=10,
+    items=5_000,
+    item_seconds=1.0,
+    deaths_per_second=30,
+    deaths_until=5,
+    silent_deaths=0.2,
+    unreachable=0.1,
+)
+
+
 def test_a_thousand_nodes_of_which_some_die_all_the_time() -> None:
     """Others come in their place; some fall silent, and parents of some cannot be reached."""
-    scenario = Scenario(
-        nodes=1000,
-        degree=10,
-        items=5_000,
-        item_seconds=1.0,
-        deaths_per_second=30,
-        deaths_until=5,
-        silent_deaths=0.2,
-        unreachable=0.1,
-    )
-    outcome = Simulation(5, scenario).run()
-    check(outcome, scenario)
+    outcome = Simulation(5, CHURN).run()
+    check(outcome, CHURN)
     assert outcome.deaths > 50
     assert len(outcome.rejoin_seconds) > 50
 
 
 def test_a_thousand_nodes_of_which_most_are_tabs_that_come_and_go() -> None:
     """They take others only by WebRTC, some are hidden and hand those over, and some die."""
-    scenario = Scenario(
-        nodes=1000,
-        degree=10,
-        items=5_000,
-        item_seconds=1.0,
-        deaths_per_second=30,
-        deaths_until=5,
-        silent_deaths=0.2,
-        unreachable=0.1,
-        tabs=0.8,
-        without_offer=0.1,
-        hides_per_second=10,
-    )
+    scenario = dataclasses.replace(CHURN, tabs=0.8, without_offer=0.1, hides_per_second=10)
     outcome = Simulation(5, scenario).run()
     check(outcome, scenario)
     assert outcome.deaths > 50
