@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pando import values
 from pando.net.relayed import own_links
 from pando.net.trust.key_store import KeyStore
 from pando.running import kept_links
@@ -24,6 +27,15 @@ def folder_of_links(tmp_path_factory):
         patch.setattr(own_links, "FOLDER", home / own_links.FOLDER)
         patch.setattr(sent_away, "FOLDER", home / sent_away.FOLDER)
         yield
+
+
+@pytest.fixture(autouse=True)
+def types_of_one_test():
+    """What a test registers is sent with the functions of that test only."""
+    registered = vars(values.REGISTERED)
+    before = {name: copy(value) for name, value in registered.items()}
+    yield
+    registered.update(before)
 
 
 @pytest.fixture

@@ -458,13 +458,7 @@ def test_what_an_instance_cannot_be_given_again_is_named():
         codec_of(Wide).encode(wide)
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(values.REGISTERED, "_by_type", {})
-    monkeypatch.setattr(values.REGISTERED, "_by_name", {})
-
-
-def test_registering_a_class_of_fields(registry):
+def test_registering_a_class_of_fields():
     values.register_type(Pair)
     values.register_type(Color, name="colour")
     assert values.decode(values.encode([Pair(1, Color.RED)])) == [Pair(1, Color.RED)]

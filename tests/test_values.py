@@ -541,32 +541,26 @@ def test_the_unsupported_of_several_are_found():
 # ---- registered types ----
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(values.REGISTERED, "_by_type", {})
-    monkeypatch.setattr(values.REGISTERED, "_by_name", {})
-
-
-def test_a_registered_type_is_serialized(registry):
+def test_a_registered_type_is_serialized():
     values.register_type(Point, lambda point: [point.x], lambda fields: Point(fields[0]))
     value = {Point(1): [Point((2, Point(3)))]}
     assert values.decode(values.encode(value)) == value
     assert [(known.name, known.type) for known in values.registered_types()] == [("Point", Point)]
 
 
-def test_a_registered_subclass_is_serialized_as_itself(registry):
+def test_a_registered_subclass_is_serialized_as_itself():
     values.register_type(Color, int, Color)
     values.register_type(Pair, list, lambda fields: Pair(*fields))
     assert same(values.decode(values.encode([Color.RED, Pair(1, 2)])), [Color.RED, Pair(1, 2)])
 
 
-def test_subclasses_of_a_registered_type_are_not_serialized(registry):
+def test_subclasses_of_a_registered_type_are_not_serialized():
     values.register_type(Point, lambda point: point.x, Point)
     with pytest.raises(UnsupportedValueError, match="Sub"):
         values.encode(type("Sub", (Point,), {})(1))
 
 
-def test_registering_again_takes_the_earlier_place(registry):
+def test_registering_again_takes_the_earlier_place():
     values.register_type(Point, lambda point: point.x, Point)
     values.register_type(Point, lambda point: -point.x, Point, name="negative")
     assert values.decode(values.encode(Point(1))) == Point(-1)
@@ -577,13 +571,13 @@ def test_registering_again_takes_the_earlier_place(registry):
         values.encode(Point(1))
 
 
-def test_types_that_are_serialized_anyway_cannot_be_registered(registry):
+def test_types_that_are_serialized_anyway_cannot_be_registered():
     for kind in (int, dict, tuple, datetime.date):
         with pytest.raises(PandoError, match="are serialized already"):
             values.register_type(kind, repr, eval)
 
 
-def test_a_type_that_is_not_registered_where_it_arrives(registry, monkeypatch):
+def test_a_type_that_is_not_registered_where_it_arrives(monkeypatch):
     values.register_type(Point, lambda point: point.x, Point)
     encoded = values.encode(Point(1))
     monkeypatch.setattr(values.REGISTERED, "_by_name", {})
@@ -591,7 +585,7 @@ def test_a_type_that_is_not_registered_where_it_arrives(registry, monkeypatch):
         values.decode(encoded)
 
 
-def test_an_encoder_that_fails_names_its_type(registry):
+def test_an_encoder_that_fails_names_its_type():
     values.register_type(Point, lambda point: point.y, Point)
     with pytest.raises(
         UnsupportedValueError, match=r"Point cannot be serialized: .*no attribute 'y'"
@@ -599,7 +593,7 @@ def test_an_encoder_that_fails_names_its_type(registry):
         values.encode([Point(1)])
 
 
-def test_a_decoder_that_fails_is_no_surprise(registry):
+def test_a_decoder_that_fails_is_no_surprise():
     values.register_type(Point, lambda point: point.x, lambda x: 1 / x)
     with pytest.raises(MalformedValueError, match="division by zero"):
         values.decode(values.encode(Point(0)))

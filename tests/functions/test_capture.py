@@ -13,15 +13,12 @@ from running import receive, run_python
 from pando.errors import FunctionError
 from pando.functions.capture import capture
 from pando.functions.modules import MAX_DATA_BYTES
-from pando.values import REGISTERED
 
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
     """Makes a module of some source whose functions a worker can get by their source only."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    for registry in ("_by_type", "_by_name"):  # other tests have registered types
-        monkeypatch.setattr(REGISTERED, registry, {})
 
     def make(text: str, name: str = "script.py"):
         path = tmp_path / name
