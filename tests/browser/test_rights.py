@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from ..processes import wait_until
 from ..roots import Party, free_port
@@ -51,6 +53,26 @@ def test_the_function_reaches_nothing_it_should_not(
     allowed = WITH_NETWORK if network else set()
     assert reached == {f"{name} http://{site.address}/" for name in allowed}, answers
     assert bool(site.requests) is network
+
+
+def test_what_a_page_has_prepared_is_not_what_was_refused_afterwards(
+    party: Party, tab: OpenTab
+) -> None:
+    with OtherSite() as site:
+        items = [f"{probe.__name__} http://{site.address}/" for probe in probes.NETWORK]
+        options = ["--start-idle", "--strings", "--timeout=20", "--network"]
+        root = party.root(*options, items=items, module=PROBES_FILE.read_text())
+        own = tab(root, start=False)
+        frames = own.page.locator("iframe")
+        expect(frames).to_have_attribute("src", re.compile("online"))
+        if not own.page.workers:
+            own.page.wait_for_event("worker")  # the node's program
+        assert "joined" not in root.monitoring()["root"]["counters"]
+        own["network"].uncheck()
+        own.start()
+        assert root.process.wait(60) == 0, root.errors.read_text()
+        assert not site.requests
+    assert {line.split()[1] for line in root.output.read_text().splitlines()} == {"no"}
 
 
 def test_another_site_lets_pages_have_all_that_the_function_is_refused(

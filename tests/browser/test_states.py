@@ -247,6 +247,7 @@ def test_how_much_is_fetched_is_said_before_it_happens(party: Party, chromium: C
     expect(own["assurance-install"]).to_have_text(re.compile(r"[0-9.]+ MB are downloaded, once"))
     own.page.wait_for_timeout(500)
     assert not [url for url in fetched if "pyodide" in url], "this device saves data"
+    assert own.page.locator("iframe").count() == len(own.page.workers) == 0, "and prepares nothing"
     held: list[Route] = []
     context.route(re.compile(r"pyodide-.*\.wasm"), lambda route: held.append(route))
     own.set_workers(1)

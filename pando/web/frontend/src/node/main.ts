@@ -7,6 +7,8 @@ import type { DeviceState } from "./device-state";
 
 /** From the page. */
 export type ToNode =
+  /** It is going to be started, perhaps: what takes a while is done now. */
+  | { type: "prepare" }
   | { type: "start"; options: DeviceOptions }
   | { type: "pause" }
   | { type: "resume"; name: string; workers: number }
@@ -48,6 +50,9 @@ function openPeer(servers: IceServer[], offer = ""): MessagePort {
 
 self.onmessage = ({ data }: MessageEvent<ToNode>) => {
   switch (data.type) {
+    case "prepare":
+      void prepareKeys();
+      break;
     case "start":
       void run(data.options);
       break;
@@ -71,6 +76,11 @@ self.onmessage = ({ data }: MessageEvent<ToNode>) => {
       takeSandbox = null;
   }
 };
+
+/** The first key takes ten times as long as the next, since tables are made for it. */
+async function prepareKeys(): Promise<void> {
+  (await import("../trust")).NodeKey.generate();
+}
 
 async function run(options: DeviceOptions): Promise<void> {
   const onChange = (state: DeviceState): void => post({ type: "state", state });

@@ -35,6 +35,8 @@ export class App {
   private run: RunDetails | null = null;
   private runKnownAt = Number.NEGATIVE_INFINITY;
   private node: Worker | null = null;
+  /** A node's program that has been loaded and not been started yet. */
+  private spare: Worker | null = null;
   private readonly peers = new Peers();
   private readonly willingness = new Willingness(
     () => controls.others.checked,
@@ -66,6 +68,8 @@ export class App {
       this.start();
     } else if (this.link.start) {
       this.start();
+    } else if (!savesData()) {
+      whenIdle(() => this.prepare());
     }
   }
 
@@ -160,6 +164,18 @@ export class App {
     return performance.now() - this.runKnownAt < FRESH_MILLISECONDS;
   }
 
+  /** Load what computing begins with while the page is being read; nothing of it computes. */
+  private prepare(): void {
+    if (this.stage !== "invited" || this.node !== null || this.spare !== null) return;
+    this.sandbox?.prepare(this.allowsNetwork());
+    const spare = loadNode();
+    spare.onerror = () => {
+      this.spare = null; // it is tried again when it is needed
+    };
+    spare.postMessage({ type: "prepare" } satisfies ToNode);
+    this.spare = spare;
+  }
+
   // ---- computing ----
 
   private start(): void {
@@ -177,10 +193,8 @@ export class App {
   private join(name: string, run: RunDetails): void {
     const identity = this.device?.identity ?? "";
     this.device = null;
-    const node = new Worker(new URL("../node/main.ts", import.meta.url), {
-      type: "module",
-      name: "node",
-    });
+    const node = this.spare ?? loadNode();
+    this.spare = null;
     this.node = node;
     node.onmessage = ({ data }: MessageEvent<FromNode>) => void this.onNodeMessage(data);
     node.onerror = ({ message }) =>
@@ -200,7 +214,7 @@ export class App {
     this.post({ type: "start", options });
     this.post({ type: "willing", willing: this.willingness.willing });
     this.noteNetwork();
-    if (this.isFresh()) this.sandbox?.prepare(this.allowsNetwork());
+    if (this.isFresh()) this.sandbox?.begin(this.allowsNetwork());
   }
 
   private workers(): number {
@@ -366,6 +380,16 @@ export class App {
       totals: this.totals.keep(),
     });
   }
+}
+
+function loadNode(): Worker {
+  return new Worker(new URL("../node/main.ts", import.meta.url), { type: "module", name: "node" });
+}
+
+/** Call something when the page has nothing else to do; where the browser cannot tell, soon. */
+function whenIdle(call: () => void): void {
+  if ("requestIdleCallback" in window) requestIdleCallback(call);
+  else setTimeout(call, 200);
 }
 
 /** Open a link that was pasted; one that only lacks the address is completed. */

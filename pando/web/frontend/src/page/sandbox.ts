@@ -6,8 +6,12 @@ import type { RunDetails, RunSource } from "./run";
 
 export class Sandbox {
   private frame: HTMLIFrameElement | null = null;
+  private begun: { network: boolean; control: Promise<MessagePort> } | null = null;
   private files: Promise<PythonFiles> | null = null;
-  private prepared: { network: boolean; control: Promise<MessagePort> } | null = null;
+  private loaded: Promise<void> = Promise.resolve();
+  private network = false;
+  /** Whether the frame has been given out. */
+  private used = false;
 
   constructor(
     private run: RunDetails,
@@ -31,46 +35,57 @@ export class Sandbox {
     });
   }
 
-  /** Begin with what `open` is going to be asked for: it takes about as long as connecting does. */
+  /** Have the frame already that `open` is going to be asked for: it is a process of its own. */
   prepare(network: boolean): void {
-    const control = this.load(network);
-    control.catch(() => {}); // `open` hears of it
-    this.prepared = { network, control };
-  }
-
-  /** A new frame in the place of an earlier one, and the port on which it takes commands. */
-  open(network: boolean): Promise<MessagePort> {
-    const { prepared } = this;
-    this.prepared = null;
-    return prepared?.network === network ? prepared.control : this.load(network);
-  }
-
-  private async load(network: boolean): Promise<MessagePort> {
+    if (this.frame !== null && this.network === network) return;
     this.close();
     const frame = document.createElement("iframe");
     frame.sandbox.add("allow-scripts");
     frame.title = "Where the program runs";
     frame.inert = true; // there is nothing in it for people
     frame.src = network ? `./sandbox/online?run=${encodeURIComponent(this.run.id)}` : "./sandbox";
-    const loaded = new Promise((resolve) =>
-      frame.addEventListener("load", resolve, { once: true }),
+    this.loaded = new Promise((resolve) =>
+      frame.addEventListener("load", () => resolve(), { once: true }),
     );
     this.frame = frame;
+    this.network = network;
     document.body.append(frame);
+  }
+
+  /** Begin with what `open` is going to be asked for: it takes about as long as connecting does. */
+  begin(network: boolean): void {
+    const control = this.load(network);
+    control.catch(() => {}); // `open` hears of it
+    this.begun = { network, control };
+  }
+
+  /** A frame that nothing has run in, and the port on which it takes commands. */
+  open(network: boolean): Promise<MessagePort> {
+    const { begun } = this;
+    this.begun = null;
+    return begun?.network === network ? begun.control : this.load(network);
+  }
+
+  private async load(network: boolean): Promise<MessagePort> {
+    if (this.used) this.close();
+    this.prepare(network);
+    this.used = true;
+    const { frame, loaded } = this;
     if (this.files === null) this.prefetch();
     const files = await this.files;
     this.files = null; // they move: a later frame is given what the browser has kept
     await loaded;
     const { port1, port2 } = new MessageChannel();
     const message: ToSandboxPage = { control: port2, python: files };
-    frame.contentWindow?.postMessage(message, "*", [port2, ...listBuffers(files)]);
+    frame?.contentWindow?.postMessage(message, "*", [port2, ...listBuffers(files)]);
     return port1;
   }
 
   close(): void {
     this.frame?.remove();
     this.frame = null;
-    this.prepared = null;
+    this.used = false;
+    this.begun = null;
   }
 }
 

@@ -39,12 +39,16 @@ export const controls = {
 
 /** The stages in which there is something to start. */
 const STARTABLE: Partial<Record<Stage, string>> = { invited: "Start helping", paused: "Resume" };
+/** A line of fewer points shows nothing, and a device that joins has better things to do. */
+const DRAWN_AFTER_SECONDS = 3;
 const WITH_FIGURES: Stage[] = ["working", "stopping", "paused"];
 
 export class View {
   private readonly meter = new RateMeter();
   private plot: Plot | null = null;
   private plotRequested = false;
+  /** When the first figures were shown, in seconds. */
+  private firstFigures = Number.POSITIVE_INFINITY;
   private focused = false;
 
   /** The program of this page runs. */
@@ -154,7 +158,8 @@ export class View {
       "reported",
       reported === null ? "" : `${items} ${reported.units} reported by the program`,
     );
-    if (stage === "working") this.loadPlot();
+    if (!box.hidden) this.firstFigures = Math.min(this.firstFigures, now);
+    if (now - this.firstFigures >= DRAWN_AFTER_SECONDS) this.loadPlot();
     element("plot-box").hidden = this.plot === null || figures.results === 0;
     if (this.plot === null) return;
     this.plot.add(now, computes ? rate : null);
