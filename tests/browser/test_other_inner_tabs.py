@@ -102,7 +102,8 @@ def test_firefox_and_chromium_one_below_the_other_and_the_parent_is_closed(
         connection(child),
     )
     assert links(root) == {"parent": "webrtc", "child": "webrtc"}
-    assert "1 device connects through this one" in connection(parent)
+    through = "1 device connects through this one"
+    assert wait_until(lambda: through in connection(parent)), connection(parent)
     root.release()
     assert parent.computes(20)
     assert child.computes(20)
