@@ -52,7 +52,7 @@ from ..worker.pool import MakePool, WorkerPool
 from ..worker.processors import count_cores
 from .backoff import Backoff
 from .below import ParentSearch
-from .move import Moves
+from .move import Moves, first_of
 from .options import VolunteerOptions
 from .root_connection import RootConnector, find_own_link_at, is_over
 from .root_replies import receive_function, receive_reply
@@ -177,8 +177,8 @@ class Volunteer:
             with self._patience:
                 try:
                     await self._join_runs(nursery)
-                except (FunctionError, UsageError, WorkerError) as problem:
-                    error = problem
+                except* (FunctionError, UsageError, WorkerError) as group:
+                    error = first_of(group)
             nursery.cancel_scope.cancel()
         if error is not None:
             raise error

@@ -21,6 +21,12 @@ Join = Callable[[Session], Awaitable[bool]]
 """Joins the run of a session once more, and computes there; returns whether the run has ended."""
 
 
+def first_of(group: BaseExceptionGroup[PandoError]) -> PandoError:
+    """Return the first error of a group, as nurseries raise it; it may be in groups itself."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
 class Moves:
     """The moves of a device, one after the other.
 
@@ -86,8 +92,8 @@ class Move:
         with self._scope:
             try:
                 self._has_ended = await self._join(self._session)
-            except PandoError as problem:
-                self._problem = problem
+            except* PandoError as group:
+                self._problem = problem = first_of(group)
                 logger.debug("%r has moved in vain: %s", self._session, one_line(str(problem)))
         self._over.set()
 

@@ -14,6 +14,7 @@ import trio.testing
 
 from pando import messages, values
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
+from pando.errors import PandoError, WorkerError
 from pando.net.keepalive import KeepaliveChannel
 from pando.net.trust.identity import NodeIdentity
 from pando.volunteering import Volunteer, VolunteerOptions, below
@@ -144,8 +145,15 @@ async def join_parent(channel: Channel, *arguments: object) -> Channel:
 
 
 @asynccontextmanager
-async def joined(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Scene, End]]:
-    """A node below a parent, and that parent's end of their link."""
+async def joined(
+    monkeypatch: pytest.MonkeyPatch, *, goes_on: bool = False
+) -> AsyncIterator[tuple[Scene, End]]:
+    """A node below a parent, and that parent's end of their link.
+
+    Args:
+        monkeypatch: replaces how it connects.
+        goes_on: whether it joins again after a stay; an error that ends it is noted.
+    """
     scene = Scene()
     monkeypatch.setattr(below.websocket, "connect", scene.connect_to_parent)
     volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)
@@ -156,6 +164,12 @@ async def joined(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Scene, 
     await session.prepare(install=False, say=print)
 
     async def stay() -> None:
+        if goes_on:
+            try:
+                await volunteer.run()
+            except PandoError as problem:
+                scene.note(str(problem))
+            return
         scene.ended.append(await volunteer._stay(scene.nursery))
         scene.note("the stay has ended")
 
@@ -295,3 +309,17 @@ async def test_a_run_that_ends_meanwhile_is_over(
         await parent.say(messages.RunEnded(3))
         await trio.sleep(3)
         assert scene.ended == [True]
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["first place", "next place"])
+async def test_workers_that_fail_end_the_volunteer_with_their_error(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, moves: bool
+) -> None:
+    async with joined(monkeypatch, goes_on=True) as (scene, parent):
+        if moves:
+            await parent.say(messages.Leave())
+            await scene.sends("root 2", "second")
+            await trio.sleep(3)
+        scene.session._fail(WorkerError("the workers keep crashing"))
+        await trio.sleep(3)
+        assert "the workers keep crashing" in scene.log

@@ -314,7 +314,7 @@ export class Device {
         openPeer: (offer) => this.ways.openAnsweringPeer(offer),
       });
       await session.loaded;
-      session.renewal = this.door.keepRenewed(assigned);
+      if (this.session === session) session.renewal = this.door.keepRenewed(assigned);
       return session;
     } catch (error) {
       if (error instanceof LoadFailedError) {
