@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -25,8 +26,6 @@ MAX_GATHER_SECONDS = 0.2
 """How long a node gathers what its children send, at the most, where items take long enough."""
 REPORT_WAITS = 1 / 3
 """Part of the reporting interval for which a report waits for a message to go along with."""
-MOVE_SECONDS = 1.0
-"""Maximum seconds for delivering what is running to a parent that takes no children any more."""
 LAST_REPORT_SECONDS = 0.5
 """Maximum seconds for sending the last report at the end of the run."""
 MAX_BUNDLE = 64
@@ -59,6 +58,7 @@ class Parent:
         end_children: tells the child's own children that the run is over, and how many results it
             has had, and waits a moment for their last reports.
         reporting_interval: seconds between two reports.
+        find_other: has another place be found, since this parent takes no children any more.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Parent:
         report: Callable[[], messages.Update],
         end_children: Callable[[int], Awaitable[None]],
         reporting_interval: float,
+        find_other: Callable[[], None],
     ) -> None:
         self.delivered = 0
         self.run_results = 0
@@ -83,6 +84,7 @@ class Parent:
         link.traffic = node.traffic
         link.measures = True
         self._reporting_interval = reporting_interval
+        self._find_other = find_other
         self._uplink = Uplink(device)
         lender = self._node.lending.new_lender(ordered=False, max_attempts=1)
         lender.is_final = self._uplink.is_copy
@@ -147,9 +149,10 @@ class Parent:
         self._posted.set()
         await self._sent()
 
-    async def leave(self) -> None:
-        """Finish, and say goodbye: the parent gives this place to others."""
-        await self.finish()
+    async def leave(self, patience: float = math.inf) -> None:
+        """Finish, in so many seconds, and say goodbye: the parent gives this place to others."""
+        with trio.move_on_after(patience):
+            await self.finish()
         self.post(messages.Leave())
         await self._sent()
 
@@ -157,12 +160,6 @@ class Parent:
         while self._outbox:
             self._progressed = trio.Event()
             await self._progressed.wait()
-
-    async def _move(self) -> None:
-        """Leave in order: the parent takes no children any more, and another one is to be found."""
-        with trio.move_on_after(MOVE_SECONDS):
-            await self.leave()
-        await self.hang_up()
 
     async def _read(self, nursery: trio.Nursery) -> None:
         try:
@@ -195,7 +192,7 @@ class Parent:
             case messages.Disconnect(node):
                 nursery.start_soon(self._disconnect, node)
             case messages.Leave():
-                nursery.start_soon(self._move)
+                self._find_other()
             case messages.RunEnded(results):
                 self.run_results = results
                 self._state = ParentState.RUN_ENDED

@@ -14,6 +14,7 @@ The hard part is what to do when a connection ends, since the device cannot know
   session, with its workers and the subtree below, and ask the root for another parent.
 - The same, but the root has been unreachable for `LOST_RUN_SECONDS`: the run counts as ended, so
   that its workers do not occupy the device.
+- The parent takes no children any more: ask the root for another one meanwhile, and change over.
 - The root answers with another run than that of the session: the old run has ended. Drop the
   session and join the new run.
 - The root says that the run has ended: drop the session; wait for the next run, or return.
@@ -51,6 +52,7 @@ from ..worker.pool import MakePool, WorkerPool
 from ..worker.processors import count_cores
 from .backoff import Backoff
 from .below import ParentSearch
+from .move import Moves, first_of
 from .options import VolunteerOptions
 from .root_connection import RootConnector, find_own_link_at, is_over
 from .root_replies import receive_function, receive_reply
@@ -138,6 +140,7 @@ class Volunteer:
         self._make_pool = make_pool
         self._backoff = Backoff(0.0)
         self._last_in_tree = 0.0
+        self._moves = Moves(self._join_again)
         self._patience = trio.CancelScope()
         self._said = ""
         self._use(self._given)
@@ -174,8 +177,8 @@ class Volunteer:
             with self._patience:
                 try:
                     await self._join_runs(nursery)
-                except (FunctionError, UsageError, WorkerError) as problem:
-                    error = problem
+                except* (FunctionError, UsageError, WorkerError) as group:
+                    error = first_of(group)
             nursery.cancel_scope.cancel()
         if error is not None:
             raise error
@@ -224,9 +227,8 @@ class Volunteer:
             has_session = self._session is not None
             self._state = VolunteerState.JOINING if has_session else VolunteerState.CONNECTING
             try:
-                async with self._root.connect(self._hello()) as root:
-                    ended = await self._join_run(root, nursery)
-                    self._backoff.reset()
+                ended = await self._stay(nursery)
+                self._backoff.reset()
             except websocket.PublicServerError as problem:
                 own = find_own_link_at(self._given)
                 if own is not None:
@@ -254,6 +256,21 @@ class Volunteer:
                     return
                 self._say_once(f"the run has ended; {self._outlook()}")
             await trio.sleep(self._backoff.next_pause(trio.current_time()))
+
+    async def _stay(self, nursery: trio.Nursery) -> bool:
+        """Join a run, and compute, at one place after the other, until there is none.
+
+        Returns:
+            Whether the run has ended.
+        """
+        try:
+            async with self._root.connect(self._hello()) as root:
+                ended = await self._join_run(root, nursery)
+            while (move := self._moves.take()) is not None:
+                ended = await move.finish()
+            return ended
+        finally:
+            self._moves.cancel()
 
     def _outlook(self) -> str:
         """What this device does after the end of a run."""
@@ -317,6 +334,7 @@ class Volunteer:
     ) -> Session:
         session = await self._starter.start(root, assigned, nursery)
         self._session = session
+        session.find_other = lambda: self._moves.begin(session, nursery)
         self._last_in_tree = trio.current_time()
         self._said = ""
         self._say(f"computing {session.name} for {self._link.address}")
@@ -327,6 +345,15 @@ class Volunteer:
             self._results_before += self._session.results
             await self._session.end()
             self._session = None
+
+    async def _join_again(self, session: Session) -> bool:
+        """Join the run of a session once more, which still has a place; return whether it ends."""
+        async with self._root.connect(self._hello()) as root:
+            assigned = await receive_reply(root)
+            if not isinstance(assigned, messages.RunInfo) or assigned.run != session.run_id:
+                raise ChannelClosedError("unexpected reply from the root")
+            session.ice_servers = read_servers(assigned)
+            return await self._join(session, root, assigned)
 
     async def _join(
         self, session: Session, root: KeepaliveChannel, assigned: messages.RunInfo
@@ -407,6 +434,7 @@ class Volunteer:
     async def _compute(
         self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
     ) -> bool:
+        await self._moves.change_over(session)
         self._state = VolunteerState.COMPUTING
         self._backoff.reset()
         logger.debug("%r has joined parent %s", self, parent.hex())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 
 import msgspec
 import trio
@@ -41,6 +42,10 @@ logger = logging.getLogger(__name__)
 
 END_SECONDS = 5.0
 """Maximum seconds for notifying the children of the end of the run."""
+LEAVE_PARENT_SECONDS = 1.0
+"""Maximum seconds for delivering what is running to a parent that is left for another one."""
+GOODBYE_SECONDS = 1.0
+"""Maximum seconds for saying goodbye to it then."""
 LAST_REPORTS_SECONDS = 0.2
 """Maximum seconds to wait for the children's last reports; the root waits a little longer."""
 
@@ -57,6 +62,9 @@ class Session:
         connect: connects to the root once more, for the report link.
         max_value: bytes of the largest item that is taken, and lent to those below.
         protocol: how nodes connect: by WebSocket alone, by WebRTC, or as it comes.
+
+    Attributes:
+        find_other: called when the parent takes no children any more.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class Session:
         max_value: int = MAX_VALUE_BYTES,
         protocol: str = WEBSOCKET,
     ) -> None:
+        self.find_other: Callable[[], None] = lambda: None
         self.protocol = protocol
         self.ice_servers = read_servers(assigned)
         self.run_id = assigned.run
@@ -92,6 +101,7 @@ class Session:
         self._workers = workers
         self._make_pool = make_pool
         self._parent: Parent | None = None
+        self._parent_gone = trio.Event()
         self._scope = trio.CancelScope()
         self._gone = trio.Event()
         self._failure: Exception | None = None
@@ -243,6 +253,15 @@ class Session:
         if self._parent is not None:
             await self._parent.hang_up()
 
+    async def leave_parent(self) -> None:
+        """Leave the parent, if there is one, in order, and wait until it is gone."""
+        if self._parent is None:
+            return
+        with trio.move_on_after(LEAVE_PARENT_SECONDS + GOODBYE_SECONDS):
+            await self._parent.leave(LEAVE_PARENT_SECONDS)
+        await self.hang_up()
+        await self._parent_gone.wait()
+
     async def compute_for(self, link: KeepaliveChannel, parent: bytes) -> bool:
         """Compute for a parent until the connection is lost or the run ends.
 
@@ -261,13 +280,16 @@ class Session:
             lambda: self._report(outgoing, parent, link),
             self._end_children,
             self._assigned.reporting_interval,
+            self.find_other,
         )
+        self._parent_gone = trio.Event()
         try:
             return await self._parent.run()
         finally:
             self._delivered += self._parent.delivered
             self._run_results = self._parent.run_results
             self._parent, self._parent_id = None, b""
+            self._parent_gone.set()
 
     async def _end_children(self, results: int) -> None:
         """Tell the children that the run is over, and wait a moment for their last reports."""

@@ -21,10 +21,10 @@ from pando.tree.uplink import RawCodec
 NODE = bytes(range(8))
 
 
-async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
+async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left_in_order(
     autojump_clock: Any,
 ) -> None:
-    """What has not been started goes back with the link; then another parent can be found."""
+    """Another place is found meanwhile; what has not been started goes back with the link."""
     ours, theirs = memory_channel_pair()
     parent_end = KeepaliveChannel(theirs)
 
@@ -34,6 +34,7 @@ async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
     async def end_children(results: int) -> None:
         raise AssertionError
 
+    to_be_left = trio.Event()
     node = Node(RawCodec())
     stay = Parent(
         node,
@@ -44,6 +45,7 @@ async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
         messages.Update,
         end_children,
         3.0,
+        to_be_left.set,
     )
     has_ended: list[bool] = []
 
@@ -55,6 +57,12 @@ async def test_a_parent_that_takes_no_children_any_more_is_left_in_order(
         nursery.start_soon(run)
         await parent_end.send(messages.Lend(7, msgspec.Raw(values.encode([1, 2, 3]))))
         await parent_end.send(messages.Leave())
+        await to_be_left.wait()
+        await trio.sleep(5)
+        assert has_ended == []
+        with trio.move_on_after(1):
+            await stay.leave()
+        await stay.hang_up()
         with trio.fail_after(10), pytest.raises(ChannelClosedError):
             while True:
                 said.append(await parent_end.receive())

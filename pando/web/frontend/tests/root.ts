@@ -146,6 +146,7 @@ export class Peer {
     iceServers = [] as string[],
     globalMonitoring = false,
     parts = 0,
+    turnServers = [] as [url: string, username: string, credential: string][],
   } = {}): void {
     this.say(
       "assigned",
@@ -168,6 +169,7 @@ export class Peer {
       protocol,
       iceServers,
       globalMonitoring,
+      turnServers,
     );
   }
 

@@ -219,7 +219,11 @@ export class Children {
           reports.take(message);
           break;
         case "signal":
-          child.tell({ tag: "signal", description: "" }); // a second link is between a child and the root
+          // A second link is between a child and the root. Nothing is lost without one here: who is below a tab has
+          // come by WebRTC, and descriptions are sent with all their addresses, so that none follow. Where a link by
+          // a TURN server ends with its password, which some servers look at only when it begins, the child joins
+          // again with a new one.
+          child.tell({ tag: "signal", description: "" });
           break;
         case "leaving":
           child.hasLeft = true;

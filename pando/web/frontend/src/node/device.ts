@@ -13,7 +13,7 @@ import { withoutFolders } from "./paths";
 import { Patience } from "./patience";
 import { Pausing } from "./pausing";
 import { WEBRTC } from "./protocol";
-import { type Place, RootDoor, readAssigned, sentence } from "./root-door";
+import { type Place, RootDoor, readAssigned, sentence, type Visit } from "./root-door";
 import type { SecondLink } from "./second-link";
 import { Session, type SessionEvents } from "./session";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
@@ -88,7 +88,7 @@ export class Device {
     const asking = {
       connect: reached.connect,
       isStopping: () => this.stopping,
-      hello: (reports: boolean) => this.hello(reports),
+      hello: (visit: Visit) => this.hello(visit),
     };
     this.door = new RootDoor(options, asking, this.identity, this.ways);
     this.pausing = new Pausing({
@@ -269,18 +269,23 @@ export class Device {
   }
 
   /** What this tab says of itself in a handshake. */
-  private hello(reports = false): Bytes {
-    const { name, workers } = this.options;
+  private hello(visit: Visit = "join"): Bytes {
+    const { name } = this.options;
     const { session } = this;
-    const below = session?.workersBelow ?? 0;
+    const workers = { join: this.workers, report: this.options.workers, look: 0 }[visit];
     return encode({
       tag: "hello",
       name,
-      workers: reports ? workers : workers + below,
+      workers,
       run: session?.run ?? "",
-      reports,
-      answersOffers: !reports && this.openness.tell(),
+      reports: visit === "report",
+      answersOffers: visit === "join" && this.openness.tell(),
     });
+  }
+
+  /** How many workers compute here and below. */
+  private get workers(): number {
+    return this.options.workers + (this.session?.workersBelow ?? 0);
   }
 
   private async prepare(assigned: RunInfo, root: KeepaliveChannel): Promise<Session> {
@@ -306,9 +311,10 @@ export class Device {
       this.session = session;
       session.openToOthers({
         meetChild: (channel, findTicket) => this.identity.meetChild(channel, findTicket),
-        openPeer: (offer) => this.ways.openAnsweringPeer(assigned, offer),
+        openPeer: (offer) => this.ways.openAnsweringPeer(offer),
       });
       await session.loaded;
+      if (this.session === session) session.renewal = this.door.keepRenewed(assigned);
       return session;
     } catch (error) {
       if (error instanceof LoadFailedError) {

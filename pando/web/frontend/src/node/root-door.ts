@@ -11,6 +11,7 @@ import { joinFunction } from "./function-parts";
 import type { NodeIdentity } from "./identity";
 import { WEBRTC } from "./protocol";
 import { withTimeout } from "./timers";
+import { TurnRenewal } from "./turn-renewal";
 import type { Ways } from "./ways";
 
 /** How long the root may take to answer: it may have to ask its children for a place. */
@@ -33,8 +34,11 @@ export interface DoorHost {
   connect(url: string): Promise<Channel>;
   isStopping(): boolean;
   /** What this tab says of itself in a handshake. */
-  hello(reports: boolean): Bytes;
+  hello(visit: Visit): Bytes;
 }
+
+/** What a device comes to the root for: a place, to report, or to hear what is told to who joins. */
+export type Visit = "join" | "report" | "look";
 
 export class RootDoor {
   constructor(
@@ -50,13 +54,16 @@ export class RootDoor {
    * @param onLink - takes the link, once it is there and once it is protected, so that whoever stops this device
    *   can close it.
    */
-  async open(onLink: (link: KeepaliveChannel) => void = () => {}): Promise<KeepaliveChannel> {
+  async open(
+    onLink: (link: KeepaliveChannel) => void = () => {},
+    visit: Visit = "join",
+  ): Promise<KeepaliveChannel> {
     if (this.identity.problem) throw new JoinRejectedError(this.identity.problem);
     const channel = await this.connect();
     onLink(new KeepaliveChannel(channel));
     try {
       const link = new KeepaliveChannel(
-        await this.identity.joinRoot(channel, this.host.hello(false)),
+        await this.identity.joinRoot(channel, this.host.hello(visit)),
       );
       onLink(link);
       return link;
@@ -69,11 +76,23 @@ export class RootDoor {
   async openReportLink(): Promise<KeepaliveChannel> {
     const channel = await this.connect();
     try {
-      return new KeepaliveChannel(await this.identity.joinRoot(channel, this.host.hello(true)));
+      return new KeepaliveChannel(await this.identity.joinRoot(channel, this.host.hello("report")));
     } catch (error) {
       channel.close();
       throw error;
     }
+  }
+
+  /** Have new passwords for TURN servers in time; null where the root names no such servers that are of use here. */
+  keepRenewed(assigned: RunInfo): TurnRenewal | null {
+    const { ways } = this;
+    if (assigned.turnServers.length === 0 || !ways.mayUseWebRtc(assigned)) return null;
+    const renewal = new TurnRenewal(assigned.run, {
+      look: (onLink) => this.open(onLink, "look"),
+      renewed: (told) => ways.useServers(told),
+    });
+    void renewal.start();
+    return renewal;
   }
 
   private async connect(): Promise<Channel> {
@@ -108,11 +127,12 @@ export class RootDoor {
   /** Take the place that the root gives, there or below. */
   async findPlace(root: KeepaliveChannel, assigned: RunInfo): Promise<Place | Ended> {
     const { ways } = this;
+    ways.useServers(assigned);
     // Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
     let offers = ways.prefersWebRtc(assigned);
     let problem: string | null = null;
     for (;;) {
-      const offered = offers ? await ways.offer(assigned) : null;
+      const offered = offers ? await ways.offer() : null;
       let isUsed = false; // then it ends with its link
       try {
         const offer = offered?.offer ?? "";

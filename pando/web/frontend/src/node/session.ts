@@ -17,6 +17,7 @@ import { type Measured, Reporter, type State } from "./reports";
 import { splitResults } from "./split-results";
 import { TabNode } from "./tab-node";
 import { sleep } from "./timers";
+import type { TurnRenewal } from "./turn-renewal";
 import { WorkerMeter } from "./worker-meter";
 import { WorkerPool } from "./worker-pool";
 
@@ -48,6 +49,8 @@ export class Session {
   /** Of the reports straight to the root, which go on without a parent. */
   private readonly globalReporter: Reporter;
   private reportLink: ReportLink | null = null;
+  /** Of the passwords for TURN servers, where there are any. */
+  renewal: TurnRenewal | null = null;
   private readonly meter: WorkerMeter;
   private readonly assigned: RunInfo;
   /** Whether the person at this device has paused it: then there are no workers. */
@@ -257,6 +260,7 @@ export class Session {
     this.tabNode.answerTo(null);
     this.tabNode.close();
     this.reportLink?.stop();
+    this.renewal?.stop();
     this.isPaused = false;
     if (this.watching !== null) clearInterval(this.watching);
     this.settleLoaded?.reject(new ChannelClosedError("stopped"));

@@ -32,6 +32,9 @@ export interface Offered {
 }
 
 export class Ways {
+  /** STUN and TURN servers, for the next connections. */
+  private servers: IceServer[] = [];
+
   /** @param hello - what this tab says of itself in a handshake. */
   constructor(
     private readonly options: WaysOptions,
@@ -39,6 +42,11 @@ export class Ways {
     private readonly identity: NodeIdentity,
     private readonly hello: () => Bytes,
   ) {}
+
+  /** Use the servers that the root has just named from now on: passwords there are good for a limited time. */
+  useServers(assigned: RunInfo): void {
+    this.servers = readServers(assigned);
+  }
 
   private protocol(assigned: RunInfo): Protocol {
     const { protocol, webrtc } = this.options;
@@ -61,8 +69,8 @@ export class Ways {
   }
 
   /** Make an offer; null where the browser makes none. */
-  async offer(assigned: RunInfo): Promise<Offered | null> {
-    const peer = this.openPeer(assigned);
+  async offer(): Promise<Offered | null> {
+    const peer = this.openPeer();
     try {
       return { peer, offer: await peer.offer() };
     } catch {
@@ -96,19 +104,19 @@ export class Ways {
     const canProve = this.identity.knowsRoot;
     if (!canProve || first.link.kind === WEBRTC || !this.prefersWebRtc(assigned)) return null;
     return new SecondLink(first, assigned.run, {
-      openPeer: () => this.openPeer(assigned),
+      openPeer: () => this.openPeer(),
       joinRoot: (channel) => this.identity.joinRoot(channel, this.hello()),
       note,
     });
   }
 
   /** A connection that answers another device's offer. @throws MalformedError it is none. */
-  openAnsweringPeer(assigned: RunInfo, offer: string): Peer {
+  openAnsweringPeer(offer: string): Peer {
     const clean = writeDescription(readDescription(offer, "offer"));
-    return new Peer(this.host.openPeer(readServers(assigned), clean));
+    return new Peer(this.host.openPeer(this.servers, clean));
   }
 
-  private openPeer(assigned: RunInfo): Peer {
-    return new Peer(this.host.openPeer(readServers(assigned)));
+  private openPeer(): Peer {
+    return new Peer(this.host.openPeer(this.servers));
   }
 }
