@@ -14,7 +14,7 @@ from pando.errors import MalformedValueError
 from pando.scheduler import AttemptsExhausted, ResultBatch
 from pando.source import WouldBlock
 from pando.tree import uplink
-from pando.tree.uplink import RawCodec, Uplink
+from pando.tree.uplink import RawCodec, Uplink, split_values
 
 
 def lend(number: int, *items: Any) -> messages.Lend:
@@ -127,6 +127,15 @@ def test_stale_results_and_senseless_leases() -> None:
     assert up.recall(messages.Recall(1)) == (None, None)
 
 
+def test_items_that_another_borrower_of_the_parent_has_as_well_are_known_by_their_lease() -> None:
+    up = Uplink("device")
+    up.add(lend(1, "a", "b"))
+    up.add(messages.Lend(2, lend(2, "c").items, is_copy=True))
+    up.read_nowait(2)
+    up.read_nowait(1)
+    assert [up.is_copy(index) for index in range(4)] == [False, False, True, False]
+
+
 @given(st.lists(st.none() | st.integers() | st.text() | st.lists(st.integers())))
 def test_the_raw_codec_never_looks_inside(items: list[Any]) -> None:
     encoded = RawCodec.encode(raw(*items))
@@ -158,3 +167,10 @@ def test_arrays_of_each_size(size: int) -> None:
 def test_what_is_no_array_is_malformed(encoded: bytes) -> None:
     with pytest.raises(MalformedValueError):
         RawCodec.decode(msgspec.Raw(encoded))
+
+
+def test_values_are_split_without_a_look_inside() -> None:
+    encoded = msgspec.Raw(values.encode([1, [2, 3], "x"]))
+    assert split_values(encoded) == raw(1, [2, 3], "x")
+    with pytest.raises(MalformedValueError, match="not an array of values: "):
+        split_values(msgspec.Raw(b"\x92\x01"))
