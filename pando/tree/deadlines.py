@@ -21,6 +21,9 @@ class Deadlines:
         pauses: pauses those that do not answer.
         job_of: the job of each current lease, by its number.
         patience: seconds for which a borrower may give no results; None where it has any time.
+
+    Attributes:
+        patience: as it was given.
     """
 
     def __init__(
@@ -33,11 +36,7 @@ class Deadlines:
         self._allocator = allocator
         self._pauses = pauses
         self._job_of = job_of
-        self._patience = patience
-
-    def __bool__(self) -> bool:
-        """Whether somebody may miss a deadline."""
-        return self._patience is not None and bool(self._job_of)
+        self.patience = patience
 
     def revoke_due(self, now: float, late: float, actions: list[Action]) -> None:
         """Let the oldest lease of each borrower that is overdue be lent to another.
@@ -47,11 +46,11 @@ class Deadlines:
             late: seconds for which this process did not run; nobody could have answered then.
             actions: what is to be done is added to these.
         """
-        if self._patience is None:
+        if self.patience is None:
             return
         for borrower in self._allocator.borrowers:
             borrower.answered += late
-            if now - borrower.answered >= self._patience:
+            if now - borrower.answered >= self.patience:
                 self._revoke_oldest(borrower, now, actions)
 
     def _revoke_oldest(self, borrower: Borrower, now: float, actions: list[Action]) -> None:

@@ -279,7 +279,7 @@ class Lending:
     @property
     def needs_ticks(self) -> bool:
         """Whether `tick` has to be called again."""
-        return bool(self._pauses) or bool(self._deadlines)
+        return bool(self._pauses) or (self._deadlines.patience is not None and bool(self._job_of))
 
     def tick(self, late: float = 0.0) -> list[Action]:
         """Do what is due by now: end pauses, and take back what is not answered in time.

@@ -287,8 +287,7 @@ export class LeafScheduler {
     while (idle.length > 0 && this.quarantined.length > 0)
       this.start(...idle.shift()!, this.quarantined.shift()!);
     this.feed(idle);
-    if (this.quarantined.length === 0)
-      this.feed(able.filter(([, worker]) => worker.mayQueue));
+    if (this.quarantined.length === 0) this.feed(able.filter(([, worker]) => worker.mayQueue));
     this.endSuperseded();
   }
 

@@ -21,13 +21,8 @@ export class Deadlines {
     private readonly allocator: Allocator<Job>,
     private readonly pauses: Pauses,
     private readonly jobOf: Map<number, Job>,
-    private readonly patience: number | null,
+    readonly patience: number | null,
   ) {}
-
-  /** Whether nobody can miss a deadline. */
-  get isEmpty(): boolean {
-    return this.patience === null || this.jobOf.size === 0;
-  }
 
   /**
    * Let the oldest lease of each borrower that is overdue be lent to another.

@@ -260,7 +260,7 @@ export class Lending {
 
   /** Whether `tick` has to be called again. */
   get needsTicks(): boolean {
-    return !this.pauses.isEmpty || !this.deadlines.isEmpty;
+    return !this.pauses.isEmpty || (this.deadlines.patience !== null && this.jobOf.size > 0);
   }
 
   /**
