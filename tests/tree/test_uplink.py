@@ -232,7 +232,7 @@ def test_what_leaves_undone_goes_back_to_each_of_its_leases() -> None:
 
 def test_stale_results_and_senseless_leases() -> None:
     up = Uplink("device")
-    why = "^a lease without items, or a lease's number used again$"
+    why = r"^a lease without items, or a lease's number used again$"
     with pytest.raises(MalformedValueError, match=why):
         up.add(lend(1))
     up.add(lend(1, "a"))
@@ -282,7 +282,7 @@ def test_arrays_of_each_size(size: int) -> None:
 
 @pytest.mark.parametrize("encoded", [b"\x01", b"\x80", b"\xc0", b"\xa1x", b""])
 def test_what_is_no_array_is_malformed(encoded: bytes) -> None:
-    with pytest.raises(MalformedValueError, match="^not an array of values$"):
+    with pytest.raises(MalformedValueError, match=r"^not an array of values$"):
         RawCodec.decode(msgspec.Raw(encoded))
 
 
