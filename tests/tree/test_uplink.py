@@ -73,6 +73,7 @@ def test_a_lease_may_be_read_in_parts_and_answered_over_the_end_of_another() -> 
         raw(4, 5),
         raw(6),
     ]
+    assert told(up.answer(ResultBatch(0, raw(0), raw("a"), {}), 0)) == [(7, 0, ["a"])]
     assert told(up.answer(ResultBatch(1, raw(*range(4)), raw(*"bcde"), {}), 0)) == [
         (7, 1, ["b", "c"]),
         (9, 0, ["d", "e"]),
