@@ -124,7 +124,7 @@ class Settings:
     listen: str | None = _option(
         None, "address to bind (default: all)", VOLUNTEERS, value="ADDRESS"
     )
-    open: bool = _option(False, "no token required to join: the address is enough", VOLUNTEERS)
+    open: bool = _option(False, "no secret required to join: the address is enough", VOLUNTEERS)
     public_url: str | None = _option(
         None, "public base URL behind a reverse proxy", VOLUNTEERS, value="URL"
     )

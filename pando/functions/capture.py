@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from .. import values
 from ..errors import FunctionError, shorten
-from . import modules, package, rebuild
+from . import home_objects, modules, package
 from .capture_classes import ClassNodes
 from .capture_functions import FunctionNodes
 from .capture_graph import Graph, encode_plain
@@ -156,7 +156,7 @@ class _Walk(Graph):
         while todo := self.homes.take():
             for kind, target, *value in todo:
                 if kind == "bind":
-                    where = rebuild.describe(target)
+                    where = home_objects.describe(target)
                     binds.append((list(target), self.visit(value[0], where)))
                 elif kind == "fill":
                     where = "a module's variable"
@@ -165,7 +165,7 @@ class _Walk(Graph):
                 else:
                     found = marshal.loads(value[0])
                     if modules.is_own_file(found.co_filename):
-                        same.append((list(target), rebuild.origin_of(found)))
+                        same.append((list(target), home_objects.origin_of(found)))
         return binds, fills, same
 
     def make_node(self, value: Any, where: str) -> package.Node:

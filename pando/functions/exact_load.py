@@ -8,8 +8,9 @@ from _pickle import Unpickler
 
 from .. import values
 from ..errors import FunctionError
+from .home_objects import Homes, bind, check_code, fill
 from .package import ExactPackage, ModuleSource
-from .rebuild import Homes, bind, check_code, files, fill
+from .rebuild import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

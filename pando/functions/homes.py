@@ -20,7 +20,7 @@ from .own_modules import is_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .rebuild import Key
+    from .home_objects import Key
 
 
 class Homes(ModuleState):

@@ -1,7 +1,7 @@
 """The state of modules of the user's own: what of it is sent, and what stays as imported.
 
 What cannot be pickled stays as the import makes it there, if that is of the same type; see
-`pando.functions.rebuild`.
+`pando.functions.home_objects`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .own_modules import is_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .rebuild import Key
+    from .home_objects import Key
 
 CONTAINERS: dict[type, str] = {list: "list", dict: "dict", set: "set", bytearray: "bytearray"}
 NEW_OBJECT = object.__reduce_ex__(types.SimpleNamespace(), 2)[0]

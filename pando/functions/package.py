@@ -151,7 +151,7 @@ class Construct(LightStruct, tag="construct"):
 
 
 class Home(LightStruct, tag="home"):
-    """An object that is at home in a module of the user's own; see `pando.functions.rebuild`.
+    """An object that is at home in a module of the user's own; see `pando.functions.home_objects`.
 
     `type` is the node of its type, or None where it cannot be sent; then it is that of the import,
     if its type has this name.

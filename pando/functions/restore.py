@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from .. import values
 from ..errors import FunctionError
-from . import package, rebuild
+from . import home_objects, package, rebuild
 from .placing import forget
 from .resources import add_folders
 from .sent_modules import SentModules
@@ -71,7 +71,7 @@ class _Restoring:
         self._globals: dict[int, dict[str, Any]] = {}
         self._names_given: set[tuple[int, str]] = set()
         self._classes_begun: set[int] = set()
-        self._homes = rebuild.Homes()
+        self._homes = home_objects.Homes()
 
     def get(self, number: int) -> Any:
         """Return the object of a node, made when it is first asked for."""
@@ -99,16 +99,16 @@ class _Restoring:
         for number in numbers:
             self._set_again(self._made[number], shipped.nodes[number])
         for made, kind, content in shipped.fills:
-            rebuild.fill(self.get(made), kind, self.get(content))
+            home_objects.fill(self.get(made), kind, self.get(content))
         for number in numbers:
             node = shipped.nodes[number]
             if isinstance(node, package.Class):
                 self._set_class(self._made[number], node)
         self._settle()
         for key, value in shipped.binds:
-            rebuild.bind(tuple(key), self.get(value))
+            home_objects.bind(tuple(key), self.get(value))
         for key, origin in shipped.same:
-            rebuild.check_origin(tuple(key), origin)
+            home_objects.check_origin(tuple(key), origin)
         for place, namespace in enumerate(shipped.namespaces):
             for name, number in namespace.names.items():
                 self._namespace(place)[name] = self.get(number)
@@ -273,7 +273,7 @@ class _Restoring:
         if node.setter is not None:
             self.get(node.setter)(made, self.get(node.state or 0))
         elif node.state is not None:
-            rebuild.set_state(made, self.get(node.state))
+            home_objects.set_state(made, self.get(node.state))
         for member in node.members:
             made.append(self.get(member))
         for key, value in node.entries:

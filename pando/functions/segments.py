@@ -9,8 +9,8 @@ import types
 from typing import TypeGuard
 
 from ..errors import FunctionError
+from .home_objects import shape
 from .package import Segment
-from .rebuild import shape
 from .source import (
     FUTURE_FLAGS,
     codes_in,

@@ -60,7 +60,7 @@ class ServeOptions:
         port: the port to serve on; 0 for any free port.
         any_port: whether to try the next ports if it is taken.
         listen: the address to bind (default: all).
-        open: whether to accept volunteers without a token.
+        open: whether to accept volunteers without the link's secret.
         public_url: public base URL behind a reverse proxy.
         link_host: host name or address in the link (default: this machine's addresses).
         certfile: the certificate to serve over TLS with.

@@ -19,8 +19,8 @@ from ..functions.serialized import SerializedFunction
 from ..net.webrtc.availability import announced, answers_offers
 from ..notifier import Notifier, SparingNotifier
 from ..scheduler import Borrower
-from ..tree.admission import FunctionOffer
 from ..tree.child import Child
+from ..tree.encoded_run import FunctionOffer
 from ..tree.membership import Membership
 from ..tree.node import Node
 from ..tree.overlay import Overlay

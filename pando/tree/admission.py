@@ -17,12 +17,9 @@ nowhere asks for one; its Unreachable brings it.
 
 from __future__ import annotations
 
-import functools
 import random
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -37,6 +34,7 @@ from ..net.keepalive import KeepaliveChannel
 from ..net.trust.identity import RootIdentity
 from .child import sanitize_name
 from .children import send_quietly
+from .encoded_run import EncodedRun, FunctionFor, FunctionOffer, TurnServersFor, no_turn_servers
 from .placement import Here, Placement
 
 if TYPE_CHECKING:
@@ -55,31 +53,6 @@ MAX_FORMS = 4
 """Forms of the function that are kept encoded."""
 MAX_TRIALS = 8
 """Offers of WebRTC, and what follows them, that a node may send before it is ready."""
-NOBODY = bytes(messages.ID_BYTES)
-"""Where a joining node's identifier will be."""
-NO_SERVERS = msgspec.msgpack.encode([])
-"""Where the TURN servers that it may use will be."""
-
-
-@dataclass(frozen=True)
-class FunctionOffer:
-    """A form of the function, and the versions of modules that it is good for, if not for all."""
-
-    function: bytes
-    versions: dict[str, str] = field(default_factory=dict)
-
-
-FunctionFor = Callable[[str], Awaitable[FunctionOffer]]
-"""Takes a joining node's fingerprint, or an empty one for a form that all can have."""
-
-
-TurnServersFor = Callable[[bytes], list[messages.TurnServer]]
-"""Takes a joining node's identifier; what it may use is good for a limited time."""
-
-
-def no_turn_servers(node: bytes) -> list[messages.TurnServer]:
-    """Return what a node is told where there are no TURN servers for it."""
-    return []
 
 
 class AdmissionEvents(Protocol):
@@ -105,43 +78,6 @@ def read_hello(payload: bytes) -> messages.Hello:
     if not isinstance(hello, messages.Hello):
         raise messages.MalformedMessageError("a node must say who it is")
     return hello
-
-
-class _EncodedRun:
-    """What joining nodes are told of a run, with one form of the function, ready to be sent.
-
-    A function may be large and the nodes many, so nothing is encoded for each of them: only who
-    it is differs, and the TURN servers that it may use.
-    """
-
-    def __init__(self, assignment: messages.RunInfo, offer: FunctionOffer) -> None:
-        whole = len(offer.function) <= messages.PART_BYTES
-        parts = [] if whole else divide(offer.function)
-        assigned = msgspec.structs.replace(
-            assignment,
-            node=NOBODY,
-            function=offer.function if whole else b"",
-            versions=offer.versions,
-            parts=len(parts),
-            turn_servers=[],
-        )
-        # The node comes first in the message, after the tag and the version, and the TURN servers
-        # last: an empty list of them is one byte.
-        self._head, _, tail = messages.encode(assigned).partition(NOBODY)
-        self._tail = tail[: -len(NO_SERVERS)]
-        self._parts = [messages.encode(part) for part in parts]
-        self._function = offer.function
-
-    def assigned(self, node: bytes, turn_servers: list[messages.TurnServer]) -> list[bytes]:
-        """The messages for the node with this identifier."""
-        told = msgspec.msgpack.encode(turn_servers)
-        return [b"".join((self._head, node, self._tail, told)), *self._parts]
-
-    @functools.cached_property
-    def portable(self) -> list[bytes]:
-        """The messages for nodes that have asked for the portable form, which this is."""
-        parts = self._parts or [messages.encode(part) for part in divide(self._function)]
-        return [messages.encode(messages.Portable(len(parts))), *parts]
 
 
 class Admission:
@@ -185,7 +121,7 @@ class Admission:
         self._function_for = function_for or self._assigned_function
         self._turn_servers_for = turn_servers_for
         self._bootstrap_timeout = bootstrap_timeout
-        self._encoded: dict[object, _EncodedRun] = {}
+        self._encoded: dict[object, EncodedRun] = {}
         self._ids = ids or random.Random(secrets.randbits(64))
 
     def certify(self, request: Request) -> Certificate:
@@ -311,14 +247,14 @@ class Admission:
     async def _assigned_function(self, fingerprint: str) -> FunctionOffer:
         return FunctionOffer(self._assignment.function)
 
-    def _encode(self, offer: FunctionOffer) -> _EncodedRun:
+    def _encode(self, offer: FunctionOffer) -> EncodedRun:
         """The run with a form of its function, encoded once for all that have this form."""
         kind = offer.function, tuple(sorted(offer.versions.items()))
         encoded = self._encoded.get(kind)
         if encoded is None:
             if len(self._encoded) >= MAX_FORMS:
                 self._encoded.clear()
-            encoded = self._encoded[kind] = _EncodedRun(self._assignment, offer)
+            encoded = self._encoded[kind] = EncodedRun(self._assignment, offer)
         return encoded
 
     async def _send(self, link: KeepaliveChannel, encoded: list[bytes]) -> messages.Message | None:
@@ -399,15 +335,6 @@ class Admission:
         if not isinstance(answer, messages.Unreachable):
             raise ChannelClosedError("it has gone")
         return answer.offer
-
-
-def divide(function: bytes) -> list[messages.FunctionPart]:
-    """A function in parts that fit into messages."""
-    size = messages.PART_BYTES
-    return [
-        messages.FunctionPart(function[start : start + size])
-        for start in range(0, len(function), size)
-    ]
 
 
 async def deny(link: KeepaliveChannel, reason: str) -> None:

@@ -20,11 +20,12 @@ from ..errors import ProtocolError, one_line, truncate
 from ..figures import Tally
 from ..limits import HEARTBEAT_TIMEOUT_SECONDS, MAX_VALUE_BYTES
 from ..scheduler import Allocator, Borrower, Lender, Read
-from ..source import EndOfInput, WouldBlock
-from .actions import Action, Cancelled, Notify, Send
+from .actions import Action, Notify, Send
 from .codec import Codec
+from .deadlines import Deadlines
 from .incoming_results import IncomingResults
 from .job import Job
+from .lending_steps import cancel_waiting, read
 from .outgoing_batches import OutgoingBatches
 from .pauses import Pauses
 
@@ -66,11 +67,12 @@ class Lending:
         self._speculates = speculates
         self._clock = clock
         self._allocator: Allocator[Job] = Allocator(batch_limit)
-        self._patience = None if item_timeout is None else item_timeout + silence
         self.max_value = max_value
         self._lease_numbers = itertools.count(1)
         self._job_of: dict[int, Job] = {}
         self._pauses = Pauses(self._allocator, clock)
+        patience = None if item_timeout is None else item_timeout + silence
+        self._deadlines = Deadlines(self._allocator, self._pauses, self._job_of, patience)
         self._incoming = IncomingResults(
             codec, self._allocator, self._pauses, names_workers=names_workers
         )
@@ -165,7 +167,7 @@ class Lending:
             return []
         job.cancelling.append((low, high))
         actions: list[Action] = []
-        self._cancel_waiting(job, actions)
+        cancel_waiting(job, actions)
         for borrower in self._allocator.borrowers:
             for lease in job.lender.leases_of(borrower):
                 start, end = lease.start, lease.start + len(lease.items)
@@ -174,12 +176,6 @@ class Lending:
                     unwanted = is_superseded and low <= start and end <= high
                     actions.append(Send(borrower, messages.Recall(lease.number, unwanted)))
         return actions
-
-    @staticmethod
-    def _cancel_waiting(job: Job, actions: list[Action]) -> None:
-        for low, high in job.cancelling:
-            for start, count in job.lender.cancel_pending(low, high):
-                actions.append(Cancelled(job, start, count))
 
     # ---- borrowers ----
 
@@ -283,7 +279,7 @@ class Lending:
     @property
     def needs_ticks(self) -> bool:
         """Whether `tick` has to be called again."""
-        return bool(self._pauses) or (self._patience is not None and bool(self._job_of))
+        return bool(self._pauses) or (self._deadlines.patience is not None and bool(self._job_of))
 
     def tick(self, late: float = 0.0) -> list[Action]:
         """Do what is due by now: end pauses, and take back what is not answered in time.
@@ -293,30 +289,8 @@ class Lending:
         """
         now, actions = self._clock(), list[Action]()
         self._pauses.end_due(now)
-        if self._patience is not None:
-            for borrower in self._allocator.borrowers:
-                borrower.answered += late
-                if now - borrower.answered >= self._patience:
-                    self._revoke_oldest(borrower, now, actions)
+        self._deadlines.revoke_due(now, late, actions)
         return self.pump(actions)
-
-    def _revoke_oldest(self, borrower: Borrower, now: float, actions: list[Action]) -> None:
-        """Let the oldest lease of a borrower that does not answer be lent to another."""
-        oldest: tuple[int, Job] | None = None
-        for job in self._allocator.backlogs:
-            for lease in job.lender.leases_of(borrower)[:1]:
-                if oldest is None or lease.number < oldest[0]:
-                    oldest = lease.number, job
-        if oldest is None:
-            return
-        number, job = oldest
-        count = job.lender.revoke(borrower, number)
-        del self._job_of[number]
-        logger.info("%r does not answer; %d of its items are reassigned", borrower, count)
-        actions.append(Send(borrower, messages.Recall(number)))
-        borrower.answered = now
-        self._allocator.requeue(borrower)
-        self._pauses.refuse(borrower, now)
 
     # ---- lending ----
 
@@ -326,12 +300,12 @@ class Lending:
         jobs = tuple(self._allocator.backlogs)
         for job in jobs:
             if job.cancelling:
-                self._cancel_waiting(job, actions)
+                cancel_waiting(job, actions)
             if job.lender.holdings.superseded:
                 self._end_superseded(job, actions)
         for step in self._allocator.steps():
             if isinstance(step, Read):
-                self._read(step.backlog, step.limit)
+                read(step.backlog, step.limit)
             else:
                 self._batches.send(step.backlog, step.borrower, step.lease, actions)
         for job in jobs:
@@ -339,19 +313,6 @@ class Lending:
             if lender.ready or lender.finished or (job.tell_when_dry and job.awaits_input):
                 actions.append(Notify(job))
         return actions
-
-    @staticmethod
-    def _read(job: Job, limit: int) -> None:
-        lender = job.lender
-        try:
-            lender.add_items(job.source.read_nowait(limit))
-        except WouldBlock:
-            job.input_blocked = True
-        except EndOfInput:
-            lender.end_input()
-        except Exception as error:
-            job.input_error = error
-            lender.end_input()
 
     def balance(self) -> list[Action]:
         """Call back what waits after long items, for each borrower that is idle."""

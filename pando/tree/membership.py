@@ -27,17 +27,10 @@ from ..net.trust.identity import NodeIdentity, RootIdentity
 from ..net.visitor import Visitor
 from ..net.webrtc.answerer import Answerer, IceServers
 from ..reporting.ledger import Ledger
-from .admission import (
-    Admission,
-    AdmissionEvents,
-    FunctionFor,
-    TurnServersFor,
-    deny,
-    no_turn_servers,
-    read_hello,
-)
+from .admission import Admission, AdmissionEvents, deny, read_hello
 from .child import Child
 from .children import ChildEvents, Children
+from .encoded_run import FunctionFor, TurnServersFor, no_turn_servers
 from .node import Node
 from .overlay import Overlay
 from .placement import Placement

@@ -83,6 +83,18 @@ def watch(scene: Scene, port: int, *options: str) -> tuple[Run, Path]:
     return run, log
 
 
+def start_changed(
+    scene: Scene, chromium: Chromium, script: str, words: str = ""
+) -> tuple[Run, Path, Tab]:
+    """A run, its monitoring, and a tab that joins it in a browser that a script has changed."""
+    run, log = watch(scene, scene.server().port)
+    context = chromium.context()
+    context.add_init_script(script)
+    tab = Tab(context, f"{run.link};device=tab{words}")
+    tab.start()
+    return run, log, tab
+
+
 def carries(log: Path, kind: str) -> bool:
     """Whether the monitoring soon has a link of this kind."""
     return wait_until(lambda: f'"link":"{kind}"' in log.read_text().replace('": "', '":"'))
@@ -237,12 +249,8 @@ def test_values_of_64_megabytes_come_and_go(party: Party, open_tab: OpenTab) -> 
 
 
 def test_where_the_browser_has_no_webrtc_the_page_says_so(scene: Scene, chromium: Chromium) -> None:
-    server = scene.server()
-    run, log = watch(scene, server.port)
-    context = chromium.context()
-    context.add_init_script("delete window.RTCPeerConnection")
-    tab = Tab(context, f"{run.link};device=tab;protocol=webrtc")
-    tab.start()
+    script = "delete window.RTCPeerConnection"
+    run, log, tab = start_changed(scene, chromium, script, ";protocol=webrtc")
     assert carries(log, "websocket"), tab.state
     assert wait_until(lambda: "this browser does not have it" in connection(tab)), connection(tab)
     run.finish()
@@ -252,11 +260,10 @@ def test_where_the_browser_has_no_webrtc_the_page_says_so(scene: Scene, chromium
 def test_where_udp_finds_no_way_the_tab_stays_on_the_relay_and_says_so(
     scene: Scene, chromium: Chromium
 ) -> None:
-    server = scene.server()
-    run, log = watch(scene, server.port)
-    context = chromium.context()
     # Its offers and answers have no addresses, as where a firewall drops all of UDP.
-    context.add_init_script(
+    run, log, tab = start_changed(
+        scene,
+        chromium,
         """
         const set = RTCPeerConnection.prototype.setRemoteDescription;
         RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
@@ -264,10 +271,8 @@ def test_where_udp_finds_no_way_the_tab_stays_on_the_relay_and_says_so(
           const lost = kept.join("\\r\\n").replace(/a=ice-pwd:./, "a=ice-pwd:Q");
           return set.call(this, { type, sdp: lost });
         };
-        """
+        """,
     )
-    tab = Tab(context, f"{run.link};device=tab")
-    tab.start()
     assert wait_until(lambda: NOT_DIRECTLY in connection(tab)), connection(tab)
     assert "the devices cannot reach each other by UDP" in connection(tab)
     assert carries(log, "websocket")
@@ -280,20 +285,17 @@ def test_where_udp_finds_no_way_the_tab_stays_on_the_relay_and_says_so(
 def test_where_the_data_channel_cannot_be_transferred_the_page_passes_its_frames_on(
     scene: Scene, chromium: Chromium
 ) -> None:
-    server = scene.server()
-    run, log = watch(scene, server.port)
-    context = chromium.context()
-    context.add_init_script(
+    run, log, tab = start_changed(
+        scene,
+        chromium,
         """
         const post = MessagePort.prototype.postMessage;
         MessagePort.prototype.postMessage = function (message, transfer) {
           if (message?.type === "channel") throw new DOMException("no", "DataCloneError");
           return post.call(this, message, transfer);
         };
-        """
+        """,
     )
-    tab = Tab(context, f"{run.link};device=tab")
-    tab.start()
     assert carries(log, "webrtc"), tab.state
     assert wait_until(lambda: connection(tab) == DIRECTLY), connection(tab)
     run.finish()

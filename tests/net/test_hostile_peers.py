@@ -38,7 +38,7 @@ from pando.running.run import Run
 from pando.running.serve_options import ServeOptions
 from pando.running.served_run import ServedRun
 from pando.tree import admission, membership
-from pando.tree.admission import FunctionOffer
+from pando.tree.encoded_run import FunctionOffer
 
 from .clients import NO_FUNCTION, UPGRADE, Client, comes_true, head
 

@@ -22,6 +22,8 @@ from pando.reporting.run_figures import RunFigures
 from pando.running import monitoring_link
 from pando.running.monitoring_link import MonitoringLink
 
+from .overheard import Overheard
+
 KEYS = LinkKeys.generate()
 TOKEN = "a-token-to-watch"
 VISITOR = Visitor("192.0.2.1", is_relayed=True)
@@ -143,28 +145,16 @@ async def test_neither_the_join_link_nor_another_token_nor_none_opens_it(secret)
 async def test_what_is_shown_cannot_be_read_on_the_way():
     link = MonitoringLink(KEYS, TOKEN, FakeServer(FakeRun("marmalade")))
     page, root = memory_channel_pair()
-    seen = []
-
-    class Watched:
-        async def send(self, data):
-            seen.append(bytes(data))
-            await root.send(data)
-
-        async def receive(self):
-            seen.append(bytes(await root.receive()))
-            return seen[-1]
-
-        async def aclose(self):
-            await root.aclose()
-
+    overheard = Overheard(root)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.serve, Watched(), VISITOR)
+        nursery.start_soon(link.serve, overheard, VISITOR)
         viewer = await watch(page)
         await read(viewer)
         assert (await read(viewer))["root"]["function"] == "marmalade"
         nursery.cancel_scope.cancel()
-    assert len(seen) >= 5
-    assert not any(word in each for each in seen for word in (b"marmalade", TOKEN.encode()))
+    assert len(overheard.seen) >= 5
+    hidden = (b"marmalade", TOKEN.encode())
+    assert not any(word in each for each in overheard.seen for word in hidden)
 
 
 @pytest.mark.parametrize(("runs", "reason"), [(0, "no run"), (1, "crowded")])

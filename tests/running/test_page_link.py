@@ -20,6 +20,8 @@ from pando.net.visitor import Visitor
 from pando.running.page_link import MAX_QUESTION_BYTES, QUESTION_SECONDS, PageLink
 from pando.web.frontend_files import File
 
+from .overheard import Overheard
+
 KEYS = LinkKeys.generate()
 VISITOR = Visitor("192.0.2.1", is_relayed=True)
 WHEEL = bytes(range(256)) * 1000
@@ -67,28 +69,14 @@ async def test_a_page_is_told_of_the_run_and_given_packages(page_link):
 
 async def test_what_is_said_cannot_be_read_on_the_way(page_link):
     page, root = memory_channel_pair()
-    seen = []
-
-    class Watched:
-        async def send(self, data):
-            seen.append(bytes(data))
-            await root.send(data)
-
-        async def receive(self):
-            data = await root.receive()
-            seen.append(bytes(data))
-            return data
-
-        async def aclose(self):
-            await root.aclose()
-
+    overheard = Overheard(root)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(page_link.serve, Watched(), VISITOR)
+        nursery.start_soon(page_link.serve, overheard, VISITOR)
         proved = await prove(page)
         await ask(proved, {"ask": "run", "id": "marmalade"})
         nursery.cancel_scope.cancel()
-    assert len(seen) == 5
-    assert not any(b"marmalade" in each or b'"ask"' in each for each in seen)
+    assert len(overheard.seen) == 5
+    assert not any(b"marmalade" in each or b'"ask"' in each for each in overheard.seen)
 
 
 @pytest.mark.parametrize("secret", [None, LinkSecret.generate()])

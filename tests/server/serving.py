@@ -129,11 +129,3 @@ async def node_at(port: int, room: str, path: str = "node", **headers: str) -> A
         yield node
     finally:
         await trio.aclose_forcefully(stream)
-
-
-async def comes_true(condition: Callable[[], bool]) -> bool:
-    """Whether a condition comes true within a generous time."""
-    with trio.move_on_after(GENEROUS_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what is asked about has no event
-            await trio.sleep(0.005)
-    return condition()

@@ -20,7 +20,8 @@ from pando.cli import server_command
 from pando.cli.server_command import make_parser, read_options
 from pando.errors import UsageError
 
-from .serving import SECRET, comes_true, new_key, node_at, root_at
+from ..net.clients import comes_true
+from .serving import SECRET, new_key, node_at, root_at
 
 pytestmark = pytest.mark.process
 

@@ -16,8 +16,9 @@ from pando.server import limits
 from pando.server.limits import ServerLimits
 from pando.server.tries import MAX_ADDRESSES, Tries
 
+from ..net.clients import comes_true
 from .runs import SECRET, Said, Scene
-from .serving import HOME, comes_true, new_key, node_at, root_at, serving
+from .serving import HOME, new_key, node_at, root_at, serving
 
 pytestmark = pytest.mark.process
 REPOSITORY = Path(__file__).parents[2]

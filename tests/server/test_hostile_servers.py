@@ -138,6 +138,16 @@ async def says(process, words: str) -> bool:
     return await trio.to_thread.run_sync(process.says, words)
 
 
+async def assert_that_nothing_is_run(scene: Scene, change: Change) -> None:
+    """See that a volunteer notices what a server between does to the parts that it passes on."""
+    server, run = start_run(scene)
+    async with serving(Between(server.port, room_of(run.link), change)) as between:
+        volunteer = scene.volunteer(through(between, run.link))
+        assert await says(volunteer, "; trying again")
+        assert "computing" not in volunteer.said
+        assert run.lines() == 0
+
+
 async def test_a_server_between_that_changes_nothing_is_not_noticed(scene):
     server, run = start_run(scene)
     async with serving(Between(server.port, room_of(run.link))) as between:
@@ -158,12 +168,7 @@ async def test_changed_bytes_are_noticed_and_nothing_is_run(scene, changed, plac
         data[place] ^= 1
         return bytes(data)
 
-    server, run = start_run(scene)
-    async with serving(Between(server.port, room_of(run.link), change)) as between:
-        volunteer = scene.volunteer(through(between, run.link))
-        assert await says(volunteer, "; trying again")
-        assert "computing" not in volunteer.said
-        assert run.lines() == 0
+    await assert_that_nothing_is_run(scene, change)
 
 
 async def test_parts_that_are_swapped_repeated_or_left_out_are_noticed(scene):
@@ -173,12 +178,7 @@ async def test_parts_that_are_swapped_repeated_or_left_out_are_noticed(scene):
         kept.append(part)
         return kept[-2] if number == 2 else part
 
-    server, run = start_run(scene)
-    async with serving(Between(server.port, room_of(run.link), change)) as between:
-        volunteer = scene.volunteer(through(between, run.link))
-        assert await says(volunteer, "; trying again")
-        assert "computing" not in volunteer.said
-        assert run.lines() == 0
+    await assert_that_nothing_is_run(scene, change)
 
 
 async def test_an_old_conversation_that_is_replayed_runs_nothing(scene):

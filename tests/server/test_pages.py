@@ -11,7 +11,8 @@ import trio
 
 from tests.net.clients import Client
 
-from .serving import HOME, SECRET, comes_true, new_key, node_at, root_at, serving
+from ..net.clients import comes_true
+from .serving import HOME, SECRET, new_key, node_at, root_at, serving
 
 pytestmark = pytest.mark.socket
 

@@ -24,11 +24,11 @@ from pando.server.policy import parse_networks
 from pando.server.room import SENTENCES
 from pando.server.serving import Server
 
+from ..net.clients import comes_true
 from .serving import (
     GENEROUS_SECONDS,
     HOME,
     SECRET,
-    comes_true,
     new_key,
     node_at,
     root_at,

@@ -20,8 +20,8 @@ from pando.net.visitor import Visitor
 from pando.running.value_codec import ValueCodec
 from pando.scheduler import Borrower
 from pando.tree import admission
-from pando.tree.admission import FunctionOffer, TurnServersFor, no_turn_servers
 from pando.tree.child import Child
+from pando.tree.encoded_run import FunctionOffer, TurnServersFor, no_turn_servers
 from pando.tree.membership import Membership
 from pando.tree.node import Node
 from pando.tree.overlay import Overlay

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from pando import messages, values
+from pando.reporting.device import Measured
 from pando.reports.records import BLOCKED, COMPUTING, LOADING, STARVED
 from pando.scheduler import Borrower, Credit
 from pando.tree.meter import Meter
@@ -139,3 +140,77 @@ def test_results_of_another_ones_lease_change_no_latency() -> None:
     setting.answer(setting.child, 99, 3)
     assert setting.meter.latency.count == 0
     assert setting.meter.held == 3
+
+
+def test_a_meter_begins_with_nothing() -> None:
+    clock = Clock()
+    meter = Meter(clock)
+    assert meter.state == STARVED
+    clock.now += 5
+    measured = meter.read(cpu_seconds=0.0)
+    assert measured == Measured(items=0, function=0.0, starved=0.0, cpu=0.0)
+
+
+def test_what_others_have_measured_is_among_the_figures() -> None:
+    setting = Setting()
+    setting.meter.returned = 3
+    reported = (2.0, "words", 0.5, 0.25)
+    measured = setting.meter.read(
+        cpu_seconds=1.5, bytes_in=5, bytes_out=7, transfer_seconds=0.5, reported=reported
+    )
+    assert (measured.bytes_in, measured.bytes_out, measured.transfer) == (5, 7, 0.5)
+    assert (measured.returned, measured.reported) == (3, reported)
+
+
+def test_figures_add_up_over_messages() -> None:
+    setting = Setting()
+    setting.start_workers()
+    for lease, worker in enumerate(setting.workers):
+        setting.lend(worker, lease, 5)
+        setting.answer(worker, lease, 4, seconds=2.0, failed=3)
+    measured = setting.meter.read(cpu_seconds=0.0)
+    assert (measured.items, measured.failed, measured.function) == (8, 6, 4.0)
+
+
+def test_workers_that_are_removed_idle_wait_no_longer() -> None:
+    setting = Setting()
+    setting.start_workers()
+    setting.meter.wanted = 0
+    for left, worker in ((1, setting.workers[0]), (0, setting.workers[1])):
+        setting.meter.remove(worker)
+        before = setting.meter.read(cpu_seconds=0.0).starved
+        setting.clock.now += 4
+        assert setting.meter.read(cpu_seconds=0.0).starved - before == left * 4
+
+
+def test_a_borrower_that_is_removed_takes_its_own_leases_along() -> None:
+    setting = Setting()
+    setting.start_workers()
+    setting.lend(setting.child, 1, 3)
+    setting.lend(setting.workers[0], 2, 3)
+    setting.meter.remove(setting.child)
+    setting.answer(setting.child, 1, 3)
+    assert setting.meter.latency.count == 0
+    setting.answer(setting.workers[0], 2, 3)
+    assert (setting.meter.latency.count, setting.meter.held) == (3, 0)
+
+
+def test_a_worker_that_has_several_leases_is_busy_once() -> None:
+    setting = Setting()
+    setting.start_workers()
+    setting.lend(setting.workers[0], 1, 1)
+    setting.lend(setting.workers[0], 2, 1)
+    setting.clock.now += 5
+    setting.answer(setting.workers[0], 1, 1)
+    setting.clock.now += 5
+    assert setting.meter.read(cpu_seconds=0.0).starved == 10, "the other one"
+    assert setting.meter.state == COMPUTING
+
+
+def test_more_results_than_a_lease_has_items_left_count_as_those_that_were_left() -> None:
+    setting = Setting()
+    setting.start_workers()
+    setting.lend(setting.workers[0], 1, 3)
+    setting.answer(setting.workers[0], 1, 2)
+    setting.answer(setting.workers[0], 1, 2)
+    assert (setting.meter.latency.count, setting.meter.held) == (3, 0)

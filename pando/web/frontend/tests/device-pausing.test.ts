@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import {
   device,
   join,
+  joinAndLend,
   network,
   pass,
   results,
@@ -31,12 +32,7 @@ const PAUSED_MILLISECONDS = 10;
 
 describe("pausing", () => {
   test("what runs is delivered, what waits given back, and the link stays", async () => {
-    const root = await join();
-    root.lend(1, [1, null]);
-    root.lend(2, [5]);
-    root.lend(3, [6, 7]);
-    await pass(0.05);
-    root.take();
+    const root = await joinAndLend();
     const paused = device.pause();
     await pass(0.1);
     expect(root.take()).toEqual([

@@ -94,6 +94,17 @@ export async function join(
   return root;
 }
 
+/** Have one that runs an item of a first lease; two more leases wait behind it. */
+export async function joinAndLend(): Promise<Peer> {
+  const root = await join();
+  root.lend(1, [1, null]);
+  root.lend(2, [5]);
+  root.lend(3, [6, 7]);
+  await pass(0.05);
+  root.take();
+  return root;
+}
+
 export const tags = (peer: Peer): string[] => peer.take().map(([tag]) => tag);
 /** The results that came, by lease and place. */
 export function results(peer: Peer): [lease: number, place: number, value: unknown][] {

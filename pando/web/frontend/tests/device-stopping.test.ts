@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import {
   device,
   join,
+  joinAndLend,
   network,
   pass,
   running,
@@ -20,12 +21,7 @@ useDevice();
 
 describe("stopping", () => {
   test("what runs is delivered, what waits given back, and then it leaves", async () => {
-    const root = await join();
-    root.lend(1, [1, null]);
-    root.lend(2, [5]);
-    root.lend(3, [6, 7]);
-    await pass(0.05);
-    root.take();
+    const root = await joinAndLend();
     const stopped = device.stop();
     await pass(0.05);
     expect(root.take()).toEqual([

@@ -231,6 +231,17 @@ describe("a parent below the root", () => {
     return [root, offers(root, "ready")[0]!];
   }
 
+  /** Have one that tries the addresses of its parent and WebRTC at once. */
+  async function tryBothWays(): Promise<void> {
+    const [root] = await getReady();
+    network.refuse = (url) => url.includes("192.168");
+    root.say(...redirect, "");
+    await pass(0.2);
+    root.take();
+    network.refuse = () => false;
+    root.say(...redirect, ANSWER);
+  }
+
   test("it is reached by the answer to the offer that came with the request", async () => {
     const [root, offer] = await getReady({ protocol: "webrtc" });
     expect(offer).toContain("a=setup:actpass");
@@ -263,13 +274,7 @@ describe("a parent below the root", () => {
     expect(state).toMatchObject({ phase: "computing", link: "webrtc" });
   });
   test("a WebSocket that stands first is used, and the connection is dropped", async () => {
-    const [root] = await getReady();
-    network.refuse = (url) => url.includes("192.168");
-    root.say(...redirect, "");
-    await pass(0.2);
-    root.take();
-    network.refuse = () => false;
-    root.say(...redirect, ANSWER);
+    await tryBothWays();
     await settle();
     network.last.say("welcome", PARENT);
     await pass(0.8);
@@ -278,13 +283,7 @@ describe("a parent below the root", () => {
     expect(network.connections[0]!.isClosed).toBe(true);
   });
   test("where a way is silent, the other one is used", async () => {
-    const [root] = await getReady();
-    network.refuse = (url) => url.includes("192.168");
-    root.say(...redirect, "");
-    await pass(0.2);
-    root.take();
-    network.refuse = () => false;
-    root.say(...redirect, ANSWER);
+    await tryBothWays();
     await pass(0.8);
     const [websocket, channel] = network.peers.slice(-2);
     channel!.say("welcome", PARENT);

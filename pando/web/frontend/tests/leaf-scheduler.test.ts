@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 
 import { FLUSH_MILLISECONDS } from "../src/compute/protocol";
 import type { Outgoing } from "../src/messages";
-import { type Action, GROWTH, QUEUED_SECONDS, TARGET_SECONDS } from "../src/node/leaf-scheduler";
+import type { Action } from "../src/node/leaf-scheduler";
+import { GROWTH, QUEUED_SECONDS, TARGET_SECONDS } from "../src/node/leaf-worker";
 import { decode } from "../src/values";
 import { randomNumbers } from "./bytes";
 import { type Answer, Machine, SEEDS, STEPS, step, TIMEOUT } from "./leaf-scheduler-machine";

@@ -7,16 +7,9 @@
 
 import { FLUSH_MILLISECONDS, type Part } from "../compute/protocol";
 import type { Failures, ItemCrashed, Results, ReturnItems } from "../messages";
-import { findElements, joinArray, NIL } from "../msgpack-slices";
-
-/** Work in one batch, in seconds: long enough to hide a message, short enough to lose. */
-export const TARGET_SECONDS = 0.1;
-/** A batch is at most so many times larger than the worker's largest before. */
-export const GROWTH = 8;
-/** A second batch waits in a worker only where the first takes no longer than this. */
-export const QUEUED_SECONDS = 0.2;
-/** Weight of the newest results in a worker's mean time of an item. */
-const SMOOTHING = 0.5;
+import { joinArray, NIL } from "../msgpack-slices";
+import { ItemRange } from "./item-range";
+import { LeafWorker, type RunningBatch } from "./leaf-worker";
 
 /** Items for a worker, as one encoded array. */
 export interface Batch {
@@ -30,67 +23,8 @@ export type Action =
   | { type: "compute"; worker: number; batch: Batch }
   | { type: "replace"; worker: number };
 
-/** Consecutive items of a lease. `lease` is null where the parent that lent them is lost. */
-class ItemRange {
-  constructor(
-    public lease: number | null,
-    readonly offset: number,
-    private readonly bytes: Uint8Array,
-    private readonly places: Uint32Array,
-    private readonly first: number,
-    readonly count: number,
-  ) {}
-
-  static of(lease: number, items: Uint8Array): ItemRange {
-    const places = findElements(items);
-    return new ItemRange(lease, 0, items, places, 0, places.length - 1);
-  }
-
-  /** The items from `from` on, at most `count` of them. */
-  slice(from: number, count: number): ItemRange {
-    const kept = Math.min(count, this.count - from);
-    return new ItemRange(
-      this.lease,
-      this.offset + from,
-      this.bytes,
-      this.places,
-      this.first + from,
-      kept,
-    );
-  }
-
-  encode(): Uint8Array<ArrayBuffer> {
-    const { bytes, places, first, count } = this;
-    return joinArray(count, [bytes.subarray(places[first], places[first + count])]);
-  }
-}
-
-/** A batch that a worker has, and how much of it is done. */
-interface Running {
-  number: number;
-  range: ItemRange;
-  done: number;
-}
-
-/**
- * A worker computes, or it is being ended because its item has taken too long, or is not wanted any
- * more; then it gets nothing.
- */
-type WorkerState = "computing" | "timed out" | "superseded";
-
-interface Worker {
-  batches: Running[];
-  itemSeconds: number | null;
-  largest: number;
-  /** When the first of its batches began, or gave its last results. */
-  since: number;
-  /** When it was last without a batch, while it has one. */
-  busySince: number;
-  state: WorkerState;
-}
-
 export class LeafScheduler {
-  private readonly workers = new Map<number, Worker>();
+  private readonly workers = new Map<number, LeafWorker>();
   private waiting: ItemRange[] = [];
   /** Items of batches whose worker was lost: one of them did it, so each goes alone. */
   private quarantined: ItemRange[] = [];
@@ -217,14 +151,7 @@ export class LeafScheduler {
 
   addWorker(id: number): void {
     if (this.workers.has(id)) return;
-    this.workers.set(id, {
-      batches: [],
-      itemSeconds: null,
-      largest: 0,
-      since: 0,
-      busySince: 0,
-      state: "computing",
-    });
+    this.workers.set(id, new LeafWorker());
     this.pump();
   }
 
@@ -262,7 +189,7 @@ export class LeafScheduler {
     }
     current.done += part.count;
     worker.since = this.now();
-    this.measure(worker, part);
+    worker.measure(part.count, part.seconds);
     if (current.done === current.range.count) this.finish(worker);
     return true;
   }
@@ -302,22 +229,15 @@ export class LeafScheduler {
     return new Map([...failures].map(([place, why]) => [place, { ...why, device: this.device }]));
   }
 
-  private measure(worker: Worker, part: Part): void {
-    const itemSeconds = Math.max(part.seconds, 0) / part.count;
-    worker.itemSeconds ??= itemSeconds;
-    worker.itemSeconds += SMOOTHING * (itemSeconds - worker.itemSeconds);
-    worker.largest = Math.max(worker.largest, part.count);
-  }
-
   /** The first of a worker's batches is over. */
-  private finish(worker: Worker): void {
+  private finish(worker: LeafWorker): void {
     worker.batches.shift();
     worker.since = this.now();
     if (worker.batches.length === 0) this.busyBefore += worker.since - worker.busySince;
     this.pump();
   }
 
-  private lose(lost: Running, reason: string, tooLong: boolean): void {
+  private lose(lost: RunningBatch, reason: string, tooLong: boolean): void {
     const rest = lost.range.slice(lost.done, lost.range.count);
     const { lease, offset } = rest;
     if (lease === null || rest.count === 0) return;
@@ -367,8 +287,7 @@ export class LeafScheduler {
     while (idle.length > 0 && this.quarantined.length > 0)
       this.start(...idle.shift()!, this.quarantined.shift()!);
     this.feed(idle);
-    if (this.quarantined.length === 0)
-      this.feed(able.filter(([, worker]) => this.mayQueue(worker)));
+    if (this.quarantined.length === 0) this.feed(able.filter(([, worker]) => worker.mayQueue));
     this.endSuperseded();
   }
 
@@ -385,34 +304,22 @@ export class LeafScheduler {
     }
   }
 
-  private mayQueue({ itemSeconds, batches }: Worker): boolean {
-    const count = batches[0]?.range.count ?? 0;
-    return batches.length === 1 && itemSeconds !== null && itemSeconds * count <= QUEUED_SECONDS;
-  }
-
   /** Share what waits among these workers. */
-  private feed(hungry: [number, Worker][]): void {
+  private feed(hungry: [number, LeafWorker][]): void {
     hungry.forEach(([id, worker], index) => this.feedOne(id, worker, hungry.length - index));
   }
 
-  private feedOne(id: number, worker: Worker, hungry: number): void {
+  private feedOne(id: number, worker: LeafWorker, hungry: number): void {
     const next = this.waiting[0];
     if (next === undefined) return;
-    const size = Math.min(this.batchSize(worker, hungry), next.count);
+    const waiting = this.waiting.reduce((sum, { count }) => sum + count, 0);
+    const size = Math.min(worker.batchSize(Math.ceil(waiting / hungry)), next.count);
     if (size === next.count) this.waiting.shift();
     else this.waiting[0] = next.slice(size, next.count);
     this.start(id, worker, next.slice(0, size));
   }
 
-  private batchSize({ itemSeconds, largest }: Worker, hungry: number): number {
-    if (itemSeconds === null) return 1;
-    const waiting = this.waiting.reduce((sum, range) => sum + range.count, 0);
-    const share = Math.ceil(waiting / hungry);
-    const wanted = Math.min(TARGET_SECONDS / Math.max(itemSeconds, 1e-9), largest * GROWTH);
-    return Math.max(1, Math.min(Math.round(wanted), share));
-  }
-
-  private start(id: number, worker: Worker, range: ItemRange): void {
+  private start(id: number, worker: LeafWorker, range: ItemRange): void {
     const number = this.nextNumber++;
     if (worker.batches.length === 0) worker.since = worker.busySince = this.now();
     worker.batches.push({ number, range, done: 0 });

@@ -11,7 +11,6 @@ import type { Capacity, Failure, ItemCrashed, Results, ReturnItems } from "../me
 import {
   Allocator,
   type Borrower,
-  type Lease,
   LeaseNumbers,
   Lender,
   type LenderOptions,
@@ -19,6 +18,7 @@ import {
 } from "../scheduler";
 import { cut } from "../text";
 import type { Action } from "./actions";
+import { Deadlines } from "./deadlines";
 import { IncomingResults } from "./incoming-results";
 import type { Job } from "./job";
 import { MAX_VALUE_BYTES } from "./large-messages";
@@ -51,11 +51,11 @@ export interface LendingOptions {
 export class Lending {
   readonly maxValue: number;
   private readonly speculates: boolean;
-  private readonly patience: number | null;
   private readonly allocator: Allocator<Job>;
   private readonly numbers = new LeaseNumbers();
   private readonly jobOf = new Map<number, Job>();
   private readonly pauses: Pauses;
+  private readonly deadlines: Deadlines;
   private readonly incoming: IncomingResults;
   private readonly batches: OutgoingBatches;
 
@@ -67,9 +67,10 @@ export class Lending {
     const { batchLimit = null, itemTimeout = null, silence = HEARTBEAT_TIMEOUT_SECONDS } = options;
     this.maxValue = options.maxValue ?? MAX_VALUE_BYTES;
     this.speculates = options.speculates ?? true;
-    this.patience = itemTimeout === null ? null : itemTimeout + silence;
     this.allocator = new Allocator(batchLimit);
     this.pauses = new Pauses(this.allocator, clock);
+    const patience = itemTimeout === null ? null : itemTimeout + silence;
+    this.deadlines = new Deadlines(this.allocator, this.pauses, this.jobOf, patience);
     this.incoming = new IncomingResults(this.allocator, options.failureSize);
     this.batches = new OutgoingBatches(this.allocator, clock, this.jobOf);
   }
@@ -259,7 +260,7 @@ export class Lending {
 
   /** Whether `tick` has to be called again. */
   get needsTicks(): boolean {
-    return !this.pauses.isEmpty || (this.patience !== null && this.jobOf.size > 0);
+    return !this.pauses.isEmpty || (this.deadlines.patience !== null && this.jobOf.size > 0);
   }
 
   /**
@@ -271,31 +272,8 @@ export class Lending {
     const now = this.clock();
     const actions: Action[] = [];
     this.pauses.endDue(now);
-    if (this.patience !== null) {
-      for (const borrower of this.allocator.borrowers) {
-        borrower.answered += late;
-        if (now - borrower.answered >= this.patience) this.revokeOldest(borrower, now, actions);
-      }
-    }
+    this.deadlines.revokeDue(now, late, actions);
     return this.pump(actions);
-  }
-
-  /** Let the oldest lease of a borrower that does not answer be lent to another. */
-  private revokeOldest(borrower: Borrower, now: number, actions: Action[]): void {
-    let oldest: { lease: Lease; job: Job } | undefined;
-    for (const job of this.allocator.backlogs) {
-      const [lease] = job.lender.leasesOf(borrower);
-      if (lease === undefined) continue;
-      if (oldest === undefined || lease.number < oldest.lease.number) oldest = { lease, job };
-    }
-    if (oldest === undefined) return;
-    const { lease, job } = oldest;
-    job.lender.revoke(borrower, lease.number);
-    this.jobOf.delete(lease.number);
-    actions.push(recall(borrower, lease));
-    borrower.answered = now;
-    this.allocator.requeue(borrower);
-    this.pauses.refuse(borrower, now);
   }
 
   // ---- lending ----
