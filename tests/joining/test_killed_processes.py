@@ -79,7 +79,7 @@ def names(root: Root) -> set[str]:
 
 def udp_sockets(process: subprocess.Popen[bytes]) -> int:
     """Count the UDP sockets of a process."""
-    inodes = set()
+    inodes: set[str] = set()
     for path in ("udp", "udp6"):
         lines = Path(f"/proc/{process.pid}/net/{path}").read_text().splitlines()[1:]
         inodes.update(line.split()[9] for line in lines)

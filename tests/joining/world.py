@@ -308,27 +308,26 @@ class World:
             ids=random.Random(11),
         )
         results: list[Any] = []
-        async with trio.open_nursery() as everything:
-            async with trio.open_nursery() as nursery:
-                with acting(ROOT):
-                    self._nurseries[ROOT] = nursery
-                    self.network.listen(self.root.handle_connection, nursery)
-                    nursery.start_soon(self.root.expire_candidates)
-                    nursery.start_soon(node.balance_forever)
-                    job = Job(open_source(ITEMS), node.lending.new_lender(), Window())
-                    node.open_job(job)
-                if self.stage is not None:
-                    plant(self.stage, self.acting, self._kill, patch_method)
-                if self.depth == 2:
-                    await self._join(everything, GRANDPARENT)
-                if self.stage is not None:
-                    await self._join(everything, PARENT)
-                self._start(everything, JOINING)
-                with trio.fail_after(PATIENCE_SECONDS):
-                    results = await all_results(node, job)
-                await trio.sleep(5 * BOOTSTRAP_SECONDS)
-                self.end = self._look()
-                everything.cancel_scope.cancel()
+        async with trio.open_nursery() as everything, trio.open_nursery() as nursery:
+            with acting(ROOT):
+                self._nurseries[ROOT] = nursery
+                self.network.listen(self.root.handle_connection, nursery)
+                nursery.start_soon(self.root.expire_candidates)
+                nursery.start_soon(node.balance_forever)
+                job = Job(open_source(ITEMS), node.lending.new_lender(), Window())
+                node.open_job(job)
+            if self.stage is not None:
+                plant(self.stage, self.acting, self._kill, patch_method)
+            if self.depth == 2:
+                await self._join(everything, GRANDPARENT)
+            if self.stage is not None:
+                await self._join(everything, PARENT)
+            self._start(everything, JOINING)
+            with trio.fail_after(PATIENCE_SECONDS):
+                results = await all_results(node, job)
+            await trio.sleep(5 * BOOTSTRAP_SECONDS)
+            self.end = self._look()
+            everything.cancel_scope.cancel()
         return results
 
     async def _join(self, everything: trio.Nursery, name: str) -> None:
