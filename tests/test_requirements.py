@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 import trio
 
+from pando import messages
 from pando.errors import FunctionError
+from pando.limits import MAX_REQUIREMENTS
 from pando.requirements import find_missing, read_script_metadata
+from pando.volunteering import session_start
+from pando.worker import virtual_environment
 from pando.worker.environment import Environment
 from pando.worker.virtual_environment import prepare_environment
 
@@ -106,3 +111,34 @@ async def test_a_cache_that_cannot_be_written_is_a_sentence(
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     with pytest.raises(FunctionError, match=r"cannot be installed: .*/dev/null"):
         await prepare_environment(["never-installed"], install=True, say=print)
+
+
+@pytest.mark.parametrize("count", [MAX_REQUIREMENTS, MAX_REQUIREMENTS + 1])
+def test_a_root_names_no_more_requirements_than_are_looked_for(count: int) -> None:
+    said = messages.RunInfo(messages.VERSION, bytes(8), "run", "f", b"", ["numpy"] * count)
+    encoded = messages.encode(said)
+    if count <= MAX_REQUIREMENTS:
+        assert messages.decode(encoded) == said
+    else:
+        with pytest.raises(messages.MalformedMessageError):
+            messages.decode(encoded)
+
+
+async def test_requirements_are_looked_for_beside_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of many each takes a while: heartbeats and signals are not to wait for that."""
+    here, looked = threading.current_thread(), list[threading.Thread]()
+
+    def find(requirements: list[str]) -> list[str]:
+        looked.append(threading.current_thread())
+        return find_missing(requirements)
+
+    monkeypatch.setattr(virtual_environment, "find_missing", find)
+    monkeypatch.setattr(session_start, "find_missing", find)
+    many = ["msgspec"] * MAX_REQUIREMENTS
+    assert await prepare_environment(many, install=False, say=print) == Environment()
+    assigned = messages.RunInfo(messages.VERSION, bytes(8), "run", "f", b"", many)
+    assert await session_start._can_load_exactly(assigned)
+    assert len(looked) == 2
+    assert here not in looked

@@ -184,16 +184,25 @@ class WorkerMain:
             self._recall(lease)
 
     def _return_malformed(self, lease: int, encoded: memoryview) -> None:
-        """Fail the items that cannot be decoded here, and give the others of their lease back."""
+        """Fail the items that cannot be decoded here, and give the others of their lease back.
+
+        Those are returned in stretches: a lease may be of thousands of items.
+        """
+        start = place = 0
         for place, item in enumerate(wire.split(encoded)):
             try:
                 values.decode(item)
             except MalformedValueError as error:
+                self._give_back(lease, start, place)
+                start = place + 1
                 failure: FailureTuple = ("MalformedValueError", sanitize_text(str(error)), "")
                 results = wire.write_results(lease, place, 0.0, wire.NO_RESULT, {0: failure})
                 self._send(results)
-            else:
-                self._send(wire.write("returned", lease, place, 1))
+        self._give_back(lease, start, place + 1)
+
+    def _give_back(self, lease: int, start: int, end: int) -> None:
+        if start < end:
+            self._send(wire.write("returned", lease, start, end - start))
 
     def _recall(self, lease: int) -> None:
         """Give back what has not been started of a lease."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_PARENT_SECONDS = 5.0
-"""Maximum seconds for connecting to one address of a parent, or by WebRTC."""
+"""Maximum seconds for connecting to one address of a parent, or by WebRTC; and then for proving who
+this is, and the welcome."""
 WEBSOCKET_SECONDS = 0.5
 """Seconds that a WebSocket may take before WebRTC is tried beside it."""
 MAX_TRIED = 8
 """Addresses of a parent that are tried."""
+NO_ANSWER = "it does not answer"
 
 Compute = Callable[[KeepaliveChannel], Awaitable[bool]]
 Open = Callable[[], AbstractAsyncContextManager[Channel]]
@@ -43,6 +46,8 @@ class ParentSearch:
         hello: what it says of itself.
         compute: computes for the parent, until the link ends; returns whether the run has ended.
         say: takes sentences for the person at the device.
+        seconds: time for all ways together, after which the root is told that none leads there. It
+            must be less than the root waits, or this node would be sent there again and again.
 
     Attributes:
         why: why it could not be reached.
@@ -55,6 +60,7 @@ class ParentSearch:
         hello: messages.Hello,
         compute: Compute,
         say: Notifier,
+        seconds: float,
     ) -> None:
         self.why = "it has no address"
         self._redirect = redirect
@@ -62,6 +68,8 @@ class ParentSearch:
         self._hello = messages.encode(hello)
         self._compute = compute
         self._say = say
+        self._seconds = seconds
+        self._limit = trio.CancelScope()
         self._attempts: list[trio.CancelScope] = []
         self._has_joined = False
         self._has_ended = False
@@ -77,11 +85,15 @@ class ParentSearch:
         Returns:
             Whether the run has ended; None where the parent cannot be reached.
         """
-        async with trio.open_nursery() as nursery:
-            addresses = self._redirect.addresses[:MAX_TRIED] if websockets else []
-            nursery.start_soon(self._try_addresses, addresses)
-            if offered is not None and self._redirect.answer:
-                nursery.start_soon(self._try_data_channel, offered)
+        addresses = self._redirect.addresses[:MAX_TRIED] if websockets else []
+        self._limit.deadline = trio.current_time() + self._seconds
+        with self._limit:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._try_addresses, addresses)
+                if offered is not None and self._redirect.answer:
+                    nursery.start_soon(self._try_data_channel, offered)
+        if self._limit.cancelled_caught:
+            self.why = NO_ANSWER
         return self._has_ended if self._has_joined else None
 
     async def _try_addresses(self, addresses: list[str]) -> None:
@@ -106,31 +118,40 @@ class ParentSearch:
 
     async def _try(self, open_channel: Open, scope: trio.CancelScope, where: str) -> None:
         joined = False
+        limit = trio.CancelScope(deadline=trio.current_time() + CONNECT_PARENT_SECONDS)
         try:
-            async with open_channel() as channel:
-                with trio.fail_after(CONNECT_PARENT_SECONDS):
-                    redirect = self._redirect
-                    secured = await self._identity.join_parent(
-                        channel, redirect.parent, redirect.ticket, self._hello
-                    )
-                    link = KeepaliveChannel(secured, kind=channel_kind(channel))
-                    answer = await link.receive()
-                if not isinstance(answer, messages.Welcome) or self._has_joined:
-                    self.why = "unexpected reply"
-                    return
-                joined = self._has_joined = True
-                for other in self._attempts:
-                    if other is not scope:
-                        other.cancel()
-                self._has_ended = await self._compute(link)
+            with limit:
+                async with open_channel() as channel:
+                    limit.deadline = trio.current_time() + CONNECT_PARENT_SECONDS
+                    link = await self._enter(channel)
+                    if link is None or self._has_joined:
+                        self.why = "unexpected reply"
+                        return
+                    joined = self._has_joined = True
+                    limit.deadline = self._limit.deadline = math.inf
+                    for other in self._attempts:
+                        if other is not scope:
+                            other.cancel()
+                    self._has_ended = await self._compute(link)
         except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
             if joined:
                 return
-            self.why = one_line(str(problem)) or "it does not answer"
+            self.why = one_line(str(problem)) or NO_ANSWER
             if isinstance(problem, TrustError):
                 self._say(f"{where} is not the device that this run has named: {self.why}")
         except trio.TooSlowError:
-            self.why = "it does not answer"
+            self.why = NO_ANSWER
+        if limit.cancelled_caught:
+            self.why = NO_ANSWER
+
+    async def _enter(self, channel: Channel) -> KeepaliveChannel | None:
+        """Shake hands with the parent; return the link to it, where it is welcome there."""
+        redirect = self._redirect
+        secured = await self._identity.join_parent(
+            channel, redirect.parent, redirect.ticket, self._hello
+        )
+        link = KeepaliveChannel(secured, kind=channel_kind(channel))
+        return link if isinstance(await link.receive(), messages.Welcome) else None
 
 
 @asynccontextmanager

@@ -70,6 +70,8 @@ LOST_RUN_SECONDS = 30.0
 """Seconds without the root after which its run counts as ended."""
 LEAVE_SECONDS = 1.0
 """Maximum seconds for delivering finished results before leaving."""
+SEARCH_WAITS = 1 / 2
+"""Part of the time that the root waits for an answer, for reaching the parent that it has named."""
 TRYING_AGAIN = "; trying again"
 
 
@@ -399,7 +401,12 @@ class Volunteer:
             return await self._compute(session, link, redirect.parent, assigned)
 
         search = ParentSearch(
-            redirect, self._identity, session.hello(self._name), compute, self._say_once
+            redirect,
+            self._identity,
+            session.hello(self._name),
+            compute,
+            self._say_once,
+            seconds=SEARCH_WAITS * assigned.bootstrap_timeout,
         )
         wants_websocket = session.protocol != WEBRTC
         ended = await search.run(offered, websockets=wants_websocket)

@@ -110,7 +110,7 @@ class SessionStarter:
 
 async def _can_load_exactly(assigned: messages.RunInfo) -> bool:
     """Check whether workers of this Python have everything that the exact form refers to."""
-    if find_missing(assigned.requirements):
+    if await trio.to_thread.run_sync(find_missing, assigned.requirements, abandon_on_cancel=True):
         return False  # workers would run in a dedicated environment
     versions = await trio.to_thread.run_sync(versions_of, assigned.versions)
     return versions == assigned.versions

@@ -35,14 +35,9 @@ async def prepare_environment(
         FunctionError: something is missing and may not, or cannot, be installed.
     """
     requirements = list(requirements)
-    missing = find_missing(requirements)
-    wrong = [text for text in missing if Requirement(text).name == PYTHON]
-    if wrong:
-        raise FunctionError(
-            f"it needs {one_line(wrong[0])}, and this is Python {platform.python_version()} "
-            f"({sys.executable})"
-        )
-    requirements = [text for text in requirements if Requirement(text).name != PYTHON]
+    if not requirements:
+        return Environment()
+    wanted, missing = await trio.to_thread.run_sync(_look, requirements, abandon_on_cancel=True)
     if not missing:
         return Environment()
     if not install:
@@ -50,7 +45,22 @@ async def prepare_environment(
             f"it needs {one_line(', '.join(missing))}, not installed for {sys.executable} "
             "(--install puts it into a dedicated virtual environment)"
         )
-    return await trio.to_thread.run_sync(_install, requirements, say, abandon_on_cancel=True)
+    return await trio.to_thread.run_sync(_install, wanted, say, abandon_on_cancel=True)
+
+
+def _look(requirements: list[str]) -> tuple[list[str], list[str]]:
+    """Return the packages that are required, and what is missing of them.
+
+    A root may name many, and each is looked for on the disk: so it takes a thread of its own.
+    """
+    missing = find_missing(requirements)
+    wrong = [text for text in missing if Requirement(text).name == PYTHON]
+    if wrong:
+        raise FunctionError(
+            f"it needs {one_line(wrong[0])}, and this is Python {platform.python_version()} "
+            f"({sys.executable})"
+        )
+    return [text for text in requirements if Requirement(text).name != PYTHON], missing
 
 
 def _install(requirements: list[str], say: Notifier) -> Environment:

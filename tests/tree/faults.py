@@ -102,6 +102,11 @@ class FaultyChannel:
     async def receive(self) -> bytes:
         return await self._incoming.get()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this end has closed it."""
+        return self._outgoing.sender_closed
+
     async def aclose(self) -> None:
         self._outgoing.sender_closed = self._incoming.receiver_closed = True
         self._outgoing.pulse()

@@ -84,6 +84,7 @@ async def search(
     *,
     answer: str = "an answer",
     websockets: bool = True,
+    seconds: float = 30.0,
 ) -> tuple[bool | None, ParentSearch]:
     async def compute(link: KeepaliveChannel) -> bool:
         ways.note(f"compute over {link.kind}")
@@ -93,7 +94,7 @@ async def search(
     monkeypatch.setattr(below.websocket, "connect", ways.connect)
     redirect = messages.Redirect(PARENT, list(ways.websocket), "a ticket", answer)
     hello = messages.Hello("a node")
-    made = ParentSearch(redirect, ways, hello, compute, print)  # type: ignore[arg-type]
+    made = ParentSearch(redirect, ways, hello, compute, print, seconds)  # type: ignore[arg-type]
     offered: Any = Offered(ways)
     return await made.run(offered, websockets=websockets), made
 
@@ -181,6 +182,37 @@ async def test_what_never_stands_is_given_up_after_a_while(
     assert trio.current_time() <= 2 * CONNECT_PARENT_SECONDS + WEBSOCKET_SECONDS
 
 
+async def test_a_silent_address_does_not_hold_up_the_next_one(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": NEVER, "second": 0.1})
+    assert (await search(monkeypatch, ways, answer=""))[0] is True
+    assert ways.log == [
+        ("try first", 0.0),
+        ("give up first", CONNECT_PARENT_SECONDS),
+        ("try second", CONNECT_PARENT_SECONDS),
+        ("compute over second", CONNECT_PARENT_SECONDS + 0.1),
+    ]
+
+
+async def test_many_silent_addresses_take_less_time_than_the_root_waits(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({f"address {number}": NEVER for number in range(8)})
+    ended, made = await search(monkeypatch, ways, answer="", seconds=12.0)
+    assert ended is None
+    assert made.why == "it does not answer"
+    assert trio.current_time() == 12.0
+
+
+async def test_the_time_for_finding_a_parent_is_none_for_computing(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways({"first": 1.0})
+    assert (await search(monkeypatch, ways, seconds=3.0))[0] is True
+    assert trio.current_time() == 101.0
+
+
 # ---- what is offered ----
 
 
@@ -213,8 +245,8 @@ class Unreachable:
 
     why = "it is behind a router"
 
-    def __init__(self, *arguments: object) -> None:
-        pass
+    def __init__(self, *arguments: object, seconds: float) -> None:
+        assert seconds == 30.0, "half of what the root waits"
 
     async def run(self, offered: object, *, websockets: bool) -> None:
         return None

@@ -56,6 +56,8 @@ export interface Proves {
   encrypts: boolean;
   /** Refuse everybody, for this reason. */
   refusal: string;
+  /** How many steps of the handshake it makes before it falls silent: it shows itself, reads, replies. */
+  steps?: number;
 }
 
 function makeResponder(
@@ -91,6 +93,7 @@ export class Peer {
   private async listen(): Promise<void> {
     try {
       await this.shakeHands();
+      for (; this.proves.steps !== undefined; ) await this.channel.receive();
       for (;;) this.hear(this.transport!.decrypt(new Uint8Array(await this.channel.receive())));
     } catch (error) {
       if (error instanceof HandshakeFailedError) this.channel.send(error.answer);
@@ -99,12 +102,15 @@ export class Peer {
   }
 
   private async shakeHands(): Promise<void> {
-    const { is, keys, encrypts, refusal } = this.proves;
+    const { is, keys, encrypts, refusal, steps = Infinity } = this.proves;
     const responder = makeResponder(this.proves, this.channel.binding);
+    if (steps < 1) return;
     this.channel.send(responder.hello);
+    if (steps < 2) return;
     const request = responder.receive(await this.channel.receive());
     if (refusal) return this.channel.send(responder.refuse(refusal));
     this.certified = request.certificate?.identifier ?? null;
+    if (steps < 3) return;
     const leaveOpen = request.asksOpen && !encrypts;
     const { reply, transport } = responder.accept(
       is === "root"

@@ -5,12 +5,15 @@ import { KeepaliveChannel } from "../tree/keepalive";
 import type { Peer } from "./peer";
 import { sleep, withTimeout } from "./timers";
 
+/** How long connecting to one address of a parent may take. */
+const CONNECT_MILLISECONDS = 5000;
 /** How long a parent may take to answer. */
 const WELCOME_MILLISECONDS = 5000;
 /** How long a WebSocket may take before WebRTC is tried beside it. */
 const WEBSOCKET_MILLISECONDS = 500;
 /** Addresses of one parent that are tried. */
 const MAX_TRIED = 8;
+const NO_ANSWER = "it does not answer";
 
 export interface FoundParent {
   link: KeepaliveChannel;
@@ -26,6 +29,8 @@ export interface Ways {
   answer: string;
   /** Shakes hands over a channel to it, and gives the one to use then. */
   prove(channel: Channel): Promise<Channel>;
+  /** Time for all ways together; less than the root waits, or it would send this tab there again and again. */
+  milliseconds: number;
 }
 
 /** Connect to a parent below the root; why that is impossible, if it is. */
@@ -36,6 +41,7 @@ export function findParent(ways: Ways): Promise<FoundParent | string> {
 class ParentSearch {
   private found: FoundParent | null = null;
   private why = "it has no address";
+  private isOver = false;
   private readonly open = new Set<Channel>();
 
   constructor(private readonly ways: Ways) {}
@@ -52,14 +58,17 @@ class ParentSearch {
       await attempt;
       if (this.found === null) throw new Error(this.why);
     });
-    await Promise.any(stands).catch(() => {});
+    const stand = Promise.any(stands).catch(() => true);
+    if ((await withTimeout(stand, this.ways.milliseconds)) === null && this.found === null)
+      this.why = NO_ANSWER;
+    this.isOver = true;
     for (const channel of this.open) channel.close();
     return this.found ?? this.why;
   }
 
   private async tryAddresses(addresses: string[]): Promise<void> {
     for (const address of addresses) {
-      if (this.found === null) await this.try(() => this.ways.connect(`ws://${address}/node`));
+      if (!this.isOver) await this.try(() => this.connect(`ws://${address}/node`));
     }
   }
 
@@ -69,20 +78,30 @@ class ParentSearch {
     websockets: Promise<void>,
   ): Promise<void> {
     await Promise.race([websockets, sleep(WEBSOCKET_MILLISECONDS)]);
-    if (this.found === null) await this.try(() => offered.open(answer));
+    if (!this.isOver) await this.try(() => offered.open(answer));
+  }
+
+  /** Connect to an address; what stands too late is closed. */
+  private async connect(url: string): Promise<Channel> {
+    const connecting = this.ways.connect(url);
+    const channel = await withTimeout(connecting, CONNECT_MILLISECONDS);
+    if (channel !== null) return channel;
+    void connecting.then((late) => late.close()).catch(() => {});
+    throw new ChannelClosedError(NO_ANSWER);
   }
 
   private async try(connect: () => Promise<Channel>): Promise<void> {
     let channel: Channel | null = null;
     try {
       channel = await connect();
-      if (this.found !== null) throw new ChannelClosedError("another way stands");
+      if (this.isOver) throw new ChannelClosedError("another way stands");
       this.open.add(channel);
       const proved = await withTimeout(this.ways.prove(channel), WELCOME_MILLISECONDS);
       const link = new KeepaliveChannel(proved ?? channel);
       const answer = proved && (await withTimeout(link.receive(), WELCOME_MILLISECONDS));
-      if (answer?.tag === "welcome" && this.found === null) {
+      if (answer?.tag === "welcome" && !this.isOver) {
         this.found = { link, parent: answer.parent };
+        this.isOver = true;
         this.open.delete(channel);
         return;
       }

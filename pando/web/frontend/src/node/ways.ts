@@ -11,6 +11,9 @@ import { Peer, readServers } from "./peer";
 import { AUTO, chooseProtocol, type Protocol, WEBRTC, WEBSOCKET, whyNoWebRtc } from "./protocol";
 import { SecondLink } from "./second-link";
 
+/** Part of the time that the root waits for an answer, for reaching the parent that it has named. */
+const SEARCH_WAITS = 1 / 2;
+
 export interface WaysOptions {
   relayed: boolean;
   /** What the link says of how to connect: `auto`, `websocket`, `webrtc`, or nothing. */
@@ -92,6 +95,7 @@ export class Ways {
       offered: offered?.peer ?? null,
       answer,
       prove: (channel) => this.identity.joinParent(channel, parent, ticket, this.hello()),
+      milliseconds: SEARCH_WAITS * assigned.bootstrapTimeout * 1000,
     });
   }
 
