@@ -31,8 +31,8 @@ EXPIRE_SECONDS = 1.0
 """How often the places of candidates that have not come are looked through."""
 
 Answer = TypeVar("Answer")
-AnswerOffer = Callable[[str], Awaitable[str]]
-"""Answers a joining node's offer to connect by WebRTC; empty where it does not."""
+AnswerOffer = Callable[[str], Awaitable[messages.Signal]]
+"""Answers a joining node's offer to connect by WebRTC; the answer is empty where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,9 @@ class Placement:
         if place is None:
             return messages.Offer(origin, self.overlay.node)
         ticket = self._tickets[origin] = secrets.token_urlsafe(16)
-        answer = await self.answer_offer(offer) if offer and self.answer_offer else ""
-        return messages.Offer(origin, self.overlay.node, ticket, answer)
+        answer = await self.answer_offer(offer) if offer and self.answer_offer else None
+        described = answer.description if answer is not None else ""
+        return messages.Offer(origin, self.overlay.node, ticket, described)
 
     def find_ticket(self, origin: bytes) -> str | None:
         """The ticket of the place that this node keeps for a joining node, if it keeps one."""

@@ -16,6 +16,7 @@ from ..net import websocket
 from ..net.keepalive import KeepaliveChannel
 from ..net.trust.errors import TrustError
 from ..net.trust.identity import NodeIdentity
+from ..net.webrtc.answerer import OPEN_SECONDS
 from ..notifier import Notifier
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_PARENT_SECONDS = 5.0
-"""Maximum seconds for connecting to one address of a parent, or by WebRTC."""
+"""Maximum seconds for connecting to one address of a parent, or for reaching it by WebRTC."""
+WELCOME_SECONDS = 10.0
+"""Maximum seconds from then until it lets this node in: it is there, but may be busy with others
+that have come at the same time. Trying elsewhere would make it busier."""
 WEBSOCKET_SECONDS = 0.5
 """Seconds that a WebSocket may take before WebRTC is tried beside it."""
 MAX_TRIED = 8
@@ -108,7 +112,7 @@ class ParentSearch:
         joined = False
         try:
             async with open_channel() as channel:
-                with trio.fail_after(CONNECT_PARENT_SECONDS):
+                with trio.fail_after(WELCOME_SECONDS):
                     redirect = self._redirect
                     secured = await self._identity.join_parent(
                         channel, redirect.parent, redirect.ticket, self._hello
@@ -140,10 +144,12 @@ async def open_answered(offered: Connection, answer: str) -> AsyncIterator[Chann
     Raises:
         ChannelClosedError: the ends cannot reach each other.
         MalformedMessageError: the answer is none.
-        TooSlowError: the data channel is not open in time.
+        TooSlowError: they do not do so in time, or the data channel is not open in time then.
     """
     with trio.fail_after(CONNECT_PARENT_SECONDS):
         await offered.accept_answer(answer)
+        await offered.reach()
+    with trio.fail_after(OPEN_SECONDS):
         channel = await offered.open()
     yield channel
 

@@ -135,7 +135,8 @@ export class Children {
       openPeer: (offer) => host.openPeer(offer),
       serve: (channel) => this.serve(channel),
     });
-    const answer = (offer: string): Promise<string> => this.answerer.answer(offer);
+    const answer = async (offer: string): Promise<string> =>
+      (await this.answerer.answer(offer)).description;
     this.placement = new Placement(this.overlay, answer, () => performance.now() / 1000);
   }
 
