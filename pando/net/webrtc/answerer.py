@@ -13,7 +13,7 @@ from ...errors import one_line
 from ...messages import MalformedMessageError, Signal
 from ..visitor import Visitor
 from .ice_servers import IceServer
-from .turns import TooManyAskError, Turn, shared_turns
+from .turns import WAIT_SECONDS, TooManyAskError, Turn, shared_turns
 
 if TYPE_CHECKING:
     from .channel import DataChannel
@@ -51,16 +51,20 @@ class Answerer:
         async with trio.open_nursery() as self._nursery:
             await trio.sleep_forever()
 
-    async def answer(self, offer: str) -> Signal:
+    async def answer(self, offer: str, patience: float = WAIT_SECONDS) -> Signal:
         """Return the answer to an offer; it is empty where there is none.
 
         Where too many ask, it says when to ask again. Whoever has made the offer keeps the link
         that it has meanwhile, or finds another place.
+
+        Args:
+            offer: it.
+            patience: seconds that it may wait for its turn.
         """
         if self._nursery is None:
             return Signal()
         try:
-            turn = await self._turns.wait()
+            turn = await self._turns.wait(patience)
         except TooManyAskError as problem:
             logger.debug("an offer is not answered: %s", one_line(str(problem)))
             return Signal(again=problem.pause)

@@ -62,15 +62,18 @@ class Turns:
         ahead = self._limiter.statistics().tasks_waiting
         return (ahead + 1) / self.allowed * self._mean
 
-    async def wait(self) -> Turn:
+    async def wait(self, patience: float = WAIT_SECONDS) -> Turn:
         """Wait for a turn, which is to be ended.
+
+        Args:
+            patience: for how many seconds at the most.
 
         Raises:
             TooManyAskError: there is none in time.
         """
         expected, turn = self.expected_wait, Turn(self)
-        if expected <= WAIT_SECONDS:
-            with trio.move_on_after(WAIT_SECONDS):
+        if expected <= patience:
+            with trio.move_on_after(patience):
                 await self._limiter.acquire_on_behalf_of(turn)
                 turn.begin()
                 return turn

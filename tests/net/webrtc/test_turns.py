@@ -9,7 +9,9 @@ import trio.testing
 from pando.net.webrtc.turns import (
     FIRST_GUESS_SECONDS,
     LEAST_PAUSE_SECONDS,
+    LEAST_UNCONNECTED,
     MAX_UNCONNECTED,
+    SLOW_SECONDS,
     WAIT_SECONDS,
     TooManyAskError,
     Turns,
@@ -90,3 +92,27 @@ async def test_who_would_wait_too_long_is_told_at_once_and_others_when_they_have
 
 async def test_all_of_a_process_share_them() -> None:
     assert shared_turns() is shared_turns()
+
+
+async def have(turns: Turns, count: int, seconds: float, *, is_open: bool = True) -> None:
+    """Have turns that last so long, one after the other."""
+    for _ in range(count):
+        turn = await turns.wait()
+        await trio.sleep(seconds)
+        turn.end(is_open=is_open)
+
+
+async def test_slow_turns_make_them_fewer_fast_ones_more_and_what_never_opens_neither(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    turns = Turns()
+    await have(turns, 40, 1.5 * SLOW_SECONDS, is_open=False)
+    assert turns.allowed == MAX_UNCONNECTED
+    await have(turns, 40, 1.5 * SLOW_SECONDS)
+    assert turns.allowed == LEAST_UNCONNECTED
+    held = [await turns.wait() for _ in range(LEAST_UNCONNECTED)]
+    assert turns.expected_wait > 0.0
+    for each in held:
+        each.end(is_open=True)
+    await have(turns, 200, 0.1)
+    assert turns.allowed == MAX_UNCONNECTED

@@ -187,6 +187,18 @@ describe("a second link to the root", () => {
     await pass(0.2);
     expect(results(root)).toEqual([[1, 0, 8]]);
   });
+  test("where the ends have reached each other, a busy root has longer", async () => {
+    network.webrtc.silent = true;
+    const root = await joinAndOffer();
+    root.say("signal", ANSWER);
+    await pass(2);
+    network.connections[0]!.say({ type: "reached" });
+    await pass(6);
+    expect(network.connections[0]!.isClosed).toBe(false);
+    root.say("heartbeat");
+    await pass(5);
+    expect(network.connections[0]!.isClosed).toBe(true);
+  });
   test("with a network of its own again it tries at once", async () => {
     const root = await joinAndOffer();
     root.say("signal", "");

@@ -22,12 +22,16 @@ export class Answerer {
 
   constructor(private readonly host: AnswererHost) {}
 
-  /** The answer to an offer; it is empty where there is none, and says when to ask again where too many ask. */
-  async answer(offer: string): Promise<Signal> {
+  /**
+   * The answer to an offer; it is empty where there is none, and says when to ask again where too many ask.
+   *
+   * @param patience - how many seconds it may wait for its turn.
+   */
+  async answer(offer: string, patience?: number): Promise<Signal> {
     let peer: Peer | null = null;
     let endTurn: EndTurn = () => {};
     try {
-      endTurn = await this.turns.wait();
+      endTurn = await this.turns.wait(patience);
       if (this.hasEnded) throw new ChannelClosedError("this node takes nobody any more");
       peer = this.host.openPeer(offer);
       this.peers.add(peer);
@@ -35,7 +39,7 @@ export class Answerer {
       void this.connect(peer, endTurn);
       return { tag: "signal", description };
     } catch (error) {
-      endTurn();
+      endTurn(false);
       this.close(peer);
       const again = error instanceof TooManyAskError ? error.pause : 0;
       if (again === 0 && !isOfOthers(error)) throw error;
@@ -45,11 +49,13 @@ export class Answerer {
 
   private async connect(peer: Peer, endTurn: EndTurn): Promise<void> {
     try {
-      const channel = await peer.openAnswered().finally(endTurn);
+      const channel = await peer.openAnswered();
+      endTurn(true);
       await this.host.serve(channel);
     } catch (error) {
       if (!isOfOthers(error)) throw error;
     } finally {
+      endTurn(false);
       this.close(peer);
     }
   }

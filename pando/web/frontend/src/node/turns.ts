@@ -1,75 +1,106 @@
 /**
  * Turns: few connections of a tab are made at a time, and the others wait in line. The twin of
- * `pando/net/webrtc/turns.py`: many at once would make all of them slow.
+ * `pando/net/webrtc/turns.py`: many at once would make all of them slow; on a slow or busy device they are fewer.
  */
 
 import { TooManyAskError } from "../errors";
 
 /** Offers that are answered at a time, each until its data channel is open. */
 export const MAX_UNCONNECTED = 16;
+/** As many at the least, since connections over long ways are slow for another reason. */
+export const LEAST_UNCONNECTED = 4;
+/** A turn that has lasted longer makes turns fewer. */
+const SLOW_SECONDS = 1.0;
+/** How many are left then, as a part; each faster turn allows a tenth of a turn more. */
+const FEWER = 0.9;
+const MORE = 0.1;
 /** How long an offer waits for its turn, which is less than whoever made it waits for the answer. */
-export const WAIT_SECONDS = 8;
-/** How long a turn is taken to last before there has been one, in seconds. */
+export const WAIT_SECONDS = 8.0;
+/** How long a turn is taken to last before there has been one. */
 const FIRST_GUESS_SECONDS = 0.2;
-/** The weight of the last turn in the mean of all. */
+/** That of the last turn in the mean of all. */
 const WEIGHT = 0.2;
-const LEAST_PAUSE_SECONDS = 1;
+const LEAST_PAUSE_SECONDS = 1.0;
 
-/** Ends a turn; more than once does nothing. */
-export type EndTurn = () => void;
+/**
+ * Ends a turn; more than once does nothing.
+ *
+ * @param isOpen - whether the data channel is open. What has not opened says nothing of this device.
+ */
+export type EndTurn = (isOpen: boolean) => void;
 
 /** Who waits for a turn has it when all have had one that came before. */
 export class Turns {
-  private free = MAX_UNCONNECTED;
+  /** How many may have one at a time. */
+  allowed = MAX_UNCONNECTED;
+  private taken = 0;
   private mean = FIRST_GUESS_SECONDS;
-  private readonly waiting = new Set<() => void>();
+  private readonly line = new Set<() => void>();
 
   /** @param now - the time, in seconds. */
   constructor(private readonly now: () => number) {}
 
-  /** Seconds until whoever comes now has a turn, if turns last as long as they did lately. */
-  get expectedWait(): number {
-    return this.free > 0 ? 0 : ((this.waiting.size + 1) / MAX_UNCONNECTED) * this.mean;
+  private get isFree(): boolean {
+    return this.taken < Math.floor(this.allowed);
   }
 
-  /** Wait for a turn, which is to be ended. @throws TooManyAskError there is none in time. */
-  async wait(): Promise<EndTurn> {
+  /** Seconds until whoever comes now has a turn, if turns last as long as they did lately. */
+  get expectedWait(): number {
+    return this.isFree ? 0 : ((this.line.size + 1) / this.allowed) * this.mean;
+  }
+
+  /**
+   * Wait for a turn, which is to be ended.
+   *
+   * @param patience - for how many seconds at the most.
+   * @throws TooManyAskError there is none in time.
+   */
+  async wait(patience = WAIT_SECONDS): Promise<EndTurn> {
     const expected = this.expectedWait;
-    const pause = Math.max(LEAST_PAUSE_SECONDS, expected);
-    if (this.free > 0) this.free -= 1;
-    else if (expected > WAIT_SECONDS || !(await this.stand())) throw new TooManyAskError(pause);
+    if (this.isFree) this.taken += 1;
+    else if (expected > patience || !(await this.stand(patience))) {
+      throw new TooManyAskError(Math.max(LEAST_PAUSE_SECONDS, expected));
+    }
     return this.begin();
   }
 
-  /** Stand in line; whether there was a turn in time, which is passed on by whoever has had it. */
-  private stand(): Promise<boolean> {
+  /** Stand in line; whether there was a turn in time. */
+  private stand(patience: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const called = (): void => {
-        clearTimeout(patience);
+      const call = (): void => {
+        clearTimeout(timer);
         resolve(true);
       };
-      const patience = setTimeout(() => {
-        this.waiting.delete(called);
+      const timer = setTimeout(() => {
+        this.line.delete(call);
         resolve(false);
-      }, WAIT_SECONDS * 1000);
-      this.waiting.add(called);
+      }, patience * 1000);
+      this.line.add(call);
     });
   }
 
   private begin(): EndTurn {
     const began = this.now();
     let isOver = false;
-    return () => {
+    return (isOpen) => {
       if (isOver) return;
       isOver = true;
-      this.mean += WEIGHT * (this.now() - began - this.mean);
-      const [next] = this.waiting;
-      if (next === undefined) {
-        this.free += 1;
-        return;
-      }
-      this.waiting.delete(next);
-      next();
+      this.noteEnd(this.now() - began, isOpen);
     };
+  }
+
+  private noteEnd(seconds: number, isOpen: boolean): void {
+    this.taken -= 1;
+    this.mean += WEIGHT * (seconds - this.mean);
+    if (isOpen) {
+      const allowed = seconds > SLOW_SECONDS ? this.allowed * FEWER : this.allowed + MORE;
+      this.allowed = Math.min(Math.max(allowed, LEAST_UNCONNECTED), MAX_UNCONNECTED);
+    }
+    for (const call of this.line) {
+      if (!this.isFree) return;
+      this.line.delete(call);
+      this.taken += 1;
+      call();
+    }
   }
 }
