@@ -1,6 +1,6 @@
 /** How a tab's node connects by WebRTC: to the root, beside a first link, and to parents below it. */
 
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { PAUSES } from "../src/node/second-link";
 import {
@@ -19,7 +19,6 @@ import { ANSWER, OFFER } from "./fake-page";
 import { NODE, PARENT, type Peer, ROOT, settle, TICKET } from "./root";
 
 useDevice();
-afterEach(() => vi.restoreAllMocks());
 
 const WEBRTC = { protocol: "webrtc", runs: "auto" };
 
