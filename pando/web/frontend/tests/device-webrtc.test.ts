@@ -158,7 +158,7 @@ describe("a second link to the root", () => {
   );
   test("no root can keep it from asking for ever", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0);
-    expect((await answerAll(130, "", 1e18)).length).toBe(2);
+    expect((await answerAll(130, "", 1e6)).length).toBe(2);
   });
   test("an answer that comes too late is none to the next offer", async () => {
     vi.spyOn(Math, "random").mockReturnValue(0);
@@ -191,12 +191,13 @@ describe("a second link to the root", () => {
     const root = await joinAndOffer();
     root.say("signal", ANSWER);
     await pass(2);
-    network.connections[0]!.say({ type: "reached" });
+    const connection = network.connections.at(-1)!;
+    connection.say({ type: "reached" });
     await pass(6);
-    expect(network.connections[0]!.isClosed).toBe(false);
+    expect(connection.isClosed).toBe(false);
     root.say("heartbeat");
     await pass(5);
-    expect(network.connections[0]!.isClosed).toBe(true);
+    expect(connection.isClosed).toBe(true);
   });
   test("with a network of its own again it tries at once", async () => {
     const root = await joinAndOffer();

@@ -190,6 +190,7 @@ export class Device {
   /** Leave in order: what is running is delivered if it takes no longer than a moment. */
   async stop(): Promise<void> {
     this.stopping = true;
+    this.second?.stop();
     this.patience.end();
     const { session, link, computing } = this;
     const { phase } = this.keeper;

@@ -84,7 +84,7 @@ export class SecondLink {
 
   private pauseAfter(error: unknown): number {
     if (error instanceof TooManyAskError) {
-      this.tries -= 1; // it has not been tried
+      this.tries = Math.max(0, this.tries - 1); // it has not been tried
       const pause = Math.min(error.pause, LONGEST_BUSY_PAUSE_SECONDS);
       return pause * (1 + BUSY_SPREAD * Math.random());
     }
@@ -144,6 +144,7 @@ export class SecondLink {
   private async changeTo(link: KeepaliveChannel, assigned: RunInfo): Promise<void> {
     this.isJoining = true;
     await this.first.finish();
+    if (this.stopped) return;
     link.send({ tag: "ready", offer: "" });
     const welcome = await this.inTime(link.receive());
     if (welcome.tag !== "welcome") throw new ChannelClosedError("unexpected reply from the root");
