@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 OFFER_SECONDS = 30.0
 """How long a child may take to find a place below it."""
-TURN_SECONDS = 20.0
+LINE_SECONDS = 20.0
 """How long a joining node may wait until it is its turn to connect here by WebRTC: whoever is sent
 elsewhere for that makes the tree flat, and has to begin anew. It is less than `OFFER_SECONDS`."""
 MAX_TRIES = 3
@@ -155,7 +155,7 @@ class Placement:
             return messages.Offer(origin, self.overlay.node)
         ticket = self._tickets[origin] = secrets.token_urlsafe(16)
         may_answer = offer and self.answer_offer
-        answer = await self.answer_offer(offer, TURN_SECONDS) if may_answer else None
+        answer = await self.answer_offer(offer, LINE_SECONDS) if may_answer else None
         described = answer.description if answer is not None else ""
         return messages.Offer(origin, self.overlay.node, ticket, described)
 

@@ -15,7 +15,7 @@ MAX_UNCONNECTED = 16
 """Offers that a process answers at a time, each until its data channel is open."""
 LEAST_UNCONNECTED = 4
 """As many at the least, since connections over long ways are slow for another reason."""
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 """A turn that has lasted longer makes turns fewer."""
 FEWER = 0.9
 """How many are left then, as a part; each faster turn allows a tenth of a turn more."""

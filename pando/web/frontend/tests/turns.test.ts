@@ -75,9 +75,9 @@ test("who would wait too long is told at once, and others when they have", async
 });
 
 test("slow turns make them fewer, fast ones more, and what never opens neither", async () => {
-  await have(40, 1.5, false);
+  await have(40, 2.5, false);
   expect(turns.allowed).toBe(MAX_UNCONNECTED);
-  await have(40, 1.5);
+  await have(40, 2.5);
   expect(turns.allowed).toBe(LEAST_UNCONNECTED);
   const held: EndTurn[] = [];
   for (let i = 0; i < LEAST_UNCONNECTED; i++) held.push(await turns.wait());

@@ -33,7 +33,7 @@ export const BURST = 10_000;
 export const MESSAGES_PER_SECOND = 1000;
 const MAX_NAME = 64;
 /** How long a joining node may wait until it is its turn to connect here; less than its parent waits for an offer. */
-const TURN_SECONDS = 20.0;
+const LINE_SECONDS = 20.0;
 
 /** A child's link as the lender sees it: without the messages that are not for it. */
 export interface BorrowerChannel {
@@ -138,7 +138,7 @@ export class Children {
       serve: (channel) => this.serve(channel),
     });
     const answer = async (offer: string): Promise<string> =>
-      (await this.answerer.answer(offer, TURN_SECONDS)).description;
+      (await this.answerer.answer(offer, LINE_SECONDS)).description;
     this.placement = new Placement(this.overlay, answer, () => performance.now() / 1000);
   }
 

@@ -10,7 +10,7 @@ export const MAX_UNCONNECTED = 16;
 /** As many at the least, since connections over long ways are slow for another reason. */
 export const LEAST_UNCONNECTED = 4;
 /** A turn that has lasted longer makes turns fewer. */
-const SLOW_SECONDS = 1.0;
+const SLOW_SECONDS = 2.0;
 /** How many are left then, as a part; each faster turn allows a tenth of a turn more. */
 const FEWER = 0.9;
 const MORE = 0.1;
