@@ -154,10 +154,10 @@ class Placement:
         if place is None:
             return messages.Offer(origin, self.overlay.node)
         ticket = self._tickets[origin] = secrets.token_urlsafe(16)
-        may_answer = offer and self.answer_offer
-        answer = await self.answer_offer(offer, LINE_SECONDS) if may_answer else None
-        described = answer.description if answer is not None else ""
-        return messages.Offer(origin, self.overlay.node, ticket, described)
+        answer = messages.Signal()
+        if offer and self.answer_offer is not None:
+            answer = await self.answer_offer(offer, LINE_SECONDS)
+        return messages.Offer(origin, self.overlay.node, ticket, answer.description)
 
     def find_ticket(self, origin: bytes) -> str | None:
         """The ticket of the place that this node keeps for a joining node, if it keeps one."""

@@ -202,7 +202,7 @@ class Scenery:
         link: Any = ParentLink(nursery, parent, self.root)
         parent.child = Child(parent.node, f"parent {number}", True, True, link)
         self.root.connected(parent.child)
-        parent.answerer._connect = self._in_process(process, parent.answerer)  # type: ignore[method-assign]
+        vars(parent.answerer)["_connect"] = self._in_process(process, parent.answerer)
         nursery.start_soon(parent.answerer.run)
 
     def _in_process(self, process: Process, of: Answerer) -> Any:
@@ -224,8 +224,8 @@ class Scenery:
         volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), lambda text: None)
         identity: Any = Identity()
         volunteer._identity = identity
-        volunteer._compute = self._compute_below  # type: ignore[method-assign]
-        volunteer._compute_for_root = self._compute_for_root  # type: ignore[method-assign]
+        vars(volunteer)["_compute"] = self._compute_below
+        vars(volunteer)["_compute_for_root"] = self._compute_for_root
         told = messages.RunInfo(2, node, "run", "square", b"")
         session: Any = Session()
         backoff = Backoff(0.0)
