@@ -279,7 +279,7 @@ async def test_without_turns_they_would_keep_each_other_from_it(
 
     In the end all are children of the root, which has not asked for them: the tree is lost.
     """
-    monkeypatch.setattr(turns, "MAX_UNCONNECTED", 10 * ORPHANS)
+    monkeypatch.setattr(turns, "FIRST_UNCONNECTED", 10 * ORPHANS)
     monkeypatch.setattr(turns, "LEAST_UNCONNECTED", 10 * ORPHANS)
     scenery = Scenery(monkeypatch)
     await scenery.run(1000.0)

@@ -3,23 +3,26 @@
 A connection costs both ends processor time while it is made. Where a hundred are made at once, all
 of them are slow, run into their time limits together, and begin anew together. Few at a time are
 made soon, one after the other, and the last one stands no later than all would otherwise. How many
-they are follows how long they take: on a slow or busy machine fewer, as congestion control does it
-(additive increase, multiplicative decrease).
+they are follows how long they take, as a congestion window does: more while they are fast, since
+most of that time is spent waiting for the other end, and fewer on a slow or busy machine.
 """
 
 from __future__ import annotations
 
 import trio
 
-MAX_UNCONNECTED = 16
-"""Offers that a process answers at a time, each until its data channel is open."""
+FIRST_UNCONNECTED = 16
+"""Offers that a process answers at a time at first, each until its data channel is open."""
+MAX_UNCONNECTED = 64
+"""As many at the most."""
 LEAST_UNCONNECTED = 4
 """As many at the least, since connections over long ways are slow for another reason."""
+FAST_SECONDS = 1.0
+"""A turn that has not lasted longer allows one more at a time."""
 SLOW_SECONDS = 2.0
-"""A turn that has lasted longer makes turns fewer."""
+"""A turn that has lasted longer makes them fewer."""
 FEWER = 0.9
-"""How many are left then, as a part; each faster turn allows a tenth of a turn more."""
-MORE = 0.1
+"""How many are left then, as a part."""
 WAIT_SECONDS = 8.0
 """Maximum seconds that an offer waits for its turn; it is less than whoever made it waits for the
 answer (`ANSWER_SECONDS`), so that no turn goes to somebody who has given up."""
@@ -50,8 +53,8 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.allowed = float(MAX_UNCONNECTED)
-        self._limiter = trio.CapacityLimiter(MAX_UNCONNECTED)
+        self.allowed = float(FIRST_UNCONNECTED)
+        self._limiter = trio.CapacityLimiter(FIRST_UNCONNECTED)
         self._mean = FIRST_GUESS_SECONDS
 
     @property
@@ -86,10 +89,11 @@ class Turns:
         """
         self._limiter.release_on_behalf_of(turn)
         self._mean += WEIGHT * (seconds - self._mean)
-        if is_open:
-            allowed = self.allowed * FEWER if seconds > SLOW_SECONDS else self.allowed + MORE
-            self.allowed = min(max(allowed, LEAST_UNCONNECTED), MAX_UNCONNECTED)
-            self._limiter.total_tokens = int(self.allowed)
+        if is_open and seconds > SLOW_SECONDS:
+            self.allowed = max(self.allowed * FEWER, LEAST_UNCONNECTED)
+        elif is_open and seconds <= FAST_SECONDS:
+            self.allowed = min(self.allowed + 1, MAX_UNCONNECTED)
+        self._limiter.total_tokens = int(self.allowed)
 
 
 class Turn:

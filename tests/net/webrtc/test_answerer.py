@@ -15,7 +15,12 @@ from pando.messages import MalformedMessageError, Signal
 from pando.net.visitor import Visitor
 from pando.net.webrtc import connection
 from pando.net.webrtc.answerer import OPEN_SECONDS, REACH_SECONDS, Answerer
-from pando.net.webrtc.turns import LEAST_PAUSE_SECONDS, MAX_UNCONNECTED, WAIT_SECONDS
+from pando.net.webrtc.turns import (
+    FIRST_UNCONNECTED,
+    LEAST_PAUSE_SECONDS,
+    MAX_UNCONNECTED,
+    WAIT_SECONDS,
+)
 
 
 class Answering:
@@ -113,8 +118,7 @@ async def test_a_thousand_offers_at_once_take_turns(
     answers = [each.description for each in told]
     assert scenery.most == MAX_UNCONNECTED
     assert trio.current_time() - began <= WAIT_SECONDS
-    turns = int(WAIT_SECONDS / 0.5)
-    assert (turns - 1) * MAX_UNCONNECTED <= answers.count("answer to 0.5") < 1000
+    assert 200 < answers.count("answer to 0.5") < 1000
     assert all(each.description or each.again >= LEAST_PAUSE_SECONDS for each in told)
     assert all(not each.again for each in told if each.description)
     await trio.sleep(1.0)
@@ -127,7 +131,7 @@ async def test_as_turns_get_longer_fewer_wait_in_vain(
 ) -> None:
     """Whoever would not have a turn in time is told so at once, and may look elsewhere."""
     for _ in range(3):
-        await scenery.answer(*["2"] * MAX_UNCONNECTED)
+        await scenery.answer(*["2"] * FIRST_UNCONNECTED)
         await trio.sleep(3.0)
     began = trio.current_time()
     refused: list[float] = []
@@ -151,33 +155,33 @@ async def test_nodes_of_one_process_take_turns_together(
         nursery.start_soon(other.answerer.run)
         await trio.testing.wait_all_tasks_blocked()
         for one in (scenery, other):
-            nursery.start_soon(one.answer, *["0.5"] * 50)
+            nursery.start_soon(one.answer, *["1.5"] * 50)  # neither fast nor slow
         await trio.sleep(10.0)
         nursery.cancel_scope.cancel()
     assert min(scenery.served, other.served) > 0
-    assert scenery.most == MAX_UNCONNECTED
+    assert scenery.most == FIRST_UNCONNECTED
 
 
 async def test_an_offer_whose_link_has_ended_waits_no_more(
     scenery: Scenery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    await scenery.answer(*["5"] * MAX_UNCONNECTED)
+    await scenery.answer(*["5"] * FIRST_UNCONNECTED)
     with trio.move_on_after(1.0):
         await scenery.answer(*["5"] * 50)
     assert scenery.answerer._turns.expected_wait < 1.0  # nobody is ahead
     assert await scenery.answer("1") == ["answer to 1"]
-    assert scenery.most == MAX_UNCONNECTED
+    assert scenery.most == FIRST_UNCONNECTED
 
 
 async def test_offers_answered_in_vain_hold_their_turns_for_a_limited_time(
     scenery: Scenery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    await scenery.answer(*["1e6"] * MAX_UNCONNECTED)  # never reached
+    await scenery.answer(*["1e6"] * FIRST_UNCONNECTED)  # never reached
     began = trio.current_time()
     assert await scenery.answer("1") == ["answer to 1"]
     assert trio.current_time() - began == pytest.approx(REACH_SECONDS)
     await trio.sleep(1.0)
-    await scenery.answer(*["1e4"] * MAX_UNCONNECTED)  # reached, and then nothing
+    await scenery.answer(*["1e4"] * FIRST_UNCONNECTED)  # reached, and then nothing
     began = trio.current_time()
     while (await scenery.answer("1")) != ["answer to 1"]:
         pass
@@ -188,7 +192,7 @@ async def test_offers_answered_in_vain_hold_their_turns_for_a_limited_time(
 async def test_what_comes_to_nothing_gives_its_turn_back(
     scenery: Scenery, autojump_clock: trio.testing.MockClock, offer: str
 ) -> None:
-    for _ in range(2 * MAX_UNCONNECTED):
+    for _ in range(2 * FIRST_UNCONNECTED):
         await scenery.answer(offer)
         await trio.sleep(1.0)
     assert await scenery.answer("1") == ["answer to 1"]

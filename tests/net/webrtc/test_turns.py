@@ -7,7 +7,9 @@ import trio
 import trio.testing
 
 from pando.net.webrtc.turns import (
+    FAST_SECONDS,
     FIRST_GUESS_SECONDS,
+    FIRST_UNCONNECTED,
     LEAST_PAUSE_SECONDS,
     LEAST_UNCONNECTED,
     MAX_UNCONNECTED,
@@ -33,14 +35,14 @@ async def test_turns_are_had_in_the_order_of_asking(
         await trio.sleep(number / 1000)
         turn = await turns.wait()
         had.append(number)
-        await trio.sleep(1.0)
-        turn.end()
+        await trio.sleep(1.5)
+        turn.end(is_open=True)
 
     async with trio.open_nursery() as nursery:
-        for number in range(4 * MAX_UNCONNECTED):
+        for number in range(4 * FIRST_UNCONNECTED):
             nursery.start_soon(take, number)
     assert had == sorted(had)
-    assert trio.current_time() < 4.2
+    assert trio.current_time() == pytest.approx(4 * 1.5, abs=0.1)
 
 
 async def test_the_expected_wait_is_that_of_turns_as_they_were_lately(
@@ -52,15 +54,15 @@ async def test_the_expected_wait_is_that_of_turns_as_they_were_lately(
         await trio.sleep(4.0)
         turn.end()
         turn.end()  # once is enough
-    held = [await turns.wait() for _ in range(MAX_UNCONNECTED)]
-    assert turns.expected_wait == pytest.approx(4.0 / MAX_UNCONNECTED, rel=0.01)
+    held = [await turns.wait() for _ in range(FIRST_UNCONNECTED)]
+    assert turns.expected_wait == pytest.approx(4.0 / FIRST_UNCONNECTED, rel=0.01)
     async with trio.open_nursery() as nursery:
-        for _ in range(MAX_UNCONNECTED - 1):
+        for _ in range(FIRST_UNCONNECTED - 1):
             nursery.start_soon(turns.wait)
         await trio.testing.wait_all_tasks_blocked()
         assert turns.expected_wait == pytest.approx(4.0, rel=0.01)
         nursery.cancel_scope.cancel()
-    assert turns.expected_wait == pytest.approx(4.0 / MAX_UNCONNECTED, rel=0.01)
+    assert turns.expected_wait == pytest.approx(4.0 / FIRST_UNCONNECTED, rel=0.01)
     for each in held:
         each.end()
     assert turns.expected_wait == 0.0
@@ -70,7 +72,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_others_when_they_have
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     turns = Turns()
-    for _ in range(MAX_UNCONNECTED):
+    for _ in range(FIRST_UNCONNECTED):
         await turns.wait()
     told: list[tuple[float, float]] = []
 
@@ -79,7 +81,7 @@ async def test_who_would_wait_too_long_is_told_at_once_and_others_when_they_have
             await turns.wait()
         told.append((trio.current_time(), problem.value.pause))
 
-    most = int(WAIT_SECONDS / FIRST_GUESS_SECONDS * MAX_UNCONNECTED)
+    most = int(WAIT_SECONDS / FIRST_GUESS_SECONDS * FIRST_UNCONNECTED)
     async with trio.open_nursery() as nursery:
         for _ in range(most + 100):
             nursery.start_soon(take)
@@ -107,12 +109,14 @@ async def test_slow_turns_make_them_fewer_fast_ones_more_and_what_never_opens_ne
 ) -> None:
     turns = Turns()
     await have(turns, 40, 1.5 * SLOW_SECONDS, is_open=False)
-    assert turns.allowed == MAX_UNCONNECTED
+    await have(turns, 40, 0.1, is_open=False)
+    await have(turns, 40, (FAST_SECONDS + SLOW_SECONDS) / 2)
+    assert turns.allowed == FIRST_UNCONNECTED
     await have(turns, 40, 1.5 * SLOW_SECONDS)
     assert turns.allowed == LEAST_UNCONNECTED
     held = [await turns.wait() for _ in range(LEAST_UNCONNECTED)]
     assert turns.expected_wait > 0.0
     for each in held:
         each.end(is_open=True)
-    await have(turns, 200, 0.1)
+    await have(turns, 100, 0.1)
     assert turns.allowed == MAX_UNCONNECTED

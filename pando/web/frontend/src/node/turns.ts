@@ -1,19 +1,23 @@
 /**
  * Turns: few connections of a tab are made at a time, and the others wait in line. The twin of
- * `pando/net/webrtc/turns.py`: many at once would make all of them slow; on a slow or busy device they are fewer.
+ * `pando/net/webrtc/turns.py`: many at once would make all of them slow. They are more while they are fast, and fewer
+ * on a slow or busy device.
  */
 
 import { TooManyAskError } from "../errors";
 
-/** Offers that are answered at a time, each until its data channel is open. */
-export const MAX_UNCONNECTED = 16;
+/** Offers that are answered at a time at first, each until its data channel is open. */
+export const FIRST_UNCONNECTED = 16;
+/** As many at the most. */
+export const MAX_UNCONNECTED = 64;
 /** As many at the least, since connections over long ways are slow for another reason. */
 export const LEAST_UNCONNECTED = 4;
-/** A turn that has lasted longer makes turns fewer. */
+/** A turn that has not lasted longer allows one more at a time. */
+const FAST_SECONDS = 1.0;
+/** A turn that has lasted longer makes them fewer. */
 const SLOW_SECONDS = 2.0;
-/** How many are left then, as a part; each faster turn allows a tenth of a turn more. */
+/** How many are left then, as a part. */
 const FEWER = 0.9;
-const MORE = 0.1;
 /** How long an offer waits for its turn, which is less than whoever made it waits for the answer. */
 export const WAIT_SECONDS = 8.0;
 /** How long a turn is taken to last before there has been one. */
@@ -32,7 +36,7 @@ export type EndTurn = (isOpen: boolean) => void;
 /** Who waits for a turn has it when all have had one that came before. */
 export class Turns {
   /** How many may have one at a time. */
-  allowed = MAX_UNCONNECTED;
+  allowed = FIRST_UNCONNECTED;
   private taken = 0;
   private mean = FIRST_GUESS_SECONDS;
   private readonly line = new Set<() => void>();
@@ -92,9 +96,10 @@ export class Turns {
   private noteEnd(seconds: number, isOpen: boolean): void {
     this.taken -= 1;
     this.mean += WEIGHT * (seconds - this.mean);
-    if (isOpen) {
-      const allowed = seconds > SLOW_SECONDS ? this.allowed * FEWER : this.allowed + MORE;
-      this.allowed = Math.min(Math.max(allowed, LEAST_UNCONNECTED), MAX_UNCONNECTED);
+    if (isOpen && seconds > SLOW_SECONDS) {
+      this.allowed = Math.max(this.allowed * FEWER, LEAST_UNCONNECTED);
+    } else if (isOpen && seconds <= FAST_SECONDS) {
+      this.allowed = Math.min(this.allowed + 1, MAX_UNCONNECTED);
     }
     for (const call of this.line) {
       if (!this.isFree) return;
