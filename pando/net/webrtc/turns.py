@@ -13,13 +13,13 @@ import trio
 
 FIRST_UNCONNECTED = 16
 """Offers that a process answers at a time at first, each until its data channel is open."""
-MAX_UNCONNECTED = 64
+MAX_UNCONNECTED = 32
 """As many at the most."""
 LEAST_UNCONNECTED = 4
 """As many at the least, since connections over long ways are slow for another reason."""
-FAST_SECONDS = 1.0
+FAST_SECONDS = 0.5
 """A turn that has not lasted longer allows one more at a time."""
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 1.5
 """A turn that has lasted longer makes them fewer."""
 FEWER = 0.9
 """How many are left then, as a part."""

@@ -114,16 +114,16 @@ async def test_a_thousand_offers_at_once_take_turns(
 ) -> None:
     """Those that open soon let others follow; others are told when to ask again."""
     began = trio.current_time()
-    told = await scenery.signal(*["0.5"] * 1000)
+    told = await scenery.signal(*["0.4"] * 1000)
     answers = [each.description for each in told]
     assert scenery.most == MAX_UNCONNECTED
     assert trio.current_time() - began <= WAIT_SECONDS
-    assert 200 < answers.count("answer to 0.5") < 1000
+    assert 200 < answers.count("answer to 0.4") < 1000
     assert all(each.description or each.again >= LEAST_PAUSE_SECONDS for each in told)
     assert all(not each.again for each in told if each.description)
     await trio.sleep(1.0)
-    assert scenery.served == answers.count("answer to 0.5")
-    assert await scenery.answer("0.5") == ["answer to 0.5"]
+    assert scenery.served == answers.count("answer to 0.4")
+    assert await scenery.answer("0.4") == ["answer to 0.4"]
 
 
 async def test_as_turns_get_longer_fewer_wait_in_vain(
@@ -155,7 +155,7 @@ async def test_nodes_of_one_process_take_turns_together(
         nursery.start_soon(other.answerer.run)
         await trio.testing.wait_all_tasks_blocked()
         for one in (scenery, other):
-            nursery.start_soon(one.answer, *["1.5"] * 50)  # neither fast nor slow
+            nursery.start_soon(one.answer, *["1"] * 50)  # neither fast nor slow
         await trio.sleep(10.0)
         nursery.cancel_scope.cancel()
     assert min(scenery.served, other.served) > 0

@@ -35,14 +35,14 @@ async def test_turns_are_had_in_the_order_of_asking(
         await trio.sleep(number / 1000)
         turn = await turns.wait()
         had.append(number)
-        await trio.sleep(1.5)
+        await trio.sleep(1.0)
         turn.end(is_open=True)
 
     async with trio.open_nursery() as nursery:
         for number in range(4 * FIRST_UNCONNECTED):
             nursery.start_soon(take, number)
     assert had == sorted(had)
-    assert trio.current_time() == pytest.approx(4 * 1.5, abs=0.1)
+    assert trio.current_time() == pytest.approx(4.0, abs=0.1)
 
 
 async def test_the_expected_wait_is_that_of_turns_as_they_were_lately(

@@ -9,13 +9,13 @@ import { TooManyAskError } from "../errors";
 /** Offers that are answered at a time at first, each until its data channel is open. */
 export const FIRST_UNCONNECTED = 16;
 /** As many at the most. */
-export const MAX_UNCONNECTED = 64;
+export const MAX_UNCONNECTED = 32;
 /** As many at the least, since connections over long ways are slow for another reason. */
 export const LEAST_UNCONNECTED = 4;
 /** A turn that has not lasted longer allows one more at a time. */
-const FAST_SECONDS = 1.0;
+const FAST_SECONDS = 0.5;
 /** A turn that has lasted longer makes them fewer. */
-const SLOW_SECONDS = 2.0;
+const SLOW_SECONDS = 1.5;
 /** How many are left then, as a part. */
 const FEWER = 0.9;
 /** How long an offer waits for its turn, which is less than whoever made it waits for the answer. */
