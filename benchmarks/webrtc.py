@@ -71,8 +71,7 @@ class Scale:
         tabs: in one browser.
         seconds: how long each steady state is.
         parents: that end at once; all are in one process.
-        orphans: below them, in two processes; very many would not connect in time to parents that
-            share one process.
+        orphans: below them, in two processes.
     """
 
     light: int = 100
@@ -80,8 +79,8 @@ class Scale:
     native: int = 8
     tabs: int = 30
     seconds: float = 5.0
-    parents: int = 8
-    orphans: int = 60
+    parents: int = 20
+    orphans: int = 210
 
 
 QUICK = Scale(20, 2, 2, 4, 1.0, 3, 12)

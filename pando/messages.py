@@ -351,9 +351,14 @@ class Signal(msgspec.Struct, array_like=True, tag="signal"):
 
     The answer is empty where there is none. The second link is a join of the same node, with a
     handshake of its own; this one is left when that one is let in.
+
+    Attributes:
+        description: the offer, or the answer.
+        again: seconds after which to ask again, where there is no answer since too many ask.
     """
 
     description: Description = ""
+    again: Seconds = 0.0
 
 
 class Leave(msgspec.Struct, array_like=True, tag="leaving"):

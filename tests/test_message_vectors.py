@@ -104,6 +104,7 @@ TO_BROWSERS: list[messages.Message] = [
     messages.Redirect(PARENT, [], "a-ticket", "v=0"),
     messages.Signal("v=0"),
     messages.Signal(),
+    messages.Signal(again=2.5),
     messages.Lend(2**40, ITEMS),
     messages.Lend(3, ITEMS, is_copy=True),
     messages.Recall(7),

@@ -285,8 +285,8 @@ class Admission:
                 if not isinstance(answer, messages.Signal):
                     return answer
                 answer_offer = self._placement.answer_offer
-                reply = await answer_offer(answer.description) if answer_offer else ""
-                await link.send(messages.Signal(reply))
+                reply = await answer_offer(answer.description) if answer_offer else None
+                await link.send(reply or messages.Signal())
         return None
 
     # ---- its place ----

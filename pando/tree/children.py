@@ -170,8 +170,8 @@ class Children:
         """Answer what a child offers, to be connected to by WebRTC as well."""
         answer_offer = self._placement.answer_offer
         async for offer in offers:
-            answer = await answer_offer(offer) if answer_offer is not None else ""
-            await send_quietly(child.link, messages.Signal(answer))
+            answer = await answer_offer(offer) if answer_offer is not None else None
+            await send_quietly(child.link, answer or messages.Signal())
 
     async def end(self, results: int) -> None:
         """Tell all children that the run is over, and how many results it has had."""

@@ -95,8 +95,9 @@ class Parent:
         self._posted = trio.Event()
         self._progressed = trio.Event()
         self._wanted = 0
+        self._unanswered = 0
         self._signalled: trio.Event | None = None
-        self._answer = ""
+        self._answer = messages.Signal()
         self._report_is_due = True
         self._state = ParentState.COMPUTING
 
@@ -186,9 +187,8 @@ class Parent:
                 self._recall(message)
             case messages.Join(origin, offer):
                 nursery.start_soon(self._offer_place, origin, offer)
-            case messages.Signal(answer) if self._signalled is not None:
-                self._answer = answer
-                self._signalled.set()
+            case messages.Signal() if self._unanswered:
+                self._take_answer(message)
             case messages.Disconnect(node):
                 nursery.start_soon(self._disconnect, node)
             case messages.Leave():
@@ -216,15 +216,23 @@ class Parent:
     async def _offer_place(self, origin: bytes, offer: str) -> None:
         self.post(await self._placement.find_parent_slot(origin, offer))
 
-    async def signal(self, offer: str) -> str:
+    async def signal(self, offer: str) -> messages.Signal:
         """Return the parent's answer to an offer to connect by WebRTC; empty where it has none."""
         self._signalled = trio.Event()
+        self._unanswered += 1
         self.post(messages.Signal(offer))
         try:
             await self._signalled.wait()
             return self._answer
         finally:
             self._signalled = None
+
+    def _take_answer(self, answer: messages.Signal) -> None:
+        """Take the answer to the oldest offer; one that nobody waits for any more is left."""
+        self._unanswered -= 1
+        if not self._unanswered and self._signalled is not None:
+            self._answer = answer
+            self._signalled.set()
 
     def _pass_results_up(self) -> None:
         while (batch := self._job.lender.take()) is not None:

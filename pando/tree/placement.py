@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
@@ -25,14 +24,22 @@ logger = logging.getLogger(__name__)
 
 OFFER_SECONDS = 30.0
 """How long a child may take to find a place below it."""
+LINE_SECONDS = 20.0
+"""How long a joining node may wait until it is its turn to connect here by WebRTC: whoever is sent
+elsewhere for that makes the tree flat, and has to begin anew. It is less than `OFFER_SECONDS`."""
 MAX_TRIES = 3
 """Children that a joining node is sent to in vain before it is accepted here."""
 EXPIRE_SECONDS = 1.0
 """How often the places of candidates that have not come are looked through."""
 
 Answer = TypeVar("Answer")
-AnswerOffer = Callable[[str], Awaitable[str]]
-"""Answers a joining node's offer to connect by WebRTC; empty where it does not."""
+
+
+class AnswerOffer(Protocol):
+    """Answers offers to connect by WebRTC."""
+
+    async def __call__(self, offer: str, patience: float = ...) -> messages.Signal:
+        """Return the answer, which is empty where there is none in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +154,10 @@ class Placement:
         if place is None:
             return messages.Offer(origin, self.overlay.node)
         ticket = self._tickets[origin] = secrets.token_urlsafe(16)
-        answer = await self.answer_offer(offer) if offer and self.answer_offer else ""
-        return messages.Offer(origin, self.overlay.node, ticket, answer)
+        answer = messages.Signal()
+        if offer and self.answer_offer is not None:
+            answer = await self.answer_offer(offer, LINE_SECONDS)
+        return messages.Offer(origin, self.overlay.node, ticket, answer.description)
 
     def find_ticket(self, origin: bytes) -> str | None:
         """The ticket of the place that this node keeps for a joining node, if it keeps one."""

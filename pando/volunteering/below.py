@@ -17,6 +17,7 @@ from ..net import websocket
 from ..net.keepalive import KeepaliveChannel
 from ..net.trust.errors import TrustError
 from ..net.trust.identity import NodeIdentity
+from ..net.webrtc.answerer import OPEN_SECONDS
 from ..notifier import Notifier
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_PARENT_SECONDS = 5.0
-"""Maximum seconds for connecting to one address of a parent, or by WebRTC; and then for proving who
-this is, and the welcome."""
+"""Maximum seconds for connecting to one address of a parent, or for reaching it by WebRTC."""
+WELCOME_SECONDS = 10.0
+"""Maximum seconds from then until it lets this node in: it is there, but may be busy with others
+that have come at the same time. Trying elsewhere would make it busier."""
 WEBSOCKET_SECONDS = 0.5
 """Seconds that a WebSocket may take before WebRTC is tried beside it."""
 MAX_TRIED = 8
@@ -100,7 +103,12 @@ class ParentSearch:
         with trio.CancelScope() as scope:
             self._attempts.append(scope)
             for address in addresses:
-                await self._try(lambda at=address: websocket.connect(at), scope, address)  # type: ignore[misc]
+                await self._try(
+                    lambda at=address: websocket.connect(at),  # type: ignore[misc]
+                    scope,
+                    address,
+                    CONNECT_PARENT_SECONDS,
+                )
                 if self._has_joined:
                     return
             self._websockets_failed.set()
@@ -114,15 +122,18 @@ class ParentSearch:
                 lambda: open_answered(offered, self._redirect.answer),
                 scope,
                 "what answers by WebRTC",
+                CONNECT_PARENT_SECONDS + OPEN_SECONDS,
             )
 
-    async def _try(self, open_channel: Open, scope: trio.CancelScope, where: str) -> None:
+    async def _try(
+        self, open_channel: Open, scope: trio.CancelScope, where: str, seconds: float
+    ) -> None:
         joined = False
-        limit = trio.CancelScope(deadline=trio.current_time() + CONNECT_PARENT_SECONDS)
+        limit = trio.CancelScope(deadline=trio.current_time() + seconds)
         try:
             with limit:
                 async with open_channel() as channel:
-                    limit.deadline = trio.current_time() + CONNECT_PARENT_SECONDS
+                    limit.deadline = trio.current_time() + WELCOME_SECONDS
                     link = await self._enter(channel)
                     if link is None or self._has_joined:
                         self.why = "unexpected reply"
@@ -161,10 +172,12 @@ async def open_answered(offered: Connection, answer: str) -> AsyncIterator[Chann
     Raises:
         ChannelClosedError: the ends cannot reach each other.
         MalformedMessageError: the answer is none.
-        TooSlowError: the data channel is not open in time.
+        TooSlowError: they do not do so in time, or the data channel is not open in time then.
     """
     with trio.fail_after(CONNECT_PARENT_SECONDS):
         await offered.accept_answer(answer)
+        await offered.reach()
+    with trio.fail_after(OPEN_SECONDS):
         channel = await offered.open()
     yield channel
 

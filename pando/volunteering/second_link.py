@@ -19,6 +19,7 @@ from ..errors import one_line
 from ..net.addresses import AddressWatch
 from ..net.keepalive import KeepaliveChannel
 from ..net.trust.errors import TrustError
+from ..net.webrtc.turns import TooManyAskError
 from .below import channel_kind, open_answered
 from .root_replies import receive_reply
 from .session import Session
@@ -28,8 +29,12 @@ logger = logging.getLogger(__name__)
 PAUSES = (0.0, 30.0, 120.0, 600.0)
 """Seconds before each try; the last pause is repeated."""
 SPREAD = 0.5
-"""How much longer a pause may be, as a part of it: many nodes that were not answered at once, since
-there were too many, do not come back at once."""
+"""How much longer a pause may be, as a part of it: many nodes whose tries have failed at once do
+not come back at once."""
+BUSY_SPREAD = 1.0
+"""The same of the pause that a root names to which too many come."""
+LONGEST_BUSY_PAUSE_SECONDS = 60.0
+"""The longest that a root may name."""
 ANSWER_SECONDS = 10.0
 """Maximum seconds for the root's answer."""
 FINISH_SECONDS = 1.0
@@ -77,18 +82,23 @@ class SecondLink:
 
     async def run(self) -> None:
         """Try, again after a pause, until it has been used or the task is cancelled."""
-        tries = 0
+        tries, pause = 0, PAUSES[0]
         while not self._done.is_set():
-            pause = PAUSES[min(tries, len(PAUSES) - 1)]
-            with trio.move_on_after(pause * (1 + SPREAD * self._chance())):
+            with trio.move_on_after(pause):
                 await self._network_changed()
                 logger.debug("%r: the network has changed", self._session)
                 tries = 0
             tries += 1
+            pause = PAUSES[min(tries, len(PAUSES) - 1)] * (1 + SPREAD * self._chance())
             why = "it does not answer"
             try:
                 await self._try()
                 return
+            except TooManyAskError as problem:
+                why = str(problem)
+                tries -= 1  # it has not been tried
+                longest = min(problem.pause, LONGEST_BUSY_PAUSE_SECONDS)
+                pause = longest * (1 + BUSY_SPREAD * self._chance())
             except (ChannelClosedError, TrustError, messages.MalformedMessageError) as problem:
                 why = one_line(str(problem))
             except trio.TooSlowError:
@@ -98,7 +108,7 @@ class SecondLink:
                     await self._session.hang_up()
                     self._done.set()
             logger.debug("%r: no WebRTC to the root: %s", self._session, one_line(why))
-            if tries == 1 and why != self._said:
+            if tries <= 1 and why != self._said:
                 self._said = why
                 self._say(f"no WebRTC to the root: {why}; it stays connected as it is")
 
@@ -116,9 +126,11 @@ class SecondLink:
             offer = await connection.make_offer()
             with trio.fail_after(ANSWER_SECONDS):
                 answer = await self._session.signal(offer)
-            if not answer:
-                raise ChannelClosedError("the root does not take part, or too many ask")
-            async with open_answered(connection, answer) as channel:
+            if answer.again and not answer.description:
+                raise TooManyAskError(answer.again)
+            if not answer.description:
+                raise ChannelClosedError("the root does not take part")
+            async with open_answered(connection, answer.description) as channel:
                 with trio.fail_after(ANSWER_SECONDS):
                     link = KeepaliveChannel(
                         await self._join_root(channel), kind=channel_kind(channel)

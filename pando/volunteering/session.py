@@ -244,9 +244,9 @@ class Session:
         if self._parent is not None:
             await self._parent.leave()
 
-    async def signal(self, offer: str) -> str:
+    async def signal(self, offer: str) -> messages.Signal:
         """Return the parent's answer to an offer to connect by WebRTC; empty where it has none."""
-        return await self._parent.signal(offer) if self._parent is not None else ""
+        return await self._parent.signal(offer) if self._parent is not None else messages.Signal()
 
     async def hang_up(self) -> None:
         """End the link to the parent at once."""

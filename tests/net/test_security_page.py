@@ -10,7 +10,7 @@ import pytest
 from pando import errors, limits, messages, notifier
 from pando.limits import Limits
 from pando.net import keepalive, request_policy, websocket
-from pando.net.webrtc import answerer, gathering, ice_servers
+from pando.net.webrtc import answerer, gathering, ice_servers, turns
 from pando.net.webrtc import channel as data_channel
 from pando.reporting import report_link
 from pando.reports import records
@@ -18,6 +18,7 @@ from pando.running.serve_options import ServeOptions
 from pando.scheduler import credit
 from pando.server import limits as server_limits
 from pando.tree import admission, children, membership, overlay, placement
+from pando.volunteering import second_link
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 MODULES = (
@@ -36,6 +37,8 @@ MODULES = (
     credit,
     records,
     answerer,
+    turns,
+    second_link,
     data_channel,
     report_link,
     gathering,

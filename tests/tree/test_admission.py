@@ -511,8 +511,8 @@ async def test_a_child_that_needs_an_offer_is_sent_nobody_without_one(
 async def test_a_node_that_only_looks_is_told_no_function_and_may_try_offers(
     autojump_clock: Any,
 ) -> None:
-    async def answer(offer: str) -> str:
-        return f"answer to {offer}"
+    async def answer(offer: str, patience: float = 0.0) -> messages.Signal:
+        return messages.Signal(f"answer to {offer}")
 
     async with trio.open_nursery() as nursery:
         root = Root(nursery, b"a function")

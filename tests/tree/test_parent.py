@@ -21,12 +21,9 @@ from pando.tree.uplink import RawCodec
 NODE = bytes(range(8))
 
 
-async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left_in_order(
-    autojump_clock: Any,
-) -> None:
-    """Another place is found meanwhile; what has not been started goes back with the link."""
+def make_stay() -> tuple[Parent, KeepaliveChannel, trio.Event]:
+    """A stay below a parent, the parent's end of the link, and what it sets to find another."""
     ours, theirs = memory_channel_pair()
-    parent_end = KeepaliveChannel(theirs)
 
     async def disconnect(node: bytes) -> None:
         raise AssertionError
@@ -35,9 +32,8 @@ async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left
         raise AssertionError
 
     to_be_left = trio.Event()
-    node = Node(RawCodec())
     stay = Parent(
-        node,
+        Node(RawCodec()),
         Placement(Overlay(NODE, degree=2), Counter()),
         KeepaliveChannel(ours),
         "device",
@@ -47,6 +43,14 @@ async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left
         3.0,
         to_be_left.set,
     )
+    return stay, KeepaliveChannel(theirs), to_be_left
+
+
+async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left_in_order(
+    autojump_clock: Any,
+) -> None:
+    """Another place is found meanwhile; what has not been started goes back with the link."""
+    stay, parent_end, to_be_left = make_stay()
     has_ended: list[bool] = []
 
     async def run() -> None:
@@ -69,3 +73,40 @@ async def test_a_parent_that_takes_no_children_any_more_is_kept_until_it_is_left
         nursery.cancel_scope.deadline = trio.current_time() + 5
     assert has_ended == [False]
     assert said[-1] == messages.Leave()
+
+
+async def test_a_late_answer_to_an_offer_is_none_to_the_next_one_and_ends_no_link(
+    autojump_clock: Any,
+) -> None:
+    stay, parent_end, _ = make_stay()
+    has_ended = trio.Event()
+
+    async def run() -> None:
+        await stay.run()
+        has_ended.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        for offer in ("first", "second"):
+            with trio.move_on_after(1.0):
+                await stay.signal(offer)
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append((await stay.signal("third")).description)
+
+        nursery.start_soon(ask)
+        offers: list[str] = []
+        while len(offers) < 3:
+            message = await parent_end.receive()
+            if isinstance(message, messages.Signal):
+                offers.append(message.description)
+                await trio.sleep(0.1)
+                await parent_end.send(messages.Signal(f"answer to {message.description}"))
+        await trio.sleep(0.1)
+        assert offers == ["first", "second", "third"]
+        assert answers == ["answer to third"]
+        assert not has_ended.is_set()
+        await parent_end.send(messages.Signal("unasked"))
+        with trio.fail_after(10):
+            await has_ended.wait()

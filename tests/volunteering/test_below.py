@@ -14,8 +14,14 @@ import trio.testing
 from pando import messages
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
 from pando.net.keepalive import KeepaliveChannel
+from pando.net.webrtc.answerer import OPEN_SECONDS
 from pando.volunteering import Volunteer, VolunteerOptions, below, device
-from pando.volunteering.below import CONNECT_PARENT_SECONDS, WEBSOCKET_SECONDS, ParentSearch
+from pando.volunteering.below import (
+    CONNECT_PARENT_SECONDS,
+    WEBSOCKET_SECONDS,
+    WELCOME_SECONDS,
+    ParentSearch,
+)
 
 PARENT = bytes(range(8))
 NEVER = float("inf")
@@ -28,11 +34,13 @@ class Ways:
     Attributes:
         websocket: seconds until a WebSocket stands, for each address; negative where it is refused
             after so many seconds.
-        data_channel: the same of the data channel, from when it is begun.
+        data_channel: the same of the data channel, from when both ends have reached each other.
+        reached: seconds until they have.
     """
 
     websocket: dict[str, float] = field(default_factory=dict)
     data_channel: float = NEVER
+    reached: float = 0.0
     log: list[tuple[str, float]] = field(default_factory=list)
     welcomes: bool = True
 
@@ -63,6 +71,9 @@ class Ways:
     async def accept_answer(self, answer: str) -> None:
         assert answer == "an answer"
 
+    async def reach(self) -> None:
+        await trio.sleep(self.reached)
+
     async def open_data_channel(self) -> Channel:
         return await self.open("data channel", self.data_channel)
 
@@ -75,6 +86,7 @@ class Offered:
 
     def __init__(self, ways: Ways) -> None:
         self.accept_answer = ways.accept_answer
+        self.reach = ways.reach
         self.open = ways.open_data_channel
 
 
@@ -179,7 +191,19 @@ async def test_what_never_stands_is_given_up_after_a_while(
     ended, made = await search(monkeypatch, ways)
     assert ended is None
     assert made.why == "it does not answer"
-    assert trio.current_time() <= 2 * CONNECT_PARENT_SECONDS + WEBSOCKET_SECONDS
+    assert trio.current_time() <= WEBSOCKET_SECONDS + max(WELCOME_SECONDS, OPEN_SECONDS)
+
+
+async def test_a_parent_that_is_not_reached_is_given_up_sooner_than_one_that_is_busy(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A try that is given up is made again elsewhere, which makes whoever is busy busier."""
+    ways = Ways(reached=NEVER)
+    ended, made = await search(monkeypatch, ways, websockets=False)
+    assert (ended, made.why) == (None, "it does not answer")
+    assert trio.current_time() == CONNECT_PARENT_SECONDS
+    busy = Ways(reached=CONNECT_PARENT_SECONDS - 0.1, data_channel=OPEN_SECONDS - 0.1)
+    assert (await search(monkeypatch, busy, websockets=False))[0] is True
 
 
 async def test_a_silent_address_does_not_hold_up_the_next_one(

@@ -13,7 +13,7 @@ import trio.testing
 from pando import messages
 from pando.net import addresses
 from pando.net.webrtc import connection
-from pando.volunteering.second_link import SecondLink
+from pando.volunteering.second_link import LONGEST_BUSY_PAUSE_SECONDS, SPREAD, SecondLink
 
 
 class Offering:
@@ -27,15 +27,17 @@ class FirstLink:
     """A session that computes over a link to a root; `answers` are the root's, by turns."""
 
     ice_servers = ()
+    again = busy_until = 0.0
 
     def __init__(self, *answers: float) -> None:
         self.offered: list[float] = []
         self._answers = list(answers)
 
-    async def signal(self, offer: str) -> str:
+    async def signal(self, offer: str) -> messages.Signal:
         self.offered.append(trio.current_time())
         await trio.sleep(self._answers.pop(0) if self._answers else 0.0)
-        return ""
+        is_busy = trio.current_time() < self.busy_until
+        return messages.Signal(again=self.again if is_busy else 0.0)
 
 
 @asynccontextmanager
@@ -82,8 +84,26 @@ async def test_it_tries_again_after_ever_longer_pauses_and_says_why_once(
     session = FirstLink()
     said = await run(session, 1400.0)
     assert session.offered == [0.0, 30.0, 150.0, 750.0, 1350.0]
-    why = "the root does not take part, or too many ask"
+    why = "the root does not take part"
     assert said == [f"no WebRTC to the root: {why}; it stays connected as it is"]
+
+
+@pytest.mark.parametrize(
+    ("named", "chance", "pause"),
+    [(7.0, 0.0, 7.0), (7.0, 1.0, 14.0), (1e18, 0.0, LONGEST_BUSY_PAUSE_SECONDS)],
+)
+async def test_where_too_many_ask_it_comes_again_after_the_pause_that_the_root_names(
+    autojump_clock: trio.testing.MockClock, named: float, chance: float, pause: float
+) -> None:
+    """What was not tried makes no later pause longer; nobody is sent away for ever."""
+    session = FirstLink()
+    session.again, session.busy_until = named, 2.5 * pause
+    said = await run(session, 3 * pause + 1 + 30 * (1 + SPREAD), chance=chance)
+    first_try = 3 * pause
+    tries = [0.0, pause, 2 * pause, first_try, first_try + 30 * (1 + SPREAD * chance)]
+    assert session.offered == tries
+    reasons = ["too many ask at present", "the root does not take part"]
+    assert said == [f"no WebRTC to the root: {why}; it stays connected as it is" for why in reasons]
 
 
 async def test_when_the_network_changes_it_tries_at_once_and_begins_anew(

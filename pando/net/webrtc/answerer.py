@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import trio
 
 from ...channel import Channel, ChannelClosedError
 from ...errors import one_line
-from ...messages import MalformedMessageError
+from ...messages import MalformedMessageError, Signal
 from ..visitor import Visitor
 from .ice_servers import IceServer
+from .turns import WAIT_SECONDS, TooManyAskError, Turn, shared_turns
 
 if TYPE_CHECKING:
     from .channel import DataChannel
     from .connection import Connection
 
-MAX_UNCONNECTED = 16
-"""Offers that are answered at a time, each until its data channel is open; others wait. More at
-once would make all of them slow, so that none might be open in time."""
-WAIT_SECONDS = 5.0
-"""Maximum seconds that an offer waits for its turn; then it is not answered. Whoever made it has
-another link, and tries again later."""
+REACH_SECONDS = 7.0
+"""Maximum seconds from an answer until the ends have reached each other: as long as whoever has
+made the offer tries, and a moment for the answer to get there. So a turn that somebody has given up
+ends soon."""
 OPEN_SECONDS = 10.0
-"""Maximum seconds from an answer to an open data channel."""
+"""Maximum seconds from then until the data channel is open: both ends are there, but maybe busy."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ class Answerer:
     def __init__(self, serve: Serve, servers: IceServers = lambda: ()) -> None:
         self._serve = serve
         self._servers = servers
-        self._turns = trio.Semaphore(MAX_UNCONNECTED, max_value=MAX_UNCONNECTED)
+        self._turns = shared_turns()
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -53,44 +51,52 @@ class Answerer:
         async with trio.open_nursery() as self._nursery:
             await trio.sleep_forever()
 
-    async def answer(self, offer: str) -> str:
-        """Return the answer to an offer; empty where there is none."""
-        if self._nursery is None or not await self._take_turn():
-            return ""
+    async def answer(self, offer: str, patience: float = WAIT_SECONDS) -> Signal:
+        """Return the answer to an offer; it is empty where there is none.
+
+        Where too many ask, it says when to ask again. Whoever has made the offer keeps the link
+        that it has meanwhile, or finds another place.
+
+        Args:
+            offer: it.
+            patience: seconds that it may wait for its turn.
+        """
+        if self._nursery is None:
+            return Signal()
         try:
-            return str(await self._nursery.start(self._connect, offer))
+            turn = await self._turns.wait(patience)
+        except TooManyAskError as problem:
+            logger.debug("an offer is not answered: %s", one_line(str(problem)))
+            return Signal(again=problem.pause)
+        try:
+            return Signal(str(await self._nursery.start(self._connect, offer, turn)))
         except (MalformedMessageError, ChannelClosedError) as error:
             logger.debug("an offer is not answered: %s", one_line(str(error)))
-            return ""
-
-    async def _take_turn(self) -> bool:
-        """Wait until fewer than `MAX_UNCONNECTED` others are being connected; whether it is so."""
-        with trio.move_on_after(WAIT_SECONDS):
-            await self._turns.acquire()
-            return True
-        logger.debug("an offer is not answered: too many are")
-        return False
+            return Signal()
 
     async def _connect(
-        self, offer: str, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+        self, offer: str, turn: Turn, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
     ) -> None:
         from .connection import open_connection
 
-        with ExitStack() as turn:
-            turn.callback(self._turns.release)
+        try:
             async with open_connection(self._servers()) as connection:
                 task_status.started(await connection.make_answer(offer))
                 channel = await _open(connection)
+                turn.end(is_open=channel is not None)
                 if channel is not None:
-                    turn.close()
                     await self._serve(channel, Visitor(channel.host))
+        finally:
+            turn.end()
 
 
 async def _open(connection: Connection) -> DataChannel | None:
     """Wait for a connection's channel; None where it does not open, or not in time."""
-    with trio.move_on_after(OPEN_SECONDS):
-        try:
+    try:
+        with trio.fail_after(REACH_SECONDS):
+            await connection.reach()
+        with trio.fail_after(OPEN_SECONDS):
             return await connection.open()
-        except ChannelClosedError as error:
-            logger.debug("an offer was answered in vain: %s", one_line(str(error)))
+    except (ChannelClosedError, trio.TooSlowError) as error:
+        logger.debug("an offer was answered in vain: %s", one_line(str(error)))
     return None

@@ -51,6 +51,7 @@ class _Peer:
         self._ice: IceConnection | None = None
         self.gatherer: Gatherer | None = None
         self._outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reached = asyncio.Event()
         self._closed = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
         wire.hang_up = self.hang_up
@@ -75,6 +76,10 @@ class _Peer:
         assert self._connection is not None
         sdp = (await resolve(answer)).sdp()
         await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+
+    async def reached(self) -> None:
+        """Wait until the ends have reached each other, or never will."""
+        await self._reached.wait()
 
     async def opened(self) -> str:
         """Wait until the data channel is open; return the other end's address.
@@ -115,6 +120,7 @@ class _Peer:
         connection = aiortc.RTCPeerConnection(aiortc.RTCConfiguration(iceServers=[]))
         self._connection = connection
         connection.on("connectionstatechange", self._note_state)
+        connection.on("iceconnectionstatechange", self._note_reached)
         self._channel = connection.createDataChannel(LABEL, negotiated=True, id=0)
         self._wire.attach(self._channel)
         self._channel.on("open", lambda: self._settle(""))
@@ -133,7 +139,13 @@ class _Peer:
             self._settle(NOT_CONNECTED)
             self._wire.finish("the WebRTC connection is lost")
 
+    def _note_reached(self) -> None:
+        assert self._connection is not None
+        if self._connection.iceConnectionState in ("connected", "completed"):
+            self._reached.set()
+
     def _settle(self, reason: str) -> None:
+        self._reached.set()
         if not self._outcome.done():
             self._outcome.set_result(reason)
 
@@ -205,6 +217,14 @@ class Connection:
         if read.candidates or kinds == KINDS:
             await self._event_loop.call(self._peer.accept(read))
         return read.candidates
+
+    async def reach(self) -> None:
+        """Wait until the ends have reached each other, which is soon, or else impossible.
+
+        Encryption and the data channel follow, which take a busy device longer.
+        """
+        assert self._peer is not None, "a description comes first"
+        await self._event_loop.call(self._peer.reached())
 
     async def open(self) -> DataChannel:
         """Return the channel, once it carries data.

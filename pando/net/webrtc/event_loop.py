@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,11 @@ from ...errors import PandoError, one_line
 
 logger = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.0005
+"""How long one thread runs Python while the other one waits. Each packet that is sent or received
+lets the other thread run, and by default the one that has sent it waits for up to 5 ms then; to
+connect takes some 40 packets. So it is set while there are two threads, and put back after that."""
+
 Result = TypeVar("Result")
 
 
@@ -30,6 +36,8 @@ class EventLoop:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(_note_error)
         self.users = 0
+        self._switch_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(min(self._switch_seconds, SWITCH_SECONDS))
         thread = threading.Thread(target=self._run, name="pando-webrtc", daemon=True)
         thread.start()
 
@@ -44,6 +52,7 @@ class EventLoop:
 
     def stop(self) -> None:
         """End the loop, with what runs in it."""
+        sys.setswitchinterval(self._switch_seconds)
         self.post(self.loop.stop)
 
     def post(self, function: Callable[..., object], *arguments: object) -> None:

@@ -15,6 +15,7 @@ import {
   type Recall,
   type Results,
   type ReturnItems,
+  type Signal,
 } from "./messages";
 import { split } from "./msgpack-slices";
 import { decodeUpdate, type Update } from "./reporting/records";
@@ -27,7 +28,7 @@ export type ToBorrower = Lend | Recall;
 export type FromChild =
   | FromBorrower
   | { tag: "offer"; origin: Uint8Array; parent: Uint8Array; ticket: string; answer: string }
-  | { tag: "signal"; description: string }
+  | Signal
   | Update
   | { tag: "leaving" }
   | { tag: "bundle"; messages: Uint8Array[] }
@@ -43,7 +44,7 @@ export type ToChild =
   | ToBorrower
   | { tag: "join"; origin: Uint8Array; offer: string }
   | { tag: "disconnect"; node: Uint8Array }
-  | { tag: "signal"; description: string }
+  | Signal
   | { tag: "ended"; results: number }
   | { tag: "leaving" };
 
@@ -61,7 +62,7 @@ export function encodeToChild(message: ToChild): Bytes {
     case "disconnect":
       return pack(["disconnect", message.node]);
     case "signal":
-      return pack(["signal", message.description]);
+      return encode(message);
     case "ended":
       return pack(["ended", message.results]);
     case "leaving":
@@ -93,7 +94,11 @@ export function decodeFromChild(bytes: Uint8Array): FromChild {
         answer: read.left > 0 ? read.description() : "",
       };
     case "signal":
-      return { tag, description: read.left > 0 ? read.description() : "" };
+      return {
+        tag,
+        description: read.left > 0 ? read.description() : "",
+        again: read.left > 0 ? read.seconds() : 0,
+      };
     case "update":
       return decodeUpdate(read);
     case "bundle":

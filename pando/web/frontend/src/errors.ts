@@ -15,6 +15,15 @@ export class LeftError extends ChannelClosedError {
   override name = "LeftError";
 }
 
+/** Too many ask at present; `pause` seconds later one may ask again. */
+export class TooManyAskError extends Error {
+  override name = "TooManyAskError";
+
+  constructor(readonly pause: number) {
+    super("too many ask at present");
+  }
+}
+
 /** The root rejects this device. */
 export class JoinRejectedError extends Error {
   override name = "JoinRejectedError";

@@ -141,6 +141,14 @@ export interface Capacity {
   answersOffers?: boolean | null;
 }
 
+/** An offer to connect by WebRTC, or the answer to one. */
+export interface Signal {
+  tag: "signal";
+  description: string;
+  /** Seconds after which to ask again, where there is no answer since too many ask. */
+  again?: number;
+}
+
 /** What a node receives from its parent, from the root while it joins, or of items from its children. */
 export type Incoming =
   | { tag: "denied"; reason: string }
@@ -148,7 +156,7 @@ export type Incoming =
   | { tag: "function part"; data: Uint8Array }
   | { tag: "welcome"; parent: Uint8Array }
   | { tag: "delegated"; parent: Uint8Array; addresses: string[]; ticket: string; answer: string }
-  | { tag: "signal"; description: string }
+  | Signal
   | Lend
   | Recall
   | Results
@@ -174,7 +182,7 @@ export type Outgoing =
   | { tag: "refused"; reason: string; traceback: string }
   | { tag: "joined" }
   | { tag: "unreachable"; reason: string; offer: string }
-  | { tag: "signal"; description: string }
+  | Signal
   | Capacity
   | { tag: "large"; size: number }
   | { tag: "part"; data: Uint8Array }
@@ -223,7 +231,11 @@ export function encode(message: Outgoing): Bytes {
     case "unreachable":
       return pack(["unreachable", cut(message.reason), message.offer]);
     case "signal":
-      return pack(["signal", message.description]);
+      return joinArray(3, [
+        pack("signal"),
+        pack(message.description),
+        pack(message.again ?? 0, { forceIntegerToFloat: true }),
+      ]);
     case "want":
       return pack(["want", message.workers, message.maxValue, message.answersOffers ?? null]);
     case "large":
@@ -288,7 +300,11 @@ export function decode(bytes: Uint8Array): Incoming {
         answer: fields.length > 4 ? read.text() : "",
       };
     case "signal":
-      return { tag, description: fields.length > 1 ? read.text() : "" };
+      return {
+        tag,
+        description: read.left > 0 ? read.text() : "",
+        again: read.left > 0 ? read.seconds() : 0,
+      };
     case "lend":
       return { tag, lease: read.count(), items: read.raw(), isCopy: fields.length > 3 && read.boolean() };
     case "recall":

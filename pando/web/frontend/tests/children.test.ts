@@ -263,7 +263,7 @@ test("an offer for a second link is answered with none", async () => {
   const child = await join();
   child.say("signal", "v=0");
   await settle();
-  expect(child.heard.at(-1)).toEqual(["signal", ""]);
+  expect(child.heard.at(-1)).toEqual(["signal", "", 0]);
 });
 
 test("what children report is noted, and forgotten with their links", async () => {

@@ -21,6 +21,7 @@ export function useDevice(): void {
     vi.useFakeTimers({
       toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
     });
+    vi.spyOn(Math, "random").mockReturnValue(0.999999); // pauses are as long as they may be
     network = new Network();
     sandbox = new FakeSandbox();
   });
@@ -32,6 +33,7 @@ export function useDevice(): void {
     await running;
     sandbox.close();
     vi.useRealTimers();
+    vi.restoreAllMocks();
   });
 }
 

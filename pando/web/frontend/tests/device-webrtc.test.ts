@@ -1,6 +1,6 @@
 /** How a tab's node connects by WebRTC: to the root, beside a first link, and to parents below it. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { PAUSES } from "../src/node/second-link";
 import {
@@ -25,7 +25,7 @@ const WEBRTC = { protocol: "webrtc", runs: "auto" };
 /** The offers that a root was sent, in messages of this kind; each as the other end reads it. */
 function offers(root: Peer, kind: string): string[] {
   const said = root.take().filter(([tag]) => tag === kind);
-  return said.map((fields) => fields.at(-1) as string);
+  return said.map((fields) => fields[kind === "signal" ? 1 : fields.length - 1] as string);
 }
 
 /** Have a device that computes for the root by WebSocket, and has made it an offer. */
@@ -59,12 +59,12 @@ describe("a second link to the root", () => {
     await pass(0.2);
     const said = root.take().map(([tag, lease, offset]) => [tag, lease, offset]);
     expect(said).toContainEqual(["results", 1, 1]);
-    expect(said.at(-1)![0]).toBe("leaving");
-    await pass(0.2);
-    expect(root.closed).toBe(true);
+    expect(said.map(([tag]) => tag)).not.toContain("leaving"); // others would get its place
     expect(second.take().map(([tag]) => tag)).toEqual(["ready"]);
+    expect([root.closed, state.phase]).toEqual([false, "computing"]);
     second.say("welcome", ROOT);
     await pass(0.2);
+    expect(root.closed).toBe(true);
     second.lend(1, [7]);
     await pass(0.2);
     expect(results(second)).toEqual([[1, 0, 14]]);
@@ -86,6 +86,31 @@ describe("a second link to the root", () => {
     await pass(0.2);
     expect(linkOf(second)).toBe("webrtc");
   });
+  test("a root that ends the first one just before it lets the second one in", async () => {
+    const root = await joinAndOffer();
+    const second = await changeOver(root);
+    root.channel.close();
+    await settle();
+    second.say("welcome", ROOT);
+    await pass(0.2);
+    expect(state).toMatchObject({ phase: "computing", link: "webrtc" });
+    second.lend(1, [7]);
+    await pass(0.2);
+    expect(results(second)).toEqual([[1, 0, 14]]);
+  });
+  test("where the root does not let it in, the node joins anew: the first one is of no use", async () => {
+    const root = await joinAndOffer();
+    const second = await changeOver(root);
+    root.say("heartbeat");
+    second.say("heartbeat");
+    await pass(9);
+    root.say("heartbeat");
+    await pass(2.5);
+    expect([root.closed, second.closed]).toEqual([true, true]);
+    await pass(1);
+    expect(network.last.certified).toEqual(NODE);
+    expect(network.connections.every(({ isClosed }) => isClosed)).toBe(true);
+  });
   test("its offer is what Python reads, and nothing else of the browser's", async () => {
     const root = await joinAndOffer();
     const [offer] = offers(root, "signal");
@@ -93,24 +118,63 @@ describe("a second link to the root", () => {
     expect(offer).not.toContain("ice-options");
     expect(OFFER).toContain("ice-options");
   });
-  test("it tries again after ever longer pauses, and says why", async () => {
+  /** Answer each offer in this way for so long; the pauses between them, in seconds. */
+  async function answerAll(seconds: number, ...answer: unknown[]): Promise<number[]> {
     const root = await joinAndOffer();
     const tries: number[] = [];
-    for (let second = 0; second < 800; second++) {
+    for (let second = 0; second < seconds; second++) {
       root.say("heartbeat");
       if (offers(root, "signal").length > 0) {
         tries.push(second);
-        root.say("signal", "");
+        root.say("signal", ...answer);
       }
       await pass(1);
     }
-    expect(state.linkProblem).toBe("the root does not take part");
     expect(state).toMatchObject({ phase: "computing", link: "websocket" });
-    const pauses = tries.slice(1).map((second, i) => second - tries[i]!);
-    for (const [i, each] of pauses.entries())
-      expect(Math.abs(each - PAUSES[i + 1]!)).toBeLessThan(5);
-    expect(pauses.length).toBe(3);
-  }, 60_000);
+    return tries.slice(1).map((second, i) => second - tries[i]!);
+  }
+
+  test.each([0, 0.99])(
+    "it tries again after ever longer pauses, spread by chance (%d), and says why",
+    async (chance) => {
+      vi.spyOn(Math, "random").mockReturnValue(chance);
+      const pauses = await answerAll(1200, "");
+      expect(state.linkProblem).toBe("the root does not take part");
+      for (const [i, each] of pauses.entries())
+        expect(Math.abs(each - PAUSES[i + 1]! * (1 + chance / 2))).toBeLessThan(5);
+      expect(pauses.length).toBe(3);
+    },
+    60_000,
+  );
+  test.each([0, 0.99])(
+    "where too many ask, it asks again after the pause that the root names, spread by chance (%d)",
+    async (chance) => {
+      vi.spyOn(Math, "random").mockReturnValue(chance);
+      const pauses = await answerAll(60, "", 7.0);
+      expect(state.linkProblem).toBe("too many ask at present");
+      expect(pauses.length).toBeGreaterThan(3);
+      for (const each of pauses) expect(Math.abs(each - 7 * (1 + chance))).toBeLessThan(2);
+    },
+  );
+  test("no root can keep it from asking for ever", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    expect((await answerAll(130, "", 1e6)).length).toBe(2);
+  });
+  test("an answer that comes too late is none to the next offer", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    const root = await joinAndOffer();
+    for (let second = 0; second < 45; second++) {
+      root.say("heartbeat");
+      await pass(1);
+    }
+    expect(offers(root, "signal").length).toBe(2);
+    root.say("signal", ANSWER);
+    await pass(0.5);
+    expect(network.peers.length).toBe(1);
+    root.say("signal", ANSWER);
+    await pass(0.5);
+    expect(network.peers.length).toBe(2);
+  });
   test("a connection that does not open is given up, and the first link goes on", async () => {
     network.webrtc.silent = true;
     const root = await joinAndOffer();
@@ -121,6 +185,19 @@ describe("a second link to the root", () => {
     root.lend(1, [4]);
     await pass(0.2);
     expect(results(root)).toEqual([[1, 0, 8]]);
+  });
+  test("where the ends have reached each other, a busy root has longer", async () => {
+    network.webrtc.silent = true;
+    const root = await joinAndOffer();
+    root.say("signal", ANSWER);
+    await pass(2);
+    const connection = network.connections.at(-1)!;
+    connection.say({ type: "reached" });
+    await pass(6);
+    expect(connection.isClosed).toBe(false);
+    root.say("heartbeat");
+    await pass(5);
+    expect(connection.isClosed).toBe(true);
   });
   test("with a network of its own again it tries at once", async () => {
     const root = await joinAndOffer();

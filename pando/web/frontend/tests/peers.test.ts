@@ -37,11 +37,13 @@ class FakeConnection {
   static readonly all: FakeConnection[] = [];
   readonly channel = new FakeDataChannel();
   connectionState = "new";
+  iceConnectionState = "new";
   iceGatheringState = "new";
   localDescription: { sdp: string } | null = null;
   remote: { type: string; sdp: string } | null = null;
   closed = false;
   onconnectionstatechange = (): void => {};
+  oniceconnectionstatechange = (): void => {};
   onicegatheringstatechange = (): void => {};
 
   constructor(readonly options: RTCConfiguration) {
@@ -178,6 +180,16 @@ describe("a connection of the page", () => {
     await say({ type: "answer", sdp: "none" });
     expect(heard.at(-1)).toEqual({ type: "failed", reason: "Error: it is none" });
     expect(connection.closed).toBe(true);
+  });
+  test("that the ends have reached each other is told before the data channel is open", async () => {
+    const connection = await begin();
+    await say({ type: "answer", sdp: "an answer" });
+    connection.iceConnectionState = "checking";
+    connection.oniceconnectionstatechange();
+    connection.iceConnectionState = "connected";
+    connection.oniceconnectionstatechange();
+    await settle();
+    expect(kinds()).toEqual(["bridged", "reached"]);
   });
   test("ends that cannot reach each other", async () => {
     const connection = await begin();

@@ -1,12 +1,11 @@
 /** Answers offers, and serves what connects then. The twin of `pando/net/webrtc/answerer.py`. */
 
-import { ChannelClosedError, MalformedError } from "../errors";
+import { ChannelClosedError, MalformedError, TooManyAskError } from "../errors";
+import type { Signal } from "../messages";
 import type { Channel } from "../tree/channel";
 import { TrustError } from "../trust/errors";
 import type { Peer } from "./peer";
-
-/** Offers that are answered at once, until a data channel is open; no others are. */
-export const MAX_UNCONNECTED = 16;
+import { type EndTurn, Turns } from "./turns";
 
 export interface AnswererHost {
   /** A connection that answers this offer. @throws MalformedError it is none. */
@@ -18,38 +17,45 @@ export interface AnswererHost {
 /** Each offer is a stranger's until the handshake over its channel. */
 export class Answerer {
   private readonly peers = new Set<Peer>();
-  private unconnected = 0;
+  private readonly turns = new Turns(() => performance.now() / 1000);
+  private hasEnded = false;
 
   constructor(private readonly host: AnswererHost) {}
 
-  /** The answer to an offer; empty where there is none. */
-  async answer(offer: string): Promise<string> {
-    if (this.unconnected >= MAX_UNCONNECTED) return "";
-    this.unconnected += 1;
+  /**
+   * The answer to an offer; it is empty where there is none, and says when to ask again where too many ask.
+   *
+   * @param patience - how many seconds it may wait for its turn.
+   */
+  async answer(offer: string, patience?: number): Promise<Signal> {
     let peer: Peer | null = null;
+    let endTurn: EndTurn = () => {};
     try {
+      endTurn = await this.turns.wait(patience);
+      if (this.hasEnded) throw new ChannelClosedError("this node takes nobody any more");
       peer = this.host.openPeer(offer);
       this.peers.add(peer);
-      const answer = await peer.answer(offer);
-      void this.connect(peer);
-      return answer;
+      const description = await peer.answer(offer);
+      void this.connect(peer, endTurn);
+      return { tag: "signal", description };
     } catch (error) {
-      this.unconnected -= 1;
+      endTurn(false);
       this.close(peer);
-      if (!isOfOthers(error)) throw error;
-      return "";
+      const again = error instanceof TooManyAskError ? error.pause : 0;
+      if (again === 0 && !isOfOthers(error)) throw error;
+      return { tag: "signal", description: "", again };
     }
   }
 
-  private async connect(peer: Peer): Promise<void> {
+  private async connect(peer: Peer, endTurn: EndTurn): Promise<void> {
     try {
-      const channel = await peer.openAnswered().finally(() => {
-        this.unconnected -= 1;
-      });
+      const channel = await peer.openAnswered();
+      endTurn(true);
       await this.host.serve(channel);
     } catch (error) {
       if (!isOfOthers(error)) throw error;
     } finally {
+      endTurn(false);
       this.close(peer);
     }
   }
@@ -62,6 +68,7 @@ export class Answerer {
 
   /** End all connections. */
   end(): void {
+    this.hasEnded = true;
     for (const peer of [...this.peers]) this.close(peer);
   }
 }

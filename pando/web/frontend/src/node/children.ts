@@ -32,6 +32,8 @@ const END_MILLISECONDS = 1000;
 export const BURST = 10_000;
 export const MESSAGES_PER_SECOND = 1000;
 const MAX_NAME = 64;
+/** How long a joining node may wait until it is its turn to connect here; less than its parent waits for an offer. */
+const LINE_SECONDS = 20.0;
 
 /** A child's link as the lender sees it: without the messages that are not for it. */
 export interface BorrowerChannel {
@@ -135,7 +137,8 @@ export class Children {
       openPeer: (offer) => host.openPeer(offer),
       serve: (channel) => this.serve(channel),
     });
-    const answer = (offer: string): Promise<string> => this.answerer.answer(offer);
+    const answer = async (offer: string): Promise<string> =>
+      (await this.answerer.answer(offer, LINE_SECONDS)).description;
     this.placement = new Placement(this.overlay, answer, () => performance.now() / 1000);
   }
 

@@ -1,7 +1,7 @@
 /** A tab computes for one parent, from its welcome to the end of the link. */
 
 import { ChannelClosedError, MalformedError } from "../errors";
-import type { Incoming, Outgoing } from "../messages";
+import type { Incoming, Outgoing, Signal } from "../messages";
 import type { KeepaliveChannel } from "../tree/keepalive";
 import { MAX_VALUE_BYTES } from "../tree/large-messages";
 import { keyOf, nodeOf } from "../tree/overlay";
@@ -22,7 +22,8 @@ export interface Settings {
 }
 
 export class Computing {
-  private signalled: ((answer: string) => void) | null = null;
+  private signalled: ((answer: Signal) => void) | null = null;
+  private unanswered = 0;
   /** The parent takes no children any more: another place is to be found. */
   onParentLeaves: () => void = () => {};
   private ownWorkers = 0;
@@ -68,21 +69,30 @@ export class Computing {
     }
   }
 
-  /** Give back what has not been started, deliver what is running if it is soon done, and say goodbye. */
+  /** Give back what has not been started, deliver what is running if it is soon done, and keep the place. */
+  async finish(): Promise<void> {
+    await Promise.race([this.session.drain(), sleep(LEAVE_MILLISECONDS)]);
+    this.report();
+    await this.flush();
+  }
+
+  /** The same, and say goodbye: the parent gives the place to others. */
   async leave(): Promise<void> {
     await Promise.race([this.session.drain(), sleep(LEAVE_MILLISECONDS)]);
-    try {
-      this.report();
-      this.link.send({ tag: "leaving" });
-      await Promise.race([this.link.drain(), sleep(LEAVE_MILLISECONDS)]);
-    } catch {
-      // the parent is gone, and knows
-    }
+    this.report();
+    this.send({ tag: "leaving" });
+    await this.flush();
+  }
+
+  private async flush(): Promise<void> {
+    // A parent that is gone needs nothing.
+    await Promise.race([this.link.drain().catch(() => {}), sleep(LEAVE_MILLISECONDS)]);
   }
 
   /** The parent's answer to an offer to connect by WebRTC; empty where it has none. */
-  signal(offer: string): Promise<string> {
+  signal(offer: string): Promise<Signal> {
     this.link.send({ tag: "signal", description: offer });
+    this.unanswered += 1;
     return new Promise((resolve) => {
       this.signalled = resolve;
     });
@@ -143,12 +153,19 @@ export class Computing {
         this.onParentLeaves();
         return;
       case "signal":
-        this.signalled?.(message.description);
-        this.signalled = null;
+        this.takeAnswer(message);
         return;
       default:
         throw new MalformedError(`an unexpected message, ${message.tag}`);
     }
+  }
+
+  /** Take the answer to the oldest offer; one that nobody waits for any more is left. */
+  private takeAnswer(answer: Signal): void {
+    this.unanswered -= 1;
+    if (this.unanswered !== 0) return;
+    this.signalled?.(answer);
+    this.signalled = null;
   }
 
   /** Find a place for a joining node, here or below; none where others may not connect here. */

@@ -190,6 +190,7 @@ export class Device {
   /** Leave in order: what is running is delivered if it takes no longer than a moment. */
   async stop(): Promise<void> {
     this.stopping = true;
+    this.second?.stop();
     this.patience.end();
     const { session, link, computing } = this;
     const { phase } = this.keeper;
@@ -382,10 +383,14 @@ export class Device {
     try {
       return await first.run();
     } catch (error) {
-      const standing = this.goesOn(session) ? (second?.take() ?? null) : null;
+      const standing = this.goesOn(session) ? ((await second?.take()) ?? null) : null;
       if (standing === null) throw error;
-      this.link = standing.root;
-      return await this.join(session, standing.root, standing.assigned);
+      if (!this.goesOn(session)) {
+        standing.link.close();
+        throw error;
+      }
+      const place = { link: standing.link, parent: standing.parent, isRoot: true };
+      return await this.settle(session, place, standing.assigned);
     } finally {
       second?.stop();
       this.lastInTree = performance.now();

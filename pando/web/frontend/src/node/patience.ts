@@ -1,4 +1,7 @@
-/** Pauses between two tries to connect: ever longer, and ended by whoever is in a hurry. */
+/**
+ * Pauses between two tries to connect: ever longer, and ended by whoever is in a hurry. Half of each is random, as in
+ * `pando/volunteering/backoff.py`, so that the tabs of a lost parent do not all connect at once.
+ */
 
 const FIRST_SECONDS = 1;
 /** The pauses grow to this. */
@@ -35,12 +38,15 @@ export class Patience {
    */
   async rest(onTick: (left: number) => void): Promise<void> {
     this.hurried = false;
-    for (let left = Math.ceil(this.seconds); left > 0 && !this.isOver && !this.hurried; left--) {
-      onTick(left);
+    let left = this.seconds * (0.5 + 0.5 * Math.random());
+    while (left > 0 && !this.isOver && !this.hurried) {
+      onTick(Math.ceil(left));
+      const step = left % 1 || 1; // then whole seconds are left
       await new Promise<void>((resolve) => {
         this.wake = resolve;
-        setTimeout(resolve, 1000);
+        setTimeout(resolve, step * 1000);
       });
+      left = Math.round(left - step);
     }
     if (!this.hurried) this.seconds = Math.min(this.seconds * 2, LONGEST_SECONDS);
   }

@@ -11,9 +11,11 @@ import { withTimeout } from "./timers";
 
 /** How long the page may take to make an offer, or an answer. */
 const DESCRIBE_MILLISECONDS = 5000;
-/** How long it may take from the answer to an open data channel; longer where the other end hears of it first. */
-const OPEN_MILLISECONDS = 5000;
-const OPEN_ANSWERED_MILLISECONDS = 10_000;
+/** How long it may take from the answer until the ends have reached each other; longer for who hears of it first. */
+const REACH_MILLISECONDS = 5000;
+const REACH_ANSWERED_MILLISECONDS = 7000;
+/** How long it may take from then to an open data channel: both ends are there, but may be busy. */
+const OPEN_MILLISECONDS = 10_000;
 const MAX_SERVERS = 4;
 const STUN = /^stun:[A-Za-z0-9.-]{1,253}(?::\d{1,5})?$/;
 const TURN = /^turns?:[A-Za-z0-9.-]{1,253}(?::\d{1,5})?(?:\?transport=(?:udp|tcp))?$/;
@@ -35,8 +37,10 @@ function allOf(servers: readonly IceServer[], kind: RegExp): readonly IceServer[
 
 export class Peer {
   private readonly described: Promise<string>;
+  private readonly reached: Promise<true>;
   private readonly opened: Promise<DataChannel>;
   private setDescription: (sdp: string) => void = () => {};
+  private setReached: () => void = () => {};
   private setChannel: (channel: DataChannel) => void = () => {};
   private reject: (error: Error) => void = () => {};
   private wire: UnopenedWire | null = null;
@@ -55,9 +59,13 @@ export class Peer {
     const channel = new Promise<DataChannel>((resolve) => {
       this.setChannel = resolve;
     });
+    const reached = new Promise<true>((resolve) => {
+      this.setReached = () => resolve(true);
+    });
     this.described = Promise.race([description, failed]);
+    this.reached = Promise.race([reached, failed]);
     this.opened = Promise.race([channel, failed]);
-    for (const each of [this.described, this.opened]) each.catch(() => {}); // whoever waits hears of it
+    for (const each of [this.described, this.reached, this.opened]) each.catch(() => {}); // whoever waits hears of it
     port.onmessage = ({ data }: MessageEvent<FromPage>) => this.take(data);
   }
 
@@ -86,7 +94,7 @@ export class Peer {
 
   /** The channel of a connection that answers, once it carries data. @throws ChannelClosedError it never does. */
   openAnswered(): Promise<DataChannel> {
-    return this.whenOpen(OPEN_ANSWERED_MILLISECONDS);
+    return this.whenOpen(REACH_ANSWERED_MILLISECONDS);
   }
 
   private async describe(kind: "offer" | "answer"): Promise<string> {
@@ -105,8 +113,12 @@ export class Peer {
     this.binding = concat(encodeText("webrtc"), offering, answering);
   }
 
+  /** @param milliseconds - for reaching the other end. */
   private async whenOpen(milliseconds: number): Promise<DataChannel> {
-    const channel = await withTimeout(this.opened, milliseconds);
+    const reached = Promise.race([this.reached, this.opened.then(() => true)]);
+    if ((await withTimeout(reached, milliseconds)) === null)
+      throw new ChannelClosedError(NOT_CONNECTED);
+    const channel = await withTimeout(this.opened, OPEN_MILLISECONDS);
     if (channel === null) throw new ChannelClosedError(NOT_CONNECTED);
     return channel;
   }
@@ -121,7 +133,7 @@ export class Peer {
     const read = readDescription(answer, "answer");
     this.bind(this.fingerprint, read.fingerprint);
     this.say({ type: "answer", sdp: writeDescription(read) });
-    return this.whenOpen(OPEN_MILLISECONDS);
+    return this.whenOpen(REACH_MILLISECONDS);
   }
 
   /** End the connection, with what its channel has not sent. */
@@ -149,6 +161,9 @@ export class Peer {
       case "offer":
       case "answer":
         this.setDescription(message.sdp);
+        break;
+      case "reached":
+        this.setReached();
         break;
       case "failed":
         this.reject(new ChannelClosedError(message.reason));

@@ -1,9 +1,10 @@
 /**
  * A second link to the root, by WebRTC, for a tab whose first one is a WebSocket. The twin of
- * `pando/volunteering/second_link.py`: the first link stays until the root has proved itself on the second one.
+ * `pando/volunteering/second_link.py`: a join of the same node. The first link stays until the root has let the
+ * second one in, and says no goodbye, so that the root keeps the place.
  */
 
-import { ChannelClosedError } from "../errors";
+import { ChannelClosedError, TooManyAskError } from "../errors";
 import type { RunInfo } from "../messages";
 import type { Channel } from "../tree/channel";
 import { KeepaliveChannel } from "../tree/keepalive";
@@ -13,12 +14,19 @@ import { withTimeout } from "./timers";
 
 /** Pauses before each try, in seconds; the last one is repeated. */
 export const PAUSES = [0, 30, 120, 600] as const;
+/** How much longer a pause may be, as a part of it: many whose tries have failed at once do not come back at once. */
+const SPREAD = 0.5;
+/** The same of the pause that a root names to which too many come. */
+const BUSY_SPREAD = 1.0;
+/** The longest that a root may name. */
+const LONGEST_BUSY_PAUSE_SECONDS = 60;
 /** How long the root may take for each of its answers, in milliseconds. */
 const ANSWER_MILLISECONDS = 10_000;
 
-/** A link on which the root has said what it runs. */
+/** A link on which the root has let this node in. */
 export interface Standing {
-  root: KeepaliveChannel;
+  link: KeepaliveChannel;
+  parent: Uint8Array;
   assigned: RunInfo;
 }
 
@@ -32,9 +40,16 @@ export interface SecondLinkHost {
 
 export class SecondLink {
   private stopped = false;
+  private tries = 0;
   private wake: () => void = () => {};
   private peer: Peer | null = null;
   private standing: Standing | null = null;
+  /** Whether the first link has been given up for the second one. */
+  private isJoining = false;
+  private settle: () => void = () => {};
+  private readonly settled = new Promise<void>((resolve) => {
+    this.settle = resolve;
+  });
 
   /** @param first - computes over the first link. */
   constructor(
@@ -45,27 +60,46 @@ export class SecondLink {
 
   /** Try, again after a pause, until it stands or is stopped. */
   async start(): Promise<void> {
-    for (let tries = 0; !this.stopped; tries++) {
-      await this.rest(PAUSES[Math.min(tries, PAUSES.length - 1)]!);
+    await this.tryUntilItStands();
+    this.settle();
+  }
+
+  private async tryUntilItStands(): Promise<void> {
+    for (let pause: number = PAUSES[0]; !this.stopped; ) {
+      await this.rest(pause);
       if (this.stopped) return;
+      this.tries += 1;
       try {
         await this.try();
         return;
       } catch (error) {
         this.peer?.close();
-        if (this.stopped) return;
+        if (this.isJoining) this.first.link.close(); // it is of no use any more: join anew
+        if (this.stopped || this.isJoining) return;
+        pause = this.pauseAfter(error);
         this.host.note(error instanceof Error ? error.message : String(error));
       }
     }
   }
 
-  /** Try now: the network is another one. */
+  private pauseAfter(error: unknown): number {
+    if (error instanceof TooManyAskError) {
+      this.tries = Math.max(0, this.tries - 1); // it has not been tried
+      const pause = Math.min(error.pause, LONGEST_BUSY_PAUSE_SECONDS);
+      return pause * (1 + BUSY_SPREAD * Math.random());
+    }
+    return PAUSES[Math.min(this.tries, PAUSES.length - 1)]! * (1 + SPREAD * Math.random());
+  }
+
+  /** Try now, and begin anew with short pauses: the network is another one. */
   hurry(): void {
+    this.tries = 0;
     this.wake();
   }
 
-  /** The first link has ended: the second one, where it stands. */
-  take(): Standing | null {
+  /** The first link has ended: the second one, where it stands, or does after a moment. */
+  async take(): Promise<Standing | null> {
+    if (this.isJoining) await this.settled; // the root ends the first link before it lets the second one in
     const { standing } = this;
     if (standing !== null) this.peer = null; // it is somebody else's now
     this.stop();
@@ -78,6 +112,7 @@ export class SecondLink {
     this.standing = null;
     this.peer?.close();
     this.wake();
+    this.settle();
   }
 
   private rest(seconds: number): Promise<void> {
@@ -94,18 +129,28 @@ export class SecondLink {
     const peer = this.host.openPeer();
     this.peer = peer;
     const offer = await peer.offer();
-    const answer = await this.inTime(this.first.signal(offer));
-    if (answer === "") throw new ChannelClosedError("the root does not take part");
-    const channel = await peer.open(answer);
-    const root = new KeepaliveChannel(await this.inTime(this.host.joinRoot(channel)));
-    const assigned = await this.inTime(root.receive());
+    const { description, again = 0 } = await this.inTime(this.first.signal(offer));
+    if (description === "" && again > 0) throw new TooManyAskError(again);
+    if (description === "") throw new ChannelClosedError("the root does not take part");
+    const channel = await peer.open(description);
+    const link = new KeepaliveChannel(await this.inTime(this.host.joinRoot(channel)));
+    const assigned = await this.inTime(link.receive());
     if (assigned.tag !== "assigned" || assigned.run !== this.run) {
       throw new ChannelClosedError("unexpected reply from the root");
     }
+    if (!this.stopped) await this.changeTo(link, assigned);
+  }
+
+  private async changeTo(link: KeepaliveChannel, assigned: RunInfo): Promise<void> {
+    this.isJoining = true;
+    await this.first.finish();
     if (this.stopped) return;
-    this.standing = { root, assigned };
+    link.send({ tag: "ready", offer: "" });
+    const welcome = await this.inTime(link.receive());
+    if (welcome.tag !== "welcome") throw new ChannelClosedError("unexpected reply from the root");
+    if (this.stopped) return;
+    this.standing = { link, parent: welcome.parent, assigned };
     this.host.note("");
-    await this.first.leave();
     this.first.link.close();
   }
 

@@ -62,6 +62,10 @@ class PagePeer {
     this.connection.onconnectionstatechange = () => {
       if (this.connection.connectionState === "failed") this.fail(NOT_CONNECTED);
     };
+    this.connection.oniceconnectionstatechange = () => {
+      const state = this.connection.iceConnectionState;
+      if (state === "connected" || state === "completed") this.say({ type: "reached" });
+    };
   }
 
   /** @param offer - what is answered; empty where an offer is made. */

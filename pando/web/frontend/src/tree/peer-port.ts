@@ -22,6 +22,8 @@ export type FromPage =
   | { type: "bridged" }
   /** This end's description: an offer, or the answer to the other end's. */
   | { type: "offer" | "answer"; sdp: string }
+  /** Both ends have reached each other; the data channel follows. */
+  | { type: "reached" }
   | { type: "open" }
   | { type: "frame"; frame: unknown }
   /** Of all that was to be sent, so many bytes have been. */
