@@ -7,7 +7,6 @@ from typing import Any
 
 import trio
 
-
 SEND_BYTES = 64 * 1024
 """What is sent at once where it is encrypted, so that it can be told how far that has come."""
 
@@ -65,9 +64,7 @@ class PrefixedStream(trio.abc.Stream):
                 await self._stream.send_all(piece[start : start + SEND_BYTES])
                 self.last_progress = trio.current_time()
 
-    async def _send_by_socket(
-        self, left: list[memoryview], socket: trio.socket.SocketType
-    ) -> None:
+    async def _send_by_socket(self, left: list[memoryview], socket: trio.socket.SocketType) -> None:
         """Send pieces as they are: nothing is copied to join them, or to cut them."""
         while left:
             sent = await socket.sendmsg(left)

@@ -9,18 +9,27 @@ several frames, and whatever breaks a rule.
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 
-from websockets.frames import Frame, Opcode, apply_mask
+from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, CONNECTING, SERVER, Event, Protocol
 
-from ..heap import LARGE_BYTES, keep_freed_memory
+from ..buffers import LARGE_BYTES, Pieces, keep_freed_memory
 
-FIN_BINARY = 0x80 | Opcode.BINARY
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where it could not be compiled
+    from websockets.utils import apply_mask
+
+FIN, CONTROL = 0x80, 0x08
+"""In the first byte: nothing of the message follows this frame; it is no part of a message."""
+FIN_BINARY = FIN | Opcode.BINARY
 """The first byte of a binary message in one frame, with no extension."""
 MASKED = 0x80
 """In the second byte: the payload is masked, as everything is that a client sends."""
 SHORT, TWO_BYTES, EIGHT_BYTES = 125, 126, 127
-"""The second byte's length: itself up to the first, or else in how many bytes it follows."""
+LENGTH_BYTES = {TWO_BYTES: 2, EIGHT_BYTES: 8}
+"""In the second byte: a length of `SHORT` or less, or in how many bytes it follows."""
 MASK_BYTES = 4
 MAX_HEAD_BYTES = 2 + 8 + MASK_BYTES
 JOINED_BYTES = 16 * 1024
@@ -46,36 +55,34 @@ def encode_message(protocol: Protocol, data: bytes) -> list[bytes]:
     return [head + data] if length <= JOINED_BYTES else [head, data]
 
 
-class _Head:
+class _Head(NamedTuple):
     """The head of a frame.
 
     Attributes:
         size: bytes of the head itself.
         length: bytes of the payload.
         mask: what the payload is masked with; empty where it is not.
-        is_message: whether the frame is a whole binary message.
+        first: its first byte, which tells the kind of frame.
     """
 
-    __slots__ = ("is_message", "length", "mask", "size")
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self.size = size
-        masked = data[1] & MASKED
-        if masked:
-            size -= MASK_BYTES
-        self.mask = data[size : size + MASK_BYTES] if masked else b""
-        self.length = data[1] & ~MASKED if size == 2 else int.from_bytes(data[2:size], "big")
-        self.is_message = data[0] == FIN_BINARY
+    size: int
+    length: int
+    mask: bytes
+    first: int
 
 
-def _read_head(data: bytes) -> _Head | None:
-    """Return the head of a frame that begins here; None where its end has not come."""
+def _parse_head(data: bytes) -> _Head | None:
+    """Return the head of the frame that begins here; None where its end has not come."""
     if len(data) < 2:
         return None
     length = data[1] & ~MASKED
-    size = 2 + (8 if length == EIGHT_BYTES else 2 if length == TWO_BYTES else 0)
-    size += MASK_BYTES if data[1] & MASKED else 0
-    return _Head(data, size) if len(data) >= size else None
+    at_mask = 2 + LENGTH_BYTES.get(length, 0)
+    size = at_mask + (MASK_BYTES if data[1] & MASKED else 0)
+    if len(data) < size:
+        return None
+    if at_mask > 2:
+        length = int.from_bytes(data[2:at_mask], "big")
+    return _Head(size, length, data[at_mask:size], data[0])
 
 
 class FrameReader:
@@ -94,7 +101,9 @@ class FrameReader:
         """What a client has sent before its request was answered."""
         self._message: _Head | None = None
         """The head of the message that is coming; None where the frame is for the library."""
-        self._pieces: list[memoryview] = []
+        self._pieces = Pieces()
+        self._is_amid = False
+        """Whether a message in several frames has begun and not ended."""
         self.missing = 0
         """Bytes of a frame's payload that have not come."""
 
@@ -133,29 +142,28 @@ class FrameReader:
         return self._leave(rest, end or len(rest), events)
 
     def _read_head(self, rest: memoryview, events: list[Event]) -> memoryview:
-        head = _read_head(bytes(rest[:MAX_HEAD_BYTES]))
+        head = _parse_head(bytes(rest[:MAX_HEAD_BYTES]))
         if head is None:
             self._head = bytes(rest)
             return rest[:0]
         self.missing = head.length
         if not self._is_wanted(head):
             self._message = None
+            if not head.first & CONTROL:
+                self._is_amid = not head.first & FIN
             return self._leave(rest, head.size, events)
-        if head.length > LARGE_BYTES:
-            keep_freed_memory()
         self._message = head
         rest = rest[head.size :]
         return rest if self.missing else self._read_payload(rest, events)
 
     def _is_wanted(self, head: _Head) -> bool:
         """Whether it is the head of a whole message that keeps to the rules."""
-        protocol = self._protocol
-        most = protocol.max_message_size
+        most = self._protocol.max_message_size
         return (
-            head.is_message
+            head.first == FIN_BINARY
             and bool(head.mask) is self._has_masks
             and (most is None or head.length <= most)
-            and protocol.current_size is None  # no message in several frames is under way
+            and not self._is_amid
         )
 
     def _read_payload(self, rest: memoryview, events: list[Event]) -> memoryview:
@@ -163,10 +171,9 @@ class FrameReader:
         self.missing -= size
         if self._message is None:
             return self._leave(rest, size, events)
-        self._pieces.append(rest[:size])
+        self._pieces.add(rest[:size])
         if not self.missing:
-            data = b"".join(self._pieces)
-            self._pieces = []
+            data = self._pieces.take()
             mask = self._message.mask
             events.append(Frame(Opcode.BINARY, apply_mask(data, mask) if mask else data))
         return rest[size:]

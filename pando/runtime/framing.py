@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from ..heap import LARGE_BYTES, keep_freed_memory
+from ..buffers import Pieces
 
 HEADER = struct.Struct(">I")
 RECEIVE_SIZE = 256 * 1024
@@ -27,7 +27,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._header = b""
         """A header's beginning, whose end has not come."""
-        self._pieces: list[memoryview] = []
+        self._pieces = Pieces()
         self._missing = 0
         """Bytes of a message whose beginning has come."""
 
@@ -45,13 +45,10 @@ class FrameReader:
                     break
                 (self._missing,) = HEADER.unpack_from(data, start)
                 start += HEADER.size
-                if self._missing > LARGE_BYTES:
-                    keep_freed_memory()
             piece = view[start : start + self._missing]
             start += len(piece)
             self._missing -= len(piece)
-            self._pieces.append(piece)
+            self._pieces.add(piece)
             if not self._missing:
-                messages.append(b"".join(self._pieces))
-                self._pieces.clear()
+                messages.append(self._pieces.take())
         return messages
