@@ -9,6 +9,8 @@ import trio
 
 SEND_BYTES = 64 * 1024
 """What is sent at once where it is encrypted, so that it can be told how far that has come."""
+MAX_AT_ONCE = 64
+"""Pieces that the operating system is given at once; it takes no more than some hundreds."""
 
 
 class PrefixedStream(trio.abc.Stream):
@@ -67,7 +69,7 @@ class PrefixedStream(trio.abc.Stream):
     async def _send_by_socket(self, left: list[memoryview], socket: trio.socket.SocketType) -> None:
         """Send pieces as they are: nothing is copied to join them, or to cut them."""
         while left:
-            sent = await socket.sendmsg(left)
+            sent = await socket.sendmsg(left[:MAX_AT_ONCE])
             self.last_progress = trio.current_time()
             while left and sent >= len(left[0]):
                 sent -= len(left.pop(0))

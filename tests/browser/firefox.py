@@ -43,15 +43,21 @@ LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 
 
 class Firefox:
-    """A running browser with a profile of its own."""
+    """A running browser with a profile of its own.
+
+    Args:
+        folder: where its profile is made.
+        preferences: more of them than all have.
+    """
 
     name = "Firefox"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **preferences: object) -> None:
         assert FIREFOX is not None
         profile = folder / "firefox"
         profile.mkdir()
-        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
+        all_of_them = {**PREFERENCES, **preferences}
+        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in all_of_them.items()]
         (profile / "user.js").write_text("\n".join(lines))
         self._log = folder / "firefox.log"
         with self._log.open("wb") as log:
