@@ -43,21 +43,15 @@ LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 
 
 class Firefox:
-    """A running browser with a profile of its own.
-
-    Args:
-        folder: where its profile is made.
-        preferences: more of them than all have.
-    """
+    """A running browser with a profile of its own."""
 
     name = "Firefox"
 
-    def __init__(self, folder: Path, **preferences: object) -> None:
+    def __init__(self, folder: Path) -> None:
         assert FIREFOX is not None
         profile = folder / "firefox"
         profile.mkdir()
-        all_of_them = {**PREFERENCES, **preferences}
-        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in all_of_them.items()]
+        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
         (profile / "user.js").write_text("\n".join(lines))
         self._log = folder / "firefox.log"
         with self._log.open("wb") as log:
