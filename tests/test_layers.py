@@ -21,6 +21,7 @@ import pando
 
 PACKAGE = Path(pando.__file__).parent
 VOCABULARY = {
+    "buffers",
     "cache",
     "channel",
     "config",

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import trio
+
+SEND_BYTES = 64 * 1024
+"""What is sent at once where it is encrypted, so that it can be told how far that has come."""
+MAX_AT_ONCE = 64
+"""Pieces that the operating system is given at once; it takes no more than some hundreds."""
 
 
 class PrefixedStream(trio.abc.Stream):
@@ -23,7 +29,7 @@ class PrefixedStream(trio.abc.Stream):
         self._first = prefix
         self.remaining_bytes = remaining_bytes
         self.first_received = b""
-        self.last_activity = trio.current_time()
+        self.last_activity = self.last_progress = trio.current_time()
 
     @property
     def socket(self) -> trio.socket.SocketType:
@@ -48,6 +54,27 @@ class PrefixedStream(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
+
+    async def send_pieces(self, pieces: Iterable[bytes]) -> None:
+        """Send several pieces one after the other, noting how far that has come."""
+        left = [memoryview(piece) for piece in pieces if piece]
+        if isinstance(self._stream, trio.SocketStream):
+            await self._send_by_socket(left, self._stream.socket)
+            return
+        for piece in left:
+            for start in range(0, len(piece), SEND_BYTES):
+                await self._stream.send_all(piece[start : start + SEND_BYTES])
+                self.last_progress = trio.current_time()
+
+    async def _send_by_socket(self, left: list[memoryview], socket: trio.socket.SocketType) -> None:
+        """Send pieces as they are: nothing is copied to join them, or to cut them."""
+        while left:
+            sent = await socket.sendmsg(left[:MAX_AT_ONCE])
+            self.last_progress = trio.current_time()
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if sent:
+                left[0] = left[0][sent:]
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

@@ -1,22 +1,23 @@
 """Channels over WebSockets, as client and as server.
 
-`websockets` speaks the protocol, without I/O; the bytes are read and written here. A message is
-read by whoever waits for it, with no task in between.
+`websockets` speaks the protocol, and `websocket_frames` reads and writes whole messages, both
+without I/O; the bytes are read and written here. A message is read by whoever waits for it, with
+no task in between.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidState, InvalidStatus
+from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import CLOSED, OPEN, Protocol
+from websockets.protocol import CLOSED, OPEN, Event, Protocol
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
@@ -26,6 +27,7 @@ from ..errors import UsageError, one_line
 from .addresses import split_address
 from .prefixed_stream import PrefixedStream
 from .tls import describe_failure, has_certificate
+from .websocket_frames import FrameReader, encode_message
 
 PATH = "/node"
 """Where nodes connect to, on the port that serves the pages as well."""
@@ -35,6 +37,8 @@ TAG_BYTES = 16
 """What encryption adds to a message."""
 RECEIVE_BYTES = 64 * 1024
 """Bytes to ask the operating system for at once; whoever reads no messages reads no more."""
+MAX_RECEIVE_BYTES = 256 * 1024
+"""The same amid a long message."""
 BROKEN_RULES = {
     1002: "a frame was malformed",
     1007: "a text was malformed",
@@ -47,8 +51,6 @@ SERVER_HEADER = "Pando"
 """The header by which refusals of a Pando node are told from other servers' answers."""
 TLS_ALERT = b"\x15\x03"
 """How a server begins that expects TLS, and answers what is not."""
-SEND_BYTES = 64 * 1024
-"""What is sent at once, so that it can be told whether a long message goes on."""
 CONNECT_SECONDS = 10.0
 """How long connecting may take."""
 CONNECTING = re.compile(r"^Error connecting to \(.*?\): ")
@@ -66,19 +68,23 @@ class WebSocketChannel:
 
     Attributes:
         arrival_seconds: time from the first part of the last message to its last one.
-        last_progress: when a part of a message was taken last, on Trio's clock.
     """
 
     def __init__(self, stream: PrefixedStream, protocol: Protocol) -> None:
         self._stream = stream
         self._protocol = protocol
         self._sending = trio.Lock()
-        self._events: list[Request | Response | Frame] = []
+        self._reader = FrameReader(protocol)
+        self._events: list[Event] = []
         """Those that have come and are not taken, the next one last."""
         self._parts = bytearray()
         self._first_part_at: float | None = None
         self.arrival_seconds = 0.0
-        self.last_progress = trio.current_time()
+
+    @property
+    def last_progress(self) -> float:
+        """When a part of a message was taken last, on Trio's clock."""
+        return self._stream.last_progress
 
     @property
     def last_activity(self) -> float:
@@ -99,11 +105,9 @@ class WebSocketChannel:
         self._protocol.max_message_size = max_bytes
 
     async def send(self, data: bytes) -> None:
-        try:
-            self._protocol.send_binary(data)
-        except InvalidState:
-            raise self._closed() from None
-        await self.flush()
+        if self._protocol.state is not OPEN:
+            raise self._closed()
+        await self.flush(encode_message(self._protocol, data))
 
     async def receive(self) -> bytes | bytearray | memoryview:
         while True:
@@ -139,21 +143,27 @@ class WebSocketChannel:
         while not self._events:
             if self._protocol.state is CLOSED or self._protocol.close_expected():
                 raise self._closed()
-            try:
-                data = await self._stream.receive_some(RECEIVE_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                raise self._closed(error) from None
-            if data:
-                self._protocol.receive_data(data)
+            if self._reader.is_behind:
+                self._events = self._reader.receive(b"")
             else:
-                self._protocol.receive_eof()
-            self._events = self._protocol.events_received()
+                await self._receive_more()
             self._events.reverse()
             if not self._events:
                 self._note_part()
             if self._protocol.writes:
                 await self._answer()
         return self._events.pop()
+
+    async def _receive_more(self) -> None:
+        size = max(RECEIVE_BYTES, min(self._reader.missing, MAX_RECEIVE_BYTES))
+        try:
+            data = await self._stream.receive_some(size)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            raise self._closed(error) from None
+        if data:
+            self._events = self._reader.receive(data)
+        else:
+            self._protocol.receive_eof()
 
     async def _answer(self) -> None:
         """Send what the protocol has to say to what came: a pong, or why it is the end."""
@@ -166,8 +176,11 @@ class WebSocketChannel:
             except ChannelClosedError:
                 return
 
-    async def flush(self) -> None:
-        """Send what the protocol has written, and all of it before anything else.
+    async def flush(self, message: Sequence[bytes] = ()) -> None:
+        """Send what the protocol has written, then a message, and all of it before anything else.
+
+        Args:
+            message: its frame, in pieces.
 
         Raises:
             ChannelClosedError: the channel has ended.
@@ -177,11 +190,8 @@ class WebSocketChannel:
         except trio.WouldBlock:
             await self._sending.acquire()
         try:
-            for data in self._protocol.data_to_send():
-                # An empty one says that no more comes, which closing says as well.
-                for start in range(0, len(data), SEND_BYTES):
-                    await self._stream.send_all(memoryview(data)[start : start + SEND_BYTES])
-                    self.last_progress = trio.current_time()
+            # An empty piece says that no more comes, which closing says as well.
+            await self._stream.send_pieces([*self._protocol.data_to_send(), *message])
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             raise self._closed(error) from None
         except trio.Cancelled:

@@ -197,7 +197,7 @@ class WorkerMain:
                 start = place + 1
                 failure: FailureTuple = ("MalformedValueError", sanitize_text(str(error)), "")
                 results = wire.write_results(lease, place, 0.0, wire.NO_RESULT, {0: failure})
-                self._send(results)
+                self._send(*results)
         self._give_back(lease, start, place + 1)
 
     def _give_back(self, lease: int, start: int, end: int) -> None:
@@ -246,19 +246,20 @@ class WorkerMain:
             seconds = now - batch.since
             message = wire.write_results(batch.lease, start, seconds, encoded, failures)
             try:
-                self._write(message)
+                self._write(*message)
             except OSError:
                 self._exit_without_socket(batch)
             batch.sent = end
             batch.since = now
 
-    def _send(self, message: bytes) -> None:
+    def _send(self, *message: bytes) -> None:
+        """Send a message, given in pieces."""
         with self._sending:
-            self._write(message)
+            self._write(*message)
 
-    def _write(self, message: bytes) -> None:
+    def _write(self, *message: bytes) -> None:
         try:
-            self._socket.sendall(framing.frame(message))
+            self._socket.sendall(framing.frame(*message))
         except (BrokenPipeError, ConnectionResetError):
             return  # the listening thread notices that the parent is gone
 

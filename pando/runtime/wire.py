@@ -68,7 +68,7 @@ def write(*fields: str | float) -> bytes:
 
 def write_results(
     lease: int, offset: int, seconds: float, encoded: bytes, failures: dict[int, FailureTuple]
-) -> bytes:
-    """Return a message with results that have been encoded already."""
+) -> tuple[bytes, bytes, bytes]:
+    """Return a message with results that have been encoded already, in pieces."""
     head = write("results", lease, offset, seconds)
-    return b"".join([HEADER_OF_SIX, head[1:], encoded, msgpack.packb(failures)])
+    return HEADER_OF_SIX + head[1:], encoded, msgpack.packb(failures)

@@ -69,9 +69,8 @@ class ServerSocket:
             SocketClosedError: the other end has left.
         """
         try:
-            self._protocol.send_binary(message)
-            await self._channel.flush()
-        except (InvalidState, ChannelClosedError):
+            await self._channel.send(message)
+        except ChannelClosedError:
             raise SocketClosedError(Ending.LEFT) from None
 
     async def receive(self) -> bytes:

@@ -13,7 +13,7 @@ from ..errors import UnsupportedValueError
 class Codec(Protocol):
     """How a node turns items into messages: the root encodes values, others pass them on."""
 
-    def encode(self, items: Sequence[Any]) -> bytes:
+    def encode(self, items: Sequence[Any]) -> bytes | memoryview:
         """One MessagePack array; UnsupportedValueError where an item cannot be serialized."""
 
     def find_unsupported(self, items: Sequence[Any]) -> dict[int, UnsupportedValueError]:

@@ -92,10 +92,10 @@ class RawCodec:
     """The codec of a node that passes values on: it never looks into them."""
 
     @staticmethod
-    def encode(items: Sequence[msgspec.Raw]) -> bytes:
+    def encode(items: Sequence[msgspec.Raw]) -> bytes | memoryview:
         """One MessagePack array around encoded values."""
         if isinstance(items, Packed):
-            return bytes(items.array)
+            return memoryview(items.array)
         return _LONG_ARRAY.pack(0xDD, len(items)) + b"".join(items)
 
     @staticmethod

@@ -23,6 +23,10 @@ from .processors import limit_threads
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """What the operating system may be short of for a while: descriptors, memory, processes."""
 
+SEND_BUFFER_BYTES = 1024 * 1024
+"""What a worker's socket should hold, of which the operating system gives what it allows: with
+each time that it is full, one of both processes waits for the other."""
+
 
 class WorkerShortageError(WorkerError):
     """A worker cannot be started now, and perhaps later."""
@@ -74,6 +78,8 @@ async def _start(
     """
     with ExitStack() as theirs, ExitStack() as ours:
         our_socket, their_socket = socket.socketpair()
+        for each in (our_socket, their_socket):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         theirs.enter_context(their_socket)
         ours.enter_context(our_socket)
         their_lifeline, our_lifeline = os.pipe()

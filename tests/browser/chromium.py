@@ -41,12 +41,17 @@ PATIENCE = 30_000.0
 
 
 class Chromium:
-    """A running browser. None of Playwright's own flags are set: pages are throttled as usual."""
+    """A running browser. None of Playwright's own flags are set: pages are throttled as usual.
 
-    def __init__(self, playwright: Playwright, profile: Path) -> None:
+    Args:
+        profile: its folder.
+        flags: more flags than all have.
+    """
+
+    def __init__(self, playwright: Playwright, profile: Path, *flags: str) -> None:
         assert CHROMIUM is not None
         self.process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pando import errors, limits, messages, notifier
+from pando import buffers, errors, limits, messages, notifier
 from pando.limits import Limits
 from pando.net import keepalive, request_policy, websocket
 from pando.net.webrtc import answerer, gathering, ice_servers, turns
@@ -22,6 +22,7 @@ from pando.volunteering import second_link
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 MODULES = (
+    buffers,
     errors,
     notifier,
     limits,

@@ -32,7 +32,7 @@ def test_what_a_worker_says_is_understood(written, message):
 @given(NUMBERS, NUMBERS, SECONDS, FAILURES)
 def test_results_are_understood(lease, offset, seconds, failures):
     encoded = values.encode([1, "two", (3, 2**80)])
-    written = wire.write_results(lease, offset, seconds, encoded, failures)
+    written = b"".join(wire.write_results(lease, offset, seconds, encoded, failures))
     message = messages.decode(written)
     assert isinstance(message, messages.Results)
     assert (message.lease, message.offset, message.seconds) == (lease, offset, seconds)

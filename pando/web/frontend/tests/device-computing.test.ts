@@ -193,12 +193,33 @@ describe("computing", () => {
     await settle();
     expect(tags(root)).toEqual(["struck"]);
   });
-  test("a sandbox that is silent is lost, and the device joins anew", async () => {
+  test("a sandbox that is silent is lost: the item is blamed, and a new one goes on at the same place", async () => {
     const root = await join();
+    root.lend(1, [null]);
+    root.lend(2, [4]);
+    await settle();
+    root.take();
     sandbox.silent = true;
     await pass(8);
-    expect(root.closed).toBe(true);
     sandbox.silent = false;
+    await pass(1);
+    expect(tags(root)).toEqual(["struck", "results"]);
+    expect(root.closed).toBe(false);
+    expect(state.phase).toBe("computing");
+    expect(sandbox.workers).toBe(1);
+    root.lend(3, [5]);
+    await pass(0.1);
+    expect(results(root)).toEqual([[3, 0, 10]]);
+  });
+  test("where the new one is lost as well, before it has loaded the function, the device joins anew", async () => {
+    const root = await join();
+    sandbox.silent = sandbox.slow = true;
+    await pass(8);
+    expect(root.closed).toBe(false);
+    expect(state.phase).toBe("preparing");
+    await pass(8);
+    expect(root.closed).toBe(true);
+    sandbox.silent = sandbox.slow = false;
     await pass(2);
     expect(network.last.take()[0]!.slice(0, 6)).toEqual(["hello", "phone", 1, "", 0, ""]);
   });

@@ -296,10 +296,7 @@ export class Device {
       onItemFailed: (text) => {
         this.keeper.failure = withoutFolders(text);
       },
-      onSandboxLost: () => {
-        this.dropSession();
-        this.link?.close("the browser has ended what ran the function");
-      },
+      onSandboxLost: () => this.sandboxLost(),
       onLoadFailed: (error) => {
         this.refusal = error;
         if (this.keeper.phase !== "preparing") this.link?.close();
@@ -323,6 +320,21 @@ export class Device {
       }
       throw error;
     }
+  }
+
+  /**
+   * The browser has ended what ran the function, perhaps for the memory that an item takes. Who computes keeps its
+   * place, and has a new sandbox: an item whose device came back would be tried there for ever.
+   */
+  private sandboxLost(): void {
+    const { session } = this;
+    if (session !== null && this.keeper.phase === "computing" && !this.stopping) {
+      const { name, workers } = this.options;
+      void this.pausing.resume(session, name, workers);
+      return;
+    }
+    this.dropSession();
+    this.link?.close("the browser has ended what ran the function");
   }
 
   /** Compute at the place that the root gives, there or below. */
