@@ -43,8 +43,11 @@ export class Patience {
       onTick(Math.ceil(left));
       const step = left % 1 || 1; // then whole seconds are left
       await new Promise<void>((resolve) => {
-        this.wake = resolve;
-        setTimeout(resolve, step * 1000);
+        const timer = setTimeout(resolve, step * 1000);
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
       left = Math.round(left - step);
     }
