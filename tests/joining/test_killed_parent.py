@@ -13,6 +13,7 @@ import pytest
 
 from pando.limits import HEARTBEAT_TIMEOUT_SECONDS
 from pando.net.keepalive import HEARTBEATS_PER_TIMEOUT
+from pando.net.webrtc.answerer import OPEN_SECONDS
 from pando.volunteering.below import CONNECT_PARENT_SECONDS
 
 from .stages import (
@@ -40,7 +41,10 @@ BY_WEBRTC = by_webrtc(DATA_END, STEPS)
 STAGES = {"websocket": BY_WEBSOCKET, "webrtc": BY_WEBRTC}
 NOTICED_SECONDS = HEARTBEAT_TIMEOUT_SECONDS * (1 + 1 / HEARTBEATS_PER_TIMEOUT)
 """The longest silence before a link is given up."""
-WITHIN_SECONDS = {BROKEN: CONNECT_PARENT_SECONDS + 1, SILENT: NOTICED_SECONDS + 1}
+WITHIN_SECONDS = {
+    BROKEN: max(CONNECT_PARENT_SECONDS, OPEN_SECONDS) + 1,
+    SILENT: NOTICED_SECONDS + 1,
+}
 """How long after its parent's end a node may be without another one."""
 CASES = [
     pytest.param(protocol, how, each, id=f"{protocol}, {how}: {each}")

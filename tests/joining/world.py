@@ -187,8 +187,10 @@ class DataEnd:
         self._other, other._other = other, self
         other._changed.set()
 
-    async def open(self) -> Any:
+    async def reach(self) -> None:
         await self.check()
+
+    async def open(self) -> Any:
         await self.encrypt()
         await self.begin()
         return self.channel
