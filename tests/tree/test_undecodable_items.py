@@ -24,7 +24,9 @@ def returned(items: list[bytes]) -> list[list[Any]]:
     """Return what a worker says of a lease with items that cannot be decoded."""
     said: list[list[Any]] = []
     worker = WorkerMain.__new__(WorkerMain)
-    vars(worker)["_send"] = lambda data: said.append(msgspec.msgpack.decode(data)[:4])
+    vars(worker)["_send"] = lambda *pieces: said.append(
+        msgspec.msgpack.decode(b"".join(pieces))[:4]
+    )
     head = b"\xdd" + len(items).to_bytes(4, "big")
     worker._return_malformed(7, memoryview(head + b"".join(items)))
     return said
