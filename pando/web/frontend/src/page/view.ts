@@ -159,7 +159,7 @@ export class View {
       reported === null ? "" : `${items} ${reported.units} reported by the program`,
     );
     if (!box.hidden) this.firstFigures = Math.min(this.firstFigures, now);
-    if (now - this.firstFigures >= DRAWN_AFTER_SECONDS) this.loadPlot();
+    if (computes && now - this.firstFigures >= DRAWN_AFTER_SECONDS) this.loadPlot();
     element("plot-box").hidden = this.plot === null || figures.results === 0;
     if (this.plot === null) return;
     this.plot.add(now, computes ? rate : null);
