@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -116,14 +118,29 @@ class Signals:
 
     @contextmanager
     def raising_interrupt(self) -> Iterator[None]:
-        """Raise KeyboardInterrupt at SIGINT in the block, as functions and debuggers expect."""
-        if signal.SIGINT in self._before:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        """Raise KeyboardInterrupt at SIGINT in the block, as functions and debuggers expect.
+
+        Python ignores what is raised in a callback, of a weak reference for example, or in
+        ``__del__``. A KeyboardInterrupt that is ignored so is raised again after it.
+        """
+        if signal.SIGINT not in self._before:
+            yield
+            return
+        hook = sys.unraisablehook
+
+        def interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+            if issubclass(unraisable.exc_type, KeyboardInterrupt):
+                threading.Thread(target=_interrupt_soon, daemon=True).start()
+            else:
+                hook(unraisable)
+
+        sys.unraisablehook = interrupt_again
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             yield
         finally:
-            if signal.SIGINT in self._before:
-                self._set(signal.SIGINT)
+            self._set(signal.SIGINT)
+            sys.unraisablehook = hook
 
     def _handle(self, number: int, frame: object) -> None:
         step = self._state.receive(number, time.monotonic())
@@ -149,6 +166,12 @@ class Signals:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)  # returns when the process is continued
         signal.signal(number, self._suspend)
+
+
+def _interrupt_soon() -> None:
+    """Send SIGINT to this process when the main thread has left a callback, most likely."""
+    time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def end_by(number: int) -> NoReturn:

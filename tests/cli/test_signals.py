@@ -274,6 +274,29 @@ def test_ctrl_c_shows_no_traceback_at_any_moment(
         assert (command.returncode, errors) == (-signal.SIGINT, b""), pause
 
 
+IN_A_CALLBACK = """\
+import time
+
+class Slow:
+    def __del__(self):
+        print("in a callback", flush=True)
+        time.sleep(600)
+
+def pando(x):
+    Slow()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.process
+def test_ctrl_c_is_not_lost_in_a_callback(python_module: Callable[..., Path]) -> None:
+    with start(python_module(IN_A_CALLBACK), "--local", "1") as command:
+        assert command.stderr.readline().endswith(b"in a callback\n")
+        command.send_signal(signal.SIGINT)
+        _, errors = command.communicate(timeout=GENEROUS_SECONDS)
+    assert (command.returncode, errors) == (-signal.SIGINT, b"")
+
+
 # ---- volunteers ----
 
 
