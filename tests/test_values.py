@@ -668,3 +668,29 @@ def test_bytes_nested_without_end():
         data = msgpack.packb(msgpack.ExtType(values.Extension.TUPLE, b"\x91" + data))
     with pytest.raises(MalformedValueError):
         values.decode(data)
+
+
+def packed_extension(code: int, data: bytes) -> bytes:
+    return b"\xc7" + bytes([len(data), code]) + data
+
+
+@pytest.mark.parametrize("code", [values.Extension.TUPLE, values.Extension.COMPLEX])
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param(b"\x01", id="none"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\x91" + packed_extension(77, b""), id="an unknown extension without data"),
+        pytest.param(b"\x91" + packed_extension(77, b"x"), id="an unknown extension"),
+        pytest.param(b"\x91" + packed_extension(0xFF, b""), id="a timestamp without data"),
+    ],
+)
+def test_what_has_malformed_members(code: int, members: bytes) -> None:
+    with pytest.raises(MalformedValueError):
+        values.decode(packed_extension(code, members))
+
+
+def test_an_unknown_extension_without_data_in_a_long_dict() -> None:
+    pairs = b"".join(values.encode(f"key {n}") + packed_extension(77, b"") for n in range(100))
+    with pytest.raises(MalformedValueError, match="unknown extension 77"):
+        values.decode(b"\xde\x00\x64" + pairs)

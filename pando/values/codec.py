@@ -14,7 +14,7 @@ from ..errors import (
     shorten,
 )
 from . import bytearrays, kinds, plain
-from .careful import ALL_DICTS, TEXT_ERRORS, unpack_with_care
+from .careful import ALL_DICTS, TEXT_ERRORS, unpack_plain, unpack_with_care
 from .collisions import (
     MAX_UNCHECKED,
     SHORTEST_UNCHECKED,
@@ -274,6 +274,12 @@ class Codec:
     # ---- decoding ----
 
     def _decode_extension(self, code: int, data: bytes) -> Any:
+        make = _FROM_MEMBERS.get(code)
+        if make is not None and len(data) < SHORTEST_UNCHECKED:
+            try:
+                return make(unpack_plain(data))  # without the care that extensions in it need
+            except Exception:
+                pass
         strangers = self._threads.state.strangers if self._has_strangers else 0
         try:
             value = _DECODERS[code](self, data)
@@ -363,6 +369,12 @@ def _late_decoder(code: int, module: str) -> Decoder:
 
     return decode_late
 
+
+_FROM_MEMBERS: dict[int, Callable[[list[Any]], Any]] = {
+    Extension.TUPLE: tuple,
+    Extension.COMPLEX: lambda members: complex(*members),
+}
+"""What is common and small, and holds no other extensions most often."""
 
 _DECODERS: dict[int, Callable[[Any, bytes], Any]] = {
     **plain.DECODERS,
