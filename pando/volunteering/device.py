@@ -26,16 +26,13 @@ import enum
 import logging
 import math
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 import trio
 
 from .. import messages
-from ..channel import Channel, ChannelClosedError
+from ..channel import ChannelClosedError
 from ..errors import FunctionError, RootUnreachableError, UsageError, WorkerError, one_line
 from ..functions.fingerprint import own_fingerprint
 from ..net import websocket
@@ -43,26 +40,21 @@ from ..net.keepalive import KeepaliveChannel
 from ..net.trust.errors import LINK_ENDED, TrustError
 from ..net.trust.identity import NodeIdentity
 from ..net.trust.join_link import JoinLink
-from ..net.webrtc.availability import AUTO, WEBRTC, WEBSOCKET, check_protocol
-from ..net.webrtc.ice_servers import IceServer
+from ..net.webrtc.availability import check_protocol
 from ..notifier import Notifier
 from ..tree.admission import SENT_AWAY
 from ..tree.child import sanitize_name
 from ..worker.pool import MakePool, WorkerPool
 from ..worker.processors import count_cores
 from .backoff import Backoff
-from .below import ParentSearch
+from .joining import Joiner
 from .move import Moves, first_of
 from .options import VolunteerOptions
 from .root_connection import RootConnector, find_own_link_at, is_over
 from .root_replies import receive_function, receive_reply
-from .second_link import SecondLink
 from .sent_away import SentAwayFiles
 from .session import Session, read_servers
 from .session_start import SessionStarter
-
-if TYPE_CHECKING:
-    from ..net.webrtc.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +62,6 @@ LOST_RUN_SECONDS = 30.0
 """Seconds without the root after which its run counts as ended."""
 LEAVE_SECONDS = 1.0
 """Maximum seconds for delivering finished results before leaving."""
-SEARCH_WAITS = 1 / 2
-"""Part of the time that the root waits for an answer, for reaching the parent that it has named."""
 TRYING_AGAIN = "; trying again"
 
 
@@ -208,6 +198,16 @@ class Volunteer:
             make_pool=self._make_pool,
             protocol=options.protocol or link.options.get("protocol"),
         )
+        self._joiner = Joiner(
+            self._name,
+            link,
+            self._identity,
+            self._root,
+            self._compute,
+            hello=self._hello,
+            say=self._say,
+            say_once=self._say_once,
+        )
 
     def _start_patience(self) -> None:
         """Start the time limit of `give_up_after`, unless it is running."""
@@ -329,7 +329,7 @@ class Volunteer:
             session = await self._start_session(root, assigned, nursery)
         session.ice_servers = read_servers(assigned)
         self._state = VolunteerState.JOINING
-        return await self._join(session, root, assigned)
+        return await self._joiner.join(session, root, assigned)
 
     async def _start_session(
         self, root: KeepaliveChannel, assigned: messages.RunInfo, nursery: trio.Nursery
@@ -355,88 +355,7 @@ class Volunteer:
             if not isinstance(assigned, messages.RunInfo) or assigned.run != session.run_id:
                 raise ChannelClosedError("unexpected reply from the root")
             session.ice_servers = read_servers(assigned)
-            return await self._join(session, root, assigned)
-
-    async def _join(
-        self, session: Session, root: KeepaliveChannel, assigned: messages.RunInfo
-    ) -> bool:
-        """Join the root or a node below it, as the root says, and compute."""
-        protocol = session.protocol
-        # Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
-        offers = protocol == WEBRTC or (protocol == AUTO and bool(self._link.room))
-        ask: messages.Ready | messages.Unreachable
-        ask = messages.Ready(session.port, session.addresses)
-        while True:
-            async with _offering(session.ice_servers if offers else None) as offered:
-                offer = await offered.make_offer() if offered is not None else ""
-                await root.send(msgspec.structs.replace(ask, offer=offer))
-                answer = await receive_reply(root)
-                if isinstance(answer, messages.Redirect):
-                    ask = messages.Unreachable("")
-                    ended = await self._join_below(session, root, answer, assigned, offered)
-                    if isinstance(ended, bool):
-                        return ended
-                    ask = messages.Unreachable(ended)
-                    offers = protocol != WEBSOCKET
-            if isinstance(answer, messages.Welcome):
-                return await self._compute_for_root(session, root, answer.parent, assigned)
-            if isinstance(answer, messages.RunEnded):
-                return True
-            if not isinstance(answer, messages.Redirect):
-                raise ChannelClosedError("unexpected reply from the root")
-
-    async def _join_below(
-        self,
-        session: Session,
-        root: KeepaliveChannel,
-        redirect: messages.Redirect,
-        assigned: messages.RunInfo,
-        offered: Connection | None,
-    ) -> bool | str:
-        """Connect to a parent below the root, and compute; return why if it cannot be reached."""
-
-        async def compute(link: KeepaliveChannel) -> bool:
-            await root.send(messages.Joined())
-            await root.aclose()
-            return await self._compute(session, link, redirect.parent, assigned)
-
-        search = ParentSearch(
-            redirect,
-            self._identity,
-            session.hello(self._name),
-            compute,
-            self._say_once,
-            seconds=SEARCH_WAITS * assigned.bootstrap_timeout,
-        )
-        wants_websocket = session.protocol != WEBRTC
-        ended = await search.run(offered, websockets=wants_websocket)
-        if ended is None:
-            logger.debug("%r cannot reach its parent: %s", self, one_line(search.why))
-            return search.why
-        return ended
-
-    async def _compute_for_root(
-        self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
-    ) -> bool:
-        """Compute for the root, and try to connect to it by WebRTC where that may be better."""
-        protocol = session.protocol
-        can_prove = self._link.fingerprint is not None
-        if not can_prove or not (protocol == WEBRTC or (protocol == AUTO and self._link.room)):
-            return await self._compute(session, link, parent, assigned)
-
-        async def compute(link: KeepaliveChannel, parent: bytes) -> bool:
-            return await self._compute(session, link, parent, assigned)
-
-        async def join_root(channel: Channel) -> Channel:
-            return await self._root.join(channel, self._hello())
-
-        second = SecondLink(session, join_root, compute, self._say)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(second.run)
-            ended = await compute(link, parent)
-            ended = await second.after_first() or ended
-            nursery.cancel_scope.cancel()
-        return ended
+            return await self._joiner.join(session, root, assigned)
 
     async def _compute(
         self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
@@ -456,17 +375,3 @@ class Volunteer:
             self._state = VolunteerState.JOINING
             self._last_in_tree = trio.current_time()
             self._backoff.note_contact(self._last_in_tree)
-
-
-@asynccontextmanager
-async def _offering(
-    servers: tuple[IceServer, ...] | None,
-) -> AsyncIterator[Connection | None]:
-    """Make a connection to offer, with these ICE servers; None where none is wanted."""
-    if servers is None:
-        yield None
-        return
-    from ..net.webrtc.connection import open_connection
-
-    async with open_connection(servers) as connection:
-        yield connection

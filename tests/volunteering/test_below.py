@@ -15,7 +15,7 @@ from pando import messages
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
 from pando.net.keepalive import KeepaliveChannel
 from pando.net.webrtc.answerer import OPEN_SECONDS
-from pando.volunteering import Volunteer, VolunteerOptions, below, device
+from pando.volunteering import Volunteer, VolunteerOptions, below, joining
 from pando.volunteering.below import (
     CONNECT_PARENT_SECONDS,
     WEBSOCKET_SECONDS,
@@ -288,13 +288,13 @@ async def join(monkeypatch: pytest.MonkeyPatch, protocol: str) -> list[messages.
     async def offering(servers: object) -> AsyncIterator[Offering | None]:
         yield None if servers is None else Offering()
 
-    monkeypatch.setattr(device, "_offering", offering)
-    monkeypatch.setattr(device, "ParentSearch", Unreachable)
+    monkeypatch.setattr(joining, "_offering", offering)
+    monkeypatch.setattr(joining, "ParentSearch", Unreachable)
     redirect = messages.Redirect(PARENT, ["192.0.2.9:5"], "a ticket")
     root = RootLink(redirect, redirect, messages.RunEnded())
-    volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)
+    joiner = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)._joiner
     told = messages.RunInfo(2, PARENT, "run", "square", b"")
-    assert await volunteer._join(Session(protocol), root, told)  # type: ignore[arg-type]
+    assert await joiner.join(Session(protocol), root, told)  # type: ignore[arg-type]
     return root.heard
 
 

@@ -159,7 +159,8 @@ async def joined(
     volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)
     identity: Any = SimpleNamespace(identifier=NODE, join_parent=join_parent, root_signing_key=b"")
     root: Any = SimpleNamespace(connect=scene.connect_to_root)
-    volunteer._identity, volunteer._root = identity, root
+    for part in (volunteer, volunteer._joiner):
+        part._identity, part._root = identity, root
     session = Session(RUN, "device", 1, Pool, NodeIdentity(), scene.connect_to_root)
     await session.prepare(install=False, say=print)
 

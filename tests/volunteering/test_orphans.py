@@ -221,11 +221,11 @@ class Scenery:
     async def _be_orphan(self, number: int, nursery: trio.Nursery) -> None:
         PROCESS.set(self.processes[number % PROCESSES])
         node = number.to_bytes(8, "big")
-        volunteer = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), lambda text: None)
+        joiner = Volunteer("http://192.0.2.7:5000/", VolunteerOptions(), print)._joiner
         identity: Any = Identity()
-        volunteer._identity = identity
-        vars(volunteer)["_compute"] = self._compute_below
-        vars(volunteer)["_compute_for_root"] = self._compute_for_root
+        joiner._identity = identity
+        vars(joiner)["_compute"] = self._compute_below
+        vars(joiner)["_compute_for_root"] = self._compute_for_root
         told = messages.RunInfo(2, node, "run", "square", b"")
         session: Any = Session()
         backoff = Backoff(0.0)
@@ -233,7 +233,7 @@ class Scenery:
             ours, theirs = memory_channel_pair()
             try:
                 nursery.start_soon(self._admit, KeepaliveChannel(theirs), node)
-                await volunteer._join(session, KeepaliveChannel(ours), told)
+                await joiner.join(session, KeepaliveChannel(ours), told)
             except ChannelClosedError:
                 await trio.sleep(backoff.next_pause(trio.current_time()))
 
