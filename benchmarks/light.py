@@ -33,7 +33,7 @@ from pando.volunteering.device import VolunteerState
 
 ITEM_SECONDS = 1.0
 REPORT_SECONDS = 0.25
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.1
 """Between two looks at each link: an orphan pauses for longer before it asks for a parent."""
 
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw])

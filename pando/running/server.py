@@ -68,6 +68,7 @@ class Server:
         self.failure: Exception | None = None
         self.users = 0
         self._said_note = False
+        self._keeps_port = True
         is_https = self.tls is not None or (options.public_url or "").startswith("https:")
         self.runs = RunsAtServer(over_https=is_https)
         self._proof = PageProof(endpoint)
@@ -146,6 +147,7 @@ class Server:
                 return await listen(last_port, options.listen)
         listeners, port = await listen(options.port, options.listen, any_port=options.any_port)
         if last_port:
+            self._keeps_port = False  # where they wait may be free for the next run
             self._say(
                 f"port {last_port}, where devices wait for the next run, is taken: they will not "
                 f"find this run, which serves on port {port}"
@@ -158,7 +160,7 @@ class Server:
     def _remember_port(self) -> None:
         link = self._endpoint.link
         if link is not None:
-            link.remember(self.port or link.keys.port)
+            link.remember(self.port if self.port and self._keeps_port else link.keys.port)
             if link.note and not self._said_note:
                 self._said_note = True
                 self._say(link.note)

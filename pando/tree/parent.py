@@ -152,8 +152,10 @@ class Parent:
 
     async def leave(self, patience: float = math.inf) -> None:
         """Finish, in so many seconds, and say goodbye: the parent gives this place to others."""
-        with trio.move_on_after(patience):
+        with trio.move_on_after(patience) as scope:
             await self.finish()
+        if scope.cancelled_caught:
+            self._post_report()
         self.post(messages.Leave())
         await self._sent()
 

@@ -61,7 +61,7 @@ logger = logging.getLogger(__name__)
 LOST_RUN_SECONDS = 30.0
 """Seconds without the root after which its run counts as ended."""
 LEAVE_SECONDS = 1.0
-"""Maximum seconds for delivering finished results before leaving."""
+"""Maximum seconds for which an item that runs is waited for before leaving."""
 TRYING_AGAIN = "; trying again"
 
 
@@ -217,8 +217,7 @@ class Volunteer:
     async def leave(self) -> None:
         """Leave in order: deliver finished results, return the other items."""
         if self._session is not None:
-            with trio.move_on_after(LEAVE_SECONDS):
-                await self._session.leave()
+            await self._session.leave(LEAVE_SECONDS)
 
     async def _join_runs(self, nursery: trio.Nursery) -> None:
         found = False

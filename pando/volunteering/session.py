@@ -44,8 +44,8 @@ END_SECONDS = 5.0
 """Maximum seconds for notifying the children of the end of the run."""
 LEAVE_PARENT_SECONDS = 1.0
 """Maximum seconds for delivering what is running to a parent that is left for another one."""
-GOODBYE_SECONDS = 1.0
-"""Maximum seconds for saying goodbye to it then."""
+GOODBYE_SECONDS = 0.5
+"""Maximum seconds for saying goodbye to a parent after that."""
 LAST_REPORTS_SECONDS = 0.2
 """Maximum seconds to wait for the children's last reports; the root waits a little longer."""
 
@@ -239,10 +239,15 @@ class Session:
         if self._parent is not None:
             await self._parent.finish()
 
-    async def leave(self) -> None:
-        """Return items that have not been started, and deliver finished results."""
+    async def leave(self, seconds: float) -> None:
+        """Return items that have not been started, deliver finished results, and say goodbye.
+
+        Args:
+            seconds: for how long an item that runs is waited for.
+        """
         if self._parent is not None:
-            await self._parent.leave()
+            with trio.move_on_after(seconds + GOODBYE_SECONDS):
+                await self._parent.leave(seconds)
 
     async def signal(self, offer: str) -> messages.Signal:
         """Return the parent's answer to an offer to connect by WebRTC; empty where it has none."""
@@ -257,8 +262,7 @@ class Session:
         """Leave the parent, if there is one, in order, and wait until it is gone."""
         if self._parent is None:
             return
-        with trio.move_on_after(LEAVE_PARENT_SECONDS + GOODBYE_SECONDS):
-            await self._parent.leave(LEAVE_PARENT_SECONDS)
+        await self.leave(LEAVE_PARENT_SECONDS)
         await self.hang_up()
         await self._parent_gone.wait()
 

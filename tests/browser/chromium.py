@@ -15,7 +15,14 @@ from types import TracebackType
 from typing import Any
 
 import trio
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Playwright,
+)
 from trio_websocket import open_websocket_url
 
 from ..processes import wait_until
@@ -36,6 +43,8 @@ NAMES = (os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser",
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FRONTEND = Path(__file__).parents[2] / "pando" / "web" / "frontend"
 AXE = FRONTEND / "node_modules" / "axe-core" / "axe.min.js"
+OF_THE_PLOT = re.compile("/assets/(plot|uPlot)[^/]*$")
+"""The page asks for these while it computes, perhaps when its root has just gone."""
 PATIENCE = 30_000.0
 """Milliseconds that anything on a page may take, however busy the machine is."""
 
@@ -139,12 +148,13 @@ class Tab:
         self.page: Page = context.new_page()
         self.problems: list[str] = []
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("console", lambda said: self._note(said.type, said.text))
+        self.page.on("console", self._note)
         self.page.goto(link)
 
-    def _note(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.problems.append(text)
+    def _note(self, said: ConsoleMessage) -> None:
+        url = said.location.get("url", "")
+        if said.type == "error" and not OF_THE_PLOT.search(url):
+            self.problems.append(f"{said.text} ({url})")
 
     def __getitem__(self, name: str) -> Locator:
         """An element of the page, by its identifier."""

@@ -141,18 +141,27 @@ def test_two_runs_at_once_and_a_port_that_is_taken(party: Party, tmp_path: Path)
     first.end()
     second.end()
     holder = party.root("--start-idle", items=1, hold=True, port=first.port, name="other.py")
-    module = tmp_path / "module.py"
-    done = subprocess.run(
-        [sys.executable, "-c", SERVING.format(module=str(module), first=first.port - 1)],
+    program = SERVING.format(module=str(tmp_path / "module.py"), first=first.port - 1)
+    sentence = f"port {first.port}, where devices wait for the next run, is taken: they will not"
+    said = serve(program, tmp_path)
+    assert sentence in said
+    assert f":{first.port}/" not in said
+    holder.end()
+    said = serve(program, tmp_path)
+    assert sentence not in said
+    assert f":{first.port}/" in said, "who waits there has been waited for"
+
+
+def serve(program: str, home: Path) -> str:
+    """Return what a program prints that serves a run."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        env=environment(tmp_path),
+        env=environment(home),
         timeout=3 * GENEROUS_SECONDS,
         check=True,
-    )
-    sentence = f"port {first.port}, where devices wait for the next run, is taken: they will not"
-    assert sentence in done.stdout
-    holder.end()
+    ).stdout
 
 
 SERVING = """

@@ -18,7 +18,8 @@ from pando.errors import PandoError, WorkerError
 from pando.net.keepalive import KeepaliveChannel
 from pando.net.trust.identity import NodeIdentity
 from pando.volunteering import Volunteer, VolunteerOptions, below
-from pando.volunteering.session import LEAVE_PARENT_SECONDS, Session
+from pando.volunteering.device import LEAVE_SECONDS
+from pando.volunteering.session import GOODBYE_SECONDS, LEAVE_PARENT_SECONDS, Session
 
 from ..tree.workers import FakeWorker
 
@@ -89,6 +90,7 @@ class Scene:
         self.log: list[str] = []
         self.ends: dict[str, End] = {}
         self.nursery: trio.Nursery
+        self.volunteer: Volunteer
         self.session: Session
         self.ended: list[bool] = []
         self._opened = trio.Event()
@@ -177,6 +179,7 @@ async def joined(
     async with trio.open_nursery() as scene.nursery:
         await scene.nursery.start(session.run)
         volunteer._session = scene.session = session
+        scene.volunteer = volunteer
         session.find_other = lambda: volunteer._moves.begin(session, scene.nursery)
         scene.nursery.start_soon(stay)
         parent = await scene.sends("root 1", "first")
@@ -227,6 +230,19 @@ async def test_an_item_that_takes_long_is_not_waited_for(
         await trio.sleep(LEAVE_PARENT_SECONDS + 0.1)
         assert scene.log[-2:] == ["Leave to first", "first is closed"]
         assert scene.ended == []
+
+
+async def test_who_leaves_for_good_says_goodbye_though_an_item_takes_long(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with joined(monkeypatch) as (scene, parent):
+        await parent.lend(1, SLOW, 2)
+        await trio.sleep(0.1)
+        began = trio.current_time()
+        await scene.volunteer.leave()
+        assert trio.current_time() - began <= LEAVE_SECONDS + GOODBYE_SECONDS
+        await trio.sleep(0.1)
+        assert scene.log == ["ReturnItems to first", "Leave to first"]
 
 
 async def test_it_may_move_again_and_the_stay_goes_on(
