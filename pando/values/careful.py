@@ -29,20 +29,9 @@ extensions, or in every dict, each slower than the one before. There is one try 
 value as a whole: if each level that is nested had its own, each would double the time."""
 
 
-def _refuse_extension(code: int, data: bytes) -> Any:
-    """Refuse an extension without data, which is not longer than `max_ext_len`."""
+def refuse_extension(code: int, data: bytes) -> Any:
+    """Refuse an extension, among them those without data, which `max_ext_len` lets through."""
     raise ValueError(HAS_EXTENSION)
-
-
-def unpack_plain(data: bytes | memoryview) -> Any:
-    """Decode a value that has no extensions in it; else a ValueError's text has `HAS_EXTENSION`."""
-    return msgpack.unpackb(
-        data,
-        ext_hook=_refuse_extension,
-        strict_map_key=False,
-        unicode_errors=TEXT_ERRORS,
-        max_ext_len=0,
-    )
 
 
 def unpack_with_care(data: bytes | memoryview, care: int, decode_extension: Hook) -> Any:
@@ -59,7 +48,13 @@ def unpack_with_care(data: bytes | memoryview, care: int, decode_extension: Hook
         ValueError: msgpack's error says `TOO_LONG` where more care is needed, or what is wrong.
     """
     try:
-        return unpack_plain(data)
+        return msgpack.unpackb(
+            data,
+            ext_hook=refuse_extension,
+            strict_map_key=False,
+            unicode_errors=TEXT_ERRORS,
+            max_ext_len=0,
+        )
     except ValueError as error:
         if HAS_EXTENSION not in str(error):
             raise

@@ -14,7 +14,7 @@ from ..errors import (
     shorten,
 )
 from . import bytearrays, kinds, plain
-from .careful import ALL_DICTS, TEXT_ERRORS, unpack_plain, unpack_with_care
+from .careful import ALL_DICTS, TEXT_ERRORS, refuse_extension, unpack_with_care
 from .collisions import (
     MAX_UNCHECKED,
     SHORTEST_UNCHECKED,
@@ -277,7 +277,7 @@ class Codec:
         make = _FROM_MEMBERS.get(code)
         if make is not None and len(data) < SHORTEST_UNCHECKED:
             try:
-                return make(unpack_plain(data))  # without the care that extensions in it need
+                return make(msgpack.unpackb(data, ext_hook=refuse_extension))
             except Exception:
                 pass
         strangers = self._threads.state.strangers if self._has_strangers else 0
@@ -374,7 +374,7 @@ _FROM_MEMBERS: dict[int, Callable[[list[Any]], Any]] = {
     Extension.TUPLE: tuple,
     Extension.COMPLEX: lambda members: complex(*members),
 }
-"""What is common and small, and holds no other extensions most often."""
+"""What is common and small, and holds no more than plain values most often: then one call does."""
 
 _DECODERS: dict[int, Callable[[Any, bytes], Any]] = {
     **plain.DECODERS,
