@@ -65,6 +65,9 @@ class MalformedMessageError(ProtocolError):
     """Bytes that are not a message."""
 
 
+# ---- items lent, and what comes back ----
+
+
 class Failure(msgspec.Struct, array_like=True, frozen=True):
     """Why an item has no result: the function's exception, as text.
 
@@ -131,6 +134,9 @@ class ItemCrashed(msgspec.Struct, array_like=True, tag="struck"):
     reason: Text
 
 
+# ---- what borrowers say of themselves, and how a worker begins ----
+
+
 class FunctionReport(msgspec.Struct, array_like=True, tag="reported", frozen=True):
     """From a worker: what the function has reported of its work. Times are in seconds."""
 
@@ -184,6 +190,9 @@ class Load(msgspec.Struct, array_like=True, tag="load"):
     arguments: LoadedList = []
     folder: LoadedBytes = b""
     places: Annotated[dict[Text, LoadedBytes], msgspec.Meta(max_length=MAX_LOADED)] = {}
+
+
+# ---- a device joins a run ----
 
 
 class Hello(msgspec.Struct, array_like=True, tag="hello"):
@@ -316,6 +325,9 @@ class Unreachable(msgspec.Struct, array_like=True, tag="unreachable"):
     offer: Description = ""
 
 
+# ---- the tree ----
+
+
 class Join(msgspec.Struct, array_like=True, tag="join"):
     """To a child: find a place for this joining node, here or below, and answer its offer."""
 
@@ -378,6 +390,9 @@ class RunEnded(msgspec.Struct, array_like=True, tag="ended"):
     results: Count = 0
 
 
+# ---- each link ----
+
+
 class Heartbeat(msgspec.Struct, array_like=True, tag="heartbeat"):
     """Either way: still here.
 
@@ -409,6 +424,8 @@ class Bundle(msgspec.Struct, array_like=True, tag="bundle"):
 
     messages: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BUNDLED)]
 
+
+# ---- all messages ----
 
 ToBorrower = Load | Lend | Recall
 FromBorrower = Ready | LoadFailed | Results | ReturnItems | ItemCrashed | FunctionReport | Capacity

@@ -68,7 +68,6 @@ class Server:
         self.failure: Exception | None = None
         self.users = 0
         self._said_note = False
-        self._keeps_port = True
         is_https = self.tls is not None or (options.public_url or "").startswith("https:")
         self.runs = RunsAtServer(over_https=is_https)
         self._proof = PageProof(endpoint)
@@ -147,7 +146,6 @@ class Server:
                 return await listen(last_port, options.listen)
         listeners, port = await listen(options.port, options.listen, any_port=options.any_port)
         if last_port:
-            self._keeps_port = False  # where they wait may be free for the next run
             self._say(
                 f"port {last_port}, where devices wait for the next run, is taken: they will not "
                 f"find this run, which serves on port {port}"
@@ -160,7 +158,9 @@ class Server:
     def _remember_port(self) -> None:
         link = self._endpoint.link
         if link is not None:
-            link.remember(self.port if self.port and self._keeps_port else link.keys.port)
+            # A kept port stays, even if it was taken: devices wait there, and it may be free again.
+            kept_port = self._endpoint.kept_port(self._options)
+            link.remember(kept_port or self.port or link.keys.port)
             if link.note and not self._said_note:
                 self._said_note = True
                 self._say(link.note)

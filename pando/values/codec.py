@@ -278,7 +278,7 @@ class Codec:
         if make is not None and len(data) < SHORTEST_UNCHECKED:
             try:
                 return make(msgpack.unpackb(data, ext_hook=refuse_extension))
-            except Exception:
+            except Exception:  # it holds more, or is malformed: what follows tells
                 pass
         strangers = self._threads.state.strangers if self._has_strangers else 0
         try:

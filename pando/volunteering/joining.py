@@ -96,9 +96,8 @@ class Joiner:
         Raises:
             ChannelClosedError: the root has been lost before a parent has been found.
         """
-        protocol = session.protocol
         # Who reaches the root itself will reach the others by WebSocket, too, unless it fails.
-        offers = protocol == WEBRTC or (protocol == AUTO and bool(self._link.room))
+        offers = self._prefers_webrtc(session)
         ask: messages.Ready | messages.Unreachable
         ask = messages.Ready(session.port, session.addresses)
         while True:
@@ -112,13 +111,18 @@ class Joiner:
                     if isinstance(ended, bool):
                         return ended
                     ask = messages.Unreachable(ended)
-                    offers = protocol != WEBSOCKET
+                    offers = session.protocol != WEBSOCKET
             if isinstance(answer, messages.Welcome):
                 return await self._compute_for_root(session, root, answer.parent, assigned)
             if isinstance(answer, messages.RunEnded):
                 return True
             if not isinstance(answer, messages.Redirect):
                 raise ChannelClosedError("unexpected reply from the root")
+
+    def _prefers_webrtc(self, session: Session) -> bool:
+        """Whether a data channel is tried first: where it is asked for, or a server would relay."""
+        protocol = session.protocol
+        return protocol == WEBRTC or (protocol == AUTO and bool(self._link.room))
 
     async def _join_below(
         self,
@@ -154,9 +158,8 @@ class Joiner:
         self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
     ) -> bool:
         """Compute for the root, and try to connect to it by WebRTC where that may be better."""
-        protocol = session.protocol
         can_prove = self._link.fingerprint is not None
-        if not can_prove or not (protocol == WEBRTC or (protocol == AUTO and self._link.room)):
+        if not (can_prove and self._prefers_webrtc(session)):
             return await self._compute(session, link, parent, assigned)
 
         async def compute(link: KeepaliveChannel, parent: bytes) -> bool:

@@ -152,9 +152,10 @@ class Tab:
         self.page.goto(link)
 
     def _note(self, said: ConsoleMessage) -> None:
-        url = said.location.get("url", "")
-        if said.type == "error" and not OF_THE_PLOT.search(url):
-            self.problems.append(f"{said.text} ({url})")
+        text, url = said.text, said.location.get("url", "")
+        is_late = text.startswith("Failed to load resource") and OF_THE_PLOT.search(url)
+        if said.type == "error" and not is_late:
+            self.problems.append(f"{text} ({url})")
 
     def __getitem__(self, name: str) -> Locator:
         """An element of the page, by its identifier."""

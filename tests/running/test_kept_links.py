@@ -171,8 +171,9 @@ from pando.running.shared_server import shared_server
 
 async def main():
     options = ServeOptions(port={first}, link_for={module!r})
-    async with shared_server(options, print) as server:
-        print(server.links)
+    for _ in range(2):
+        async with shared_server(options, print) as server:
+            print(server.links)
 
 trio.run(main)
 """
