@@ -79,8 +79,7 @@ def worker_of_pando() -> Figures:
 
     import pando
     from pando.functions.serialized import serialize
-    from pando.worker.environment import Environment
-    from pando.worker.function_file import FunctionFile
+    from pando.worker.launcher import Launcher
     from pando.worker.process import WorkerProcess
     from pando.worker.starting import run_worker
 
@@ -91,9 +90,9 @@ def worker_of_pando() -> Figures:
             nonlocal seconds
             seconds = time.perf_counter() - started
 
-        packed = FunctionFile(serialize(square).exact() or b"")
+        launcher = Launcher(serialize(square), 1)
         started = time.perf_counter()
-        await run_worker(packed, serve, environment=Environment())
+        await run_worker(launcher, serve)
         return seconds
 
     async def measure_memory() -> Figures:

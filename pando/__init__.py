@@ -95,28 +95,10 @@ def __getattr__(name: str) -> Any:
     module = _LAZY_EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(_import_module(f"{__name__}.{module}"), name)
+    from .importing import import_quickly
+
+    value = globals()[name] = getattr(import_quickly(f"{__name__}.{module}"), name)
     return value
-
-
-def _import_module(name: str) -> Any:
-    """Import a module without collecting garbage, of which an import makes next to none.
-
-    What it has made is counted among the old objects at once, as if it had been collected. Else
-    collections would take a tenth of the time to a map's first result.
-    """
-    import gc
-    import importlib
-
-    if not gc.isenabled() or gc.get_freeze_count():
-        return importlib.import_module(name)
-    gc.disable()
-    try:
-        return importlib.import_module(name)
-    finally:
-        gc.freeze()
-        gc.unfreeze()
-        gc.enable()
 
 
 def __dir__() -> list[str]:

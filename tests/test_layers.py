@@ -29,6 +29,7 @@ VOCABULARY = {
     "deprecation",
     "errors",
     "figures",
+    "importing",
     "limits",
     "messages",
     "notifier",

@@ -169,7 +169,7 @@ class Command:
     async def _main(self) -> None:
         import trio
 
-        from ..worker.process import kill_all
+        from ..worker.launcher import kill_all
 
         token = trio.lowlevel.current_trio_token()
         scope = trio.CancelScope()

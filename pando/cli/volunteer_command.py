@@ -232,7 +232,7 @@ def _volunteer(options: argparse.Namespace, signals: Signals) -> None:
 async def _run(volunteer: Volunteer, signals: Signals, options: argparse.Namespace) -> None:
     import trio
 
-    from ..worker.process import kill_all
+    from ..worker.launcher import kill_all
 
     error: PandoError | None = None
     token = trio.lowlevel.current_trio_token()

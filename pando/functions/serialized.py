@@ -67,6 +67,11 @@ class SerializedFunction:
         self._lock = threading.Lock()
         self._context = contextvars.copy_context()
 
+    @property
+    def has_exact(self) -> bool:
+        """Whether there is an exact form."""
+        return self._exact is not None
+
     def exact(self) -> bytes | None:
         """Return the exact form for workers that equal this process; None where there is none.
 

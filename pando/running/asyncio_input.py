@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from ..source import EndOfInput
-from .inputs import BufferedSource
+from .buffered_source import BufferedSource
 
 
 class AsyncioSource(BufferedSource):

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import trio
-
-from ..errors import ItemError, RunClosedError
 from ..functions.serialized import SerializedFunction
-from ..notifier import to_standard_error
+from ..importing import import_quickly, looking_first_in
 from ..source import Source
-from .background import BackgroundTask
-from .handover import Handover, NewsError
-from .inputs import BufferedSource
-from .opening import open_serialized_run
+from ..worker.environment import refuse_gevent
+from ..worker.launcher import Launcher
+from .buffered_source import BufferedSource
+from .handover import Handover, InputWaitsError, NewsError
 from .options import RunOptions, StreamOptions
-from .run import Run
-from .streams import InputWaitsError, ReaderStuckError, ResultStream
 from .watcher import Watcher
 
 if TYPE_CHECKING:
-    from ..reporting.shown import Information
+    from .background import BackgroundTask
+    from .delivery import Delivery, StreamDelivery
 
-BATCHES_AHEAD = 2
-"""Maximum batches of results that wait for the program's loop."""
+PATH = [entry for entry in sys.path if isinstance(entry, str)]
+"""Where Pando and what it needs have been found; a program may change `sys.path` afterwards."""
 
 Result = TypeVar("Result")
 
@@ -45,20 +42,13 @@ class Feed(Generic[Result]):
         options: StreamOptions,
         watcher: Watcher | None = None,
     ) -> None:
-        self._watcher = watcher
-        self._links: list[str] = []
-        self._report: Information | None = None
-        self._glance: Information | None = None
         self.handover: Handover[Result] = Handover(self._make_room)
         self._source = source
         self._options = options
+        self._watcher = watcher
         self._lock = threading.Lock()
         self._started = False
-        self._room = trio.Semaphore(BATCHES_AHEAD)
-        self._stream: ResultStream[Result] | None = None
-        self._waiting_reader: Hashable = None
-
-    # ---- other threads ----
+        self._delivery: Delivery[Result] | None = None
 
     def take(self) -> Iterator[Result] | None:
         """Wait for the next results; return None at the end.
@@ -93,43 +83,21 @@ class Feed(Generic[Result]):
                 self.deliver_report()
 
     def deliver_report(self) -> None:
-        """Show the newest report to who watches, if there is one."""
-        report, self._report = self._report, None
-        glance, self._glance = self._glance, None
-        if self._watcher is None:
-            return
-        if report is not None:
-            self._watcher.show(report, self._links)
-        elif glance is not None:
-            self._watcher.glance(glance, self._links)
-
-    def _watch(self, run: Run[Any, Any]) -> None:
-        """Keep reports until another thread asks for a result. Called in the event loop."""
-
-        def take_report(report: Information) -> None:
-            self._links = run.links
-            self._report = report
-            self.handover.tell()
-
-        def take_glance(glance: Information) -> None:
-            self._links = run.links
-            self._glance = glance
-            self.handover.tell()
-
-        run.add_sink(take_report)
-        if self._watcher is not None and self._watcher.has_display:
-            run.add_display(take_glance)
+        """Show the newest figures to who watches, if there are any."""
+        if self._watcher is not None:
+            self._watcher.show()
 
     def _make_room(self) -> None:
         """Allow another batch, since one has been taken."""
-        self.call(self._room.release)
+        if self._delivery is not None:
+            self.call(self._delivery.make_room)
 
     def start(self) -> None:
         """Start the stream, unless it has been started already."""
         with self._lock:
             if not self._started:
+                self._start()  # once more after Ctrl-C
                 self._started = True
-                self._start()
 
     def close(self) -> None:
         """End the stream, and wake all threads that wait for its results. Thread-safe."""
@@ -152,53 +120,8 @@ class Feed(Generic[Result]):
 
     def set_waiting_reader(self, reader: Hashable) -> None:
         """Note which wait of the input's reader is going on; None for no wait."""
-
-        def set_it() -> None:
-            self._waiting_reader = reader
-            if self._stream is not None:
-                self._stream.reader_waits(reader is not None)
-
-        self.call(set_it)
-
-    # ---- the event loop ----
-
-    async def deliver(self, run: Run[Any, Any]) -> None:
-        """Map the source through a run, and deliver its results until they end."""
-        self._stream = run.map_source(self._source, self._options)
-        try:
-            self._stream.reader_waits(self._waiting_reader is not None)
-            while True:
-                try:
-                    batch = await self._stream.next_batch()
-                except ReaderStuckError:
-                    self.handover.refuse(self._waiting_reader, InputWaitsError())
-                    continue
-                if not batch:
-                    return
-                await self._room.acquire()
-                self.handover.put(batch)
-        finally:
-            self._stream.close()
-
-    @contextmanager
-    def _ending(self, cancelled: Exception | None = None) -> Iterator[None]:
-        """End the handover with the block, and deliver the block's error instead of raising it.
-
-        Args:
-            cancelled: the error to deliver if the block is cancelled.
-        """
-        error: BaseException | None = cancelled
-        try:
-            yield
-            error = None
-        except trio.Cancelled:
-            raise
-        except BaseException as problem:
-            # The traceback of an ItemError would show frames of this package alone.
-            is_of_item = isinstance(problem, ItemError)
-            error = problem.with_traceback(None) if is_of_item else problem
-        finally:
-            self.handover.end(error)
+        if self._delivery is not None:
+            self.call(functools.partial(self._delivery.set_waiting_reader, reader))
 
     # ---- to be implemented by subclasses ----
 
@@ -218,12 +141,15 @@ class Feed(Generic[Result]):
 
 
 class RunFeed(Feed[Result]):
-    """The feed of a run for one stream, which begins and ends with it."""
+    """The feed of a run for one stream, which begins and ends with it.
+
+    Its first worker starts before the event loop and all that needs one are imported: each takes
+    longer than everything else that comes before a first result.
+    """
 
     def __init__(
         self,
         function: SerializedFunction,
-        name: str,
         options: RunOptions,
         source: Source,
         stream_options: StreamOptions,
@@ -231,25 +157,33 @@ class RunFeed(Feed[Result]):
     ) -> None:
         super().__init__(source, stream_options, watcher)
         self._function = function
-        self._name = name
         self._run_options = options
+        self._launcher: Launcher | None = None
         self._task: BackgroundTask | None = None
 
-    async def _main(self) -> None:
-        with self._ending():
-            async with open_serialized_run(
-                self._function, self._name, self._run_options, to_standard_error
-            ) as run:
-                if self._watcher is not None:
-                    self._watch(run)
-                await self.deliver(run)
-
     def _start(self) -> None:
-        self._task = BackgroundTask(self._main)
+        refuse_gevent()
+        launcher = Launcher(self._function, self._run_options.count_workers())
+        launcher.launch_ahead()
+        try:
+            with looking_first_in(PATH):
+                delivery = import_quickly("pando.running.delivery")
+                background = import_quickly("pando.running.background")
+            made = delivery.RunDelivery(self._source, self._options, self.handover)
+            main = functools.partial(
+                made.main, self._function, self._run_options, launcher, self._watcher
+            )
+            self._delivery, self._launcher = made, launcher
+            self._task = background.BackgroundTask(main)
+        except BaseException:
+            launcher.close()
+            raise
 
     def _end(self) -> None:
         if self._task is not None:
             self._task.close()
+            if self._launcher is not None and self._task.has_ended:
+                self._launcher.close()  # it may have ended before it began
 
     def cancel(self) -> None:
         if self._task is not None:
@@ -265,7 +199,7 @@ class StreamFeed(Feed[Result]):
 
     Args:
         task: the task of the run.
-        begin: starts `main` in the event loop of the run, or ends the handover.
+        begin: starts a delivery in the event loop of the run, or ends the handover.
         source: the items.
         options: see `StreamOptions`.
     """
@@ -273,28 +207,27 @@ class StreamFeed(Feed[Result]):
     def __init__(
         self,
         task: BackgroundTask,
-        begin: Callable[[StreamFeed[Any]], None],
+        begin: Callable[[StreamDelivery[Any]], None],
         source: Source,
         options: StreamOptions,
     ) -> None:
         super().__init__(source, options)
         self._task = task
         self._begin = begin
-        self._scope = trio.CancelScope()
-
-    async def main(self, run: Run[Any, Any]) -> None:
-        """Deliver the results; an error ends this stream only."""
-        with self._ending(RunClosedError("this run is closed")), self._scope:
-            await self.deliver(run)
+        self._own: StreamDelivery[Result] | None = None
 
     def _start(self) -> None:
-        self._begin(self)
+        from .delivery import StreamDelivery
+
+        self._delivery = self._own = StreamDelivery(self._source, self._options, self.handover)
+        self._begin(self._own)
 
     def _end(self) -> None:
         self.cancel()
 
     def cancel(self) -> None:
-        self._task.call(self._scope.cancel)
+        if self._own is not None:
+            self._task.call(self._own.cancel)
 
     def call(self, do: Callable[[], object]) -> None:
         self._task.call(do)

@@ -7,9 +7,20 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
+from ..errors import UsageError
 from ..source import WouldBlock
 
 Result = TypeVar("Result")
+
+
+class InputWaitsError(UsageError):
+    """The input waits for a result that needs more input."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "deadlock: the input waits for a result of its own map, but the results of all "
+            "items so far have been delivered"
+        )
 
 
 class NewsError(Exception):

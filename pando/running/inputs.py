@@ -8,16 +8,14 @@ task.
 from __future__ import annotations
 
 import contextvars
-import inspect
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import trio
-
-from ..source import EndOfInput, Source, WouldBlock
+from ..source import EndOfInput, Source
+from .buffered_source import BufferedSource
 
 COALESCE_SECONDS = 0.001
 """Seconds that items from a slow iterator are collected before they are used."""
@@ -32,7 +30,9 @@ def open_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:
         TypeError: `items` is not iterable.
     """
     if isinstance(items, AsyncIterable):
-        return _AsyncSource(items)
+        from .trio_input import TrioSource  # not with `map`: Trio takes long to import
+
+        return TrioSource(items)
     if type(items) in NON_BLOCKING_TYPES:
         return _ContainerSource(items)
     return _ThreadSource(iter(items))
@@ -62,52 +62,6 @@ class _ContainerSource:
         self._iterator = iter(())
 
 
-class BufferedSource:
-    """A source with a reader, which fills a buffer up to an allowed number of items.
-
-    That number counts from the first item, so that a repeated request for the same items does not
-    allow more of them.
-    """
-
-    def __init__(self) -> None:
-        self._items: list[Any] = []
-        self._end: Exception | None = None
-        self._taken = 0
-        self._allowed = 0
-
-    def remaining(self) -> int | None:
-        return None
-
-    def read_nowait(self, limit: int) -> list[Any]:
-        # A reading thread may append at any time, but does nothing else to the list.
-        if not self._items:
-            end = self._end
-            if end is not None and not self._items:
-                raise end
-            self._allow(self._taken + limit)
-            if not self._items:
-                raise WouldBlock
-        items = self._items[:limit]
-        del self._items[: len(items)]
-        self._taken += len(items)
-        if len(items) < limit:
-            self._allow(self._taken + limit - len(items))
-        return items
-
-    @property
-    def has_buffered(self) -> bool:
-        """Whether `read_nowait` has items or the end to return."""
-        return bool(self._items) or self._end is not None
-
-    def current_reader(self) -> Hashable:
-        """Return the thread or task that reads the input if it is the caller, else None."""
-        raise NotImplementedError
-
-    def _allow(self, count: int) -> None:
-        """Let the reader go on until it has read `count` items since the start."""
-        raise NotImplementedError
-
-
 class _ThreadSource(BufferedSource):
     """A source that reads an iterator in a dedicated thread, on demand."""
 
@@ -130,6 +84,8 @@ class _ThreadSource(BufferedSource):
             self._permits.notify()
 
     async def run(self, wake: Callable[[], None]) -> None:
+        import trio  # not with `map`: it takes long
+
         has_news = trio.Event()
         token = trio.lowlevel.current_trio_token()
 
@@ -201,52 +157,3 @@ class _ThreadSource(BufferedSource):
                 return False
             count -= 1
         return count == 0
-
-
-class _AsyncSource(BufferedSource):
-    """A source that reads an asynchronous iterable in a task, on demand."""
-
-    def __init__(self, items: AsyncIterable[Any]) -> None:
-        super().__init__()
-        self._iterable = items
-        self._has_request = trio.Event()
-        self._scope = trio.CancelScope()
-        self._reader: trio.lowlevel.Task | None = None
-
-    def current_reader(self) -> Hashable:
-        if not trio.lowlevel.in_trio_task():
-            return None
-        return self._reader if self._reader is trio.lowlevel.current_task() else None
-
-    def _allow(self, count: int) -> None:
-        self._allowed = max(self._allowed, count)
-        self._has_request.set()
-
-    async def run(self, wake: Callable[[], None]) -> None:
-        self._reader = trio.lowlevel.current_task()
-        with self._scope:
-            try:
-                await self._read(wake)
-            except StopAsyncIteration:
-                self._end = EndOfInput()
-            except Exception as error:
-                self._end = error
-        wake()
-
-    async def _read(self, wake: Callable[[], None]) -> None:
-        iterator = aiter(self._iterable)
-        read = 0
-        try:
-            while True:
-                await self._has_request.wait()
-                self._has_request = trio.Event()
-                while read < self._allowed:
-                    self._items.append(await anext(iterator))
-                    read += 1
-                    wake()
-        finally:
-            if inspect.isasyncgen(iterator):
-                await iterator.aclose()
-
-    def close(self) -> None:
-        self._scope.cancel()

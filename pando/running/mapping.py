@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from ..deprecation import accept_former_arguments
 from ..errors import ItemError
 from ..functions import exact  # noqa: F401 - here, since each map needs it and it takes long
-from ..functions.naming import function_name
 from ..functions.serialized import serialize
 from ..source import Source
 from .feed import RunFeed
 from .inputs import open_source
-from .opening import RunArguments, make_run_options
-from .options import StreamOptions
+from .options import RunArguments, StreamOptions, make_run_options
 from .results import Results
 from .serve_options import Serve
 from .watcher import OnReport, make_watcher
@@ -147,7 +145,7 @@ def map(  # noqa: A001 - used as pando.map
         function, options.requires, initializer=initializer, random_seed=random_seed, items=items
     )
     source, watcher = open_source(items), make_watcher(on_report, progress)
-    return Results(RunFeed(serialized, function_name(function), options, source, stream, watcher))
+    return Results(RunFeed(serialized, options, source, stream, watcher))
 
 
 @overload
@@ -251,9 +249,7 @@ def amap(
     from .async_results import AsyncResults  # not with `map`: asyncio takes long to import
 
     source, watcher = _open_asyncio_source(items), make_watcher(on_report, progress)
-    return AsyncResults(
-        RunFeed(serialized, function_name(function), options, source, stream, watcher)
-    )
+    return AsyncResults(RunFeed(serialized, options, source, stream, watcher))
 
 
 def _open_asyncio_source(items: Iterable[Any] | AsyncIterable[Any]) -> Source:

@@ -14,7 +14,7 @@ import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 import trio
 
@@ -26,37 +26,22 @@ from ..functions.naming import function_name
 from ..functions.serialized import SerializedFunction, serialize
 from ..notifier import Notifier, to_nobody, to_standard_error
 from ..tree.node import Node
+from ..worker.launcher import Launcher
 from ..worker.pool import WorkerPool
-from ..worker.processors import count_cores
 from .monitoring import RunMonitoring
 from .monitoring_lines import MonitoringLines
-from .options import RunOptions
+from .options import RunArguments, RunOptions, make_run_options
 from .run import Run
-from .serve_options import Serve, ServeOptions, choose_serve_options
+from .serve_options import Serve, ServeOptions
 from .value_codec import ValueCodec
 
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0
 """Seconds the workers may take to end in order when a run is closed."""
-SERVE_AFTER_SECONDS = 1.0
-"""Seconds after which the port of a run in a program opens."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class RunArguments(TypedDict, total=False):
-    """The options of `open_run` and `run`, for type checkers."""
-
-    workers: int | None
-    timeout: float | None
-    batch_size: int | None
-    requires: Iterable[str]
-    speculate: bool
-    initializer: Callable[[], object] | None
-    random_seed: int | None
-    serve: Serve
 
 
 @overload
@@ -142,41 +127,14 @@ async def _open_run(
         yield run
 
 
-def make_run_options(
-    workers: int | None,
-    timeout: float | None,
-    batch_size: int | None,
-    requires: Iterable[str],
-    serve: Serve,
-    *,
-    speculate: bool = True,
-    serve_at_once: bool,
-) -> RunOptions:
-    """Return the options of a run in a program: the arguments of `open_run`.
-
-    If `serve` is given, the port opens at once with `serve_at_once`.
-
-    Raises:
-        UsageError: an option is invalid.
-    """
-    is_asked_for = serve is not None
-    opens_at_once = (is_asked_for and serve_at_once) or workers == 0
-    return RunOptions(
-        workers=workers,
-        timeout=timeout,
-        batch_size=batch_size,
-        requires=tuple(requires),
-        speculate=speculate,
-        serve=choose_serve_options(serve),
-        serve_after=0.0 if opens_at_once else SERVE_AFTER_SECONDS,
-        must_serve=is_asked_for,
-        announce=True,
-    )
-
-
 @asynccontextmanager
 async def open_serialized_run(
-    function: SerializedFunction, name: str, options: RunOptions, say: Notifier = to_nobody
+    function: SerializedFunction,
+    name: str,
+    options: RunOptions,
+    say: Notifier = to_nobody,
+    *,
+    launcher: Launcher | None = None,
 ) -> AsyncIterator[Run[Any, Any]]:
     """Open a run of a function that has been serialized already.
 
@@ -185,6 +143,7 @@ async def open_serialized_run(
         name: its name, for people.
         options: see `RunOptions`.
         say: takes sentences for the person who runs the program.
+        launcher: starts the workers; one is made by default.
 
     Raises:
         ServerError: the public server cannot be reached, or refuses this run.
@@ -201,15 +160,15 @@ async def open_serialized_run(
         speculates=options.speculate,
         say=say,
     )
-    count = count_cores() if options.workers is None else options.workers
-    pool = WorkerPool(function, count, node.serve, timeout=options.timeout, say=say)
+    launcher = launcher or Launcher(function, options.count_workers())
+    pool = WorkerPool(launcher, node.serve, timeout=options.timeout, say=say)
     seed = options.serve.seed if options.serve else None
     ids = random.Random(secrets.randbits(64) if seed is None else seed)
     monitoring = RunMonitoring(
         node,
         name,
         ids.randbytes(messages.ID_BYTES),
-        count,
+        launcher.count,
         options.interval,
         pool.processor_seconds,
         has_report_links=options.serve is not None and options.serve.global_monitoring,

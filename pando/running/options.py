@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from typing import TypedDict
 
 import msgspec
 
@@ -15,7 +17,11 @@ from ..limits import (
     MOST_SECONDS,
     REPORTING_SECONDS,
 )
-from .serve_options import ServeOptions
+from ..worker.processors import count_cores
+from .serve_options import Serve, ServeOptions, choose_serve_options
+
+SERVE_AFTER_SECONDS = 1.0
+"""Seconds after which the port of a run in a program opens."""
 
 
 class RunOptions(msgspec.Struct, frozen=True):
@@ -48,6 +54,10 @@ class RunOptions(msgspec.Struct, frozen=True):
     reporting_interval: float = REPORTING_SECONDS
     monitoring_log: str | os.PathLike[str] | None = None
 
+    def count_workers(self) -> int:
+        """Return the number of worker processes on this machine."""
+        return count_cores() if self.workers is None else self.workers
+
     @property
     def interval(self) -> float:
         """Seconds between two reports."""
@@ -71,6 +81,51 @@ class RunOptions(msgspec.Struct, frozen=True):
             raise UsageError(
                 f"requires has {len(self.requires):,} entries, over {MAX_REQUIREMENTS:,}"
             )
+
+
+class RunArguments(TypedDict, total=False):
+    """The options of `open_run` and `run`, for type checkers."""
+
+    workers: int | None
+    timeout: float | None
+    batch_size: int | None
+    requires: Iterable[str]
+    speculate: bool
+    initializer: Callable[[], object] | None
+    random_seed: int | None
+    serve: Serve
+
+
+def make_run_options(
+    workers: int | None,
+    timeout: float | None,
+    batch_size: int | None,
+    requires: Iterable[str],
+    serve: Serve,
+    *,
+    speculate: bool = True,
+    serve_at_once: bool,
+) -> RunOptions:
+    """Return the options of a run in a program: the arguments of `open_run`.
+
+    If `serve` is given, the port opens at once with `serve_at_once`.
+
+    Raises:
+        UsageError: an option is invalid.
+    """
+    is_asked_for = serve is not None
+    opens_at_once = (is_asked_for and serve_at_once) or workers == 0
+    return RunOptions(
+        workers=workers,
+        timeout=timeout,
+        batch_size=batch_size,
+        requires=tuple(requires),
+        speculate=speculate,
+        serve=choose_serve_options(serve),
+        serve_after=0.0 if opens_at_once else SERVE_AFTER_SECONDS,
+        must_serve=is_asked_for,
+        announce=True,
+    )
 
 
 class StreamOptions(msgspec.Struct, frozen=True):

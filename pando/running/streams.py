@@ -25,26 +25,17 @@ from typing import TypeVar
 import trio
 
 from .. import messages
-from ..errors import ItemError, RunClosedError, UsageError
+from ..errors import ItemError, RunClosedError
 from ..scheduler import AttemptsExhausted, ResultBatch
 from ..source import EndOfInput
 from ..tree.job import Job
 from ..tree.node import Node
+from .buffered_source import BufferedSource
 from .causes import rebuild_exception
-from .inputs import BufferedSource
+from .handover import InputWaitsError
 from .options import StreamOptions
 
 Result = TypeVar("Result")
-
-
-class InputWaitsError(UsageError):
-    """The input waits for a result that needs more input."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "deadlock: the input waits for a result of its own map, but the results of all "
-            "items so far have been delivered"
-        )
 
 
 class ReaderStuckError(Exception):

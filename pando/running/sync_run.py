@@ -16,10 +16,11 @@ from ..functions.naming import function_name
 from ..functions.serialized import SerializedFunction, serialize
 from ..notifier import to_standard_error
 from .background import BackgroundTask
+from .delivery import StreamDelivery
 from .feed import StreamFeed
 from .inputs import open_source
-from .opening import RunArguments, make_run_options, open_serialized_run
-from .options import RunOptions, StreamOptions
+from .opening import open_serialized_run
+from .options import RunArguments, RunOptions, StreamOptions, make_run_options
 from .results import Results
 from .run import Run, RunStatistics
 from .serve_options import Serve
@@ -142,12 +143,12 @@ class SyncRun(Generic[Item, Result]):
             raise RunClosedError("this run is closed")
         return self._task
 
-    def _begin(self, feed: StreamFeed[Any]) -> None:
+    def _begin(self, delivery: StreamDelivery[Any]) -> None:
         run = self._opened.result()
         try:
-            self._open_task().call_and_wait(lambda: self._nursery.start_soon(feed.main, run))
+            self._open_task().call_and_wait(lambda: self._nursery.start_soon(delivery.main, run))
         except (RunClosedError, RuntimeError):  # Trio raises this if the nursery is closed
-            feed.handover.end(RunClosedError("this run is closed"))
+            delivery.refuse(RunClosedError("this run is closed"))
 
     async def _main(self) -> None:
         try:

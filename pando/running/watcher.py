@@ -26,23 +26,37 @@ class Watcher:
     def __init__(self, on_report: OnReport | None, display: ProgressDisplay | None) -> None:
         self._on_report = on_report
         self._display = display
-
-    def show(self, information: Information, links: list[str]) -> None:
-        """Pass on the newest figures; `links` are those by which other devices join."""
-        if self._display is not None:
-            self._display.show(information, links)
-        if self._on_report is not None:
-            self._on_report(information.to_builtins())
+        self._links: list[str] = []
+        self._report: Information | None = None
+        self._glance: Information | None = None
 
     @property
     def has_display(self) -> bool:
         """Whether there is a display, which wants to show more than one moment an interval."""
         return self._display is not None
 
-    def glance(self, information: Information, links: list[str]) -> None:
-        """Show the newest figures between two reports."""
-        if self._display is not None:
-            self._display.show(information, links)
+    def keep_report(self, report: Information, links: list[str]) -> None:
+        """Keep a report until `show` is called, in another thread.
+
+        Args:
+            report: the newest figures.
+            links: those by which other devices join.
+        """
+        self._report, self._links = report, links
+
+    def keep_glance(self, glance: Information, links: list[str]) -> None:
+        """Keep the figures of a moment between two reports."""
+        self._glance, self._links = glance, links
+
+    def show(self) -> None:
+        """Pass on the newest figures, if there are any that have not been."""
+        report, self._report = self._report, None
+        glance, self._glance = self._glance, None
+        newest = report or glance
+        if self._display is not None and newest is not None:
+            self._display.show(newest, self._links)
+        if self._on_report is not None and report is not None:
+            self._on_report(report.to_builtins())
 
     def close(self) -> None:
         """Show nothing more."""

@@ -33,10 +33,13 @@ from .shared_file import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .loader import FunctionRunner
     from .wire import FailureTuple
+
+    Prepared = Callable[[], FunctionRunner]
 
 FLUSH_SECONDS = 0.025
 """How long a finished result may wait for the rest of its batch."""
@@ -64,6 +67,7 @@ class WorkerMain:
 
     def run(self) -> None:
         """Load the function, then compute until the parent closes the socket."""
+        prepared = self._prepare()
         reader = framing.FrameReader()
         received: list[bytes] = []
         while not received:
@@ -71,7 +75,7 @@ class WorkerMain:
             if not data:
                 return
             received = reader.feed(data)
-        if not self._load(*wire.read_load(received.pop(0))):
+        if not self._load(prepared, *wire.read_load(received.pop(0))):
             return
         listen = functools.partial(self._reader_main, reader, received)
         self._send(wire.write("ready"))
@@ -80,16 +84,29 @@ class WorkerMain:
             self._compute(batch)
             self._finish(batch)
 
-    def _load(
-        self, path: list[str], arguments: list[str], folder: str, places: dict[str, str]
-    ) -> bool:
-        """Load the function; whether that was possible.
+    def _prepare(self) -> Prepared | BaseException:
+        """Read the function, and import what Pando needs to load it, or return why that failed.
 
-        What Pando needs for that is imported first, from its own place: the user may have modules
-        of the same names.
+        That is done before anything of the user's is known here, from Pando's own place: the user
+        may have modules of the same names.
         """
         try:
-            load = read_function(read_file(self._function_file))
+            return read_function(read_file(self._function_file))
+        except BaseException as error:
+            return error
+
+    def _load(
+        self,
+        prepared: Prepared | BaseException,
+        path: list[str],
+        arguments: list[str],
+        folder: str,
+        places: dict[str, str],
+    ) -> bool:
+        """Load the function; whether that was possible."""
+        try:
+            if isinstance(prepared, BaseException):
+                raise prepared
             sys.path[:] = path
             if places:
                 use_places(places)
@@ -99,7 +116,7 @@ class WorkerMain:
             except OSError:
                 pass
             loading.began()
-            self._function = load()
+            self._function = prepared()
             loading.ended()
             return True
         except BaseException as error:

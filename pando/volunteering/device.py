@@ -44,7 +44,7 @@ from ..net.webrtc.availability import check_protocol
 from ..notifier import Notifier
 from ..tree.admission import SENT_AWAY
 from ..tree.child import sanitize_name
-from ..worker.pool import MakePool, WorkerPool
+from ..worker.pool import MakePool, make_worker_pool
 from ..worker.processors import count_cores
 from .backoff import Backoff
 from .joining import Joiner
@@ -116,7 +116,7 @@ class Volunteer:
         options: VolunteerOptions,
         say: Notifier,
         *,
-        make_pool: MakePool = WorkerPool,
+        make_pool: MakePool = make_worker_pool,
     ) -> None:
         self._link = self._given = JoinLink.parse(link)
         protocol = options.protocol or self._link.options.get("protocol")

@@ -13,11 +13,10 @@ from ..errors import FunctionError, WorkerError
 from ..functions.serialized import SerializedFunction
 from ..notifier import Notifier, to_nobody
 from .environment import Environment
-from .function_file import FunctionFile
+from .launcher import Launcher, WorkerShortageError
 from .process import WorkerProcess
 from .processor_time import ProcessorTime
-from .processors import count_cores
-from .starting import WorkerShortageError, run_worker
+from .starting import run_worker
 
 logger = logging.getLogger(__name__)
 
@@ -42,38 +41,31 @@ class Pool(Protocol):
 
 
 MakePool = Callable[..., Pool]
-"""Takes what `WorkerPool` takes."""
+"""Takes what `make_worker_pool` takes."""
 
 
 class WorkerPool:
     """Keeps a number of workers alive.
 
     Args:
-        function: what they compute; in its exact form as long as that can be loaded.
-        count: how many workers.
+        launcher: starts them.
         serve: given each worker's channel and name for as long as it lives.
         timeout: seconds that an item may take.
-        environment: the Python that workers run in; this process's own by default.
         say: told, in a sentence, what the person who runs this should know.
     """
 
     def __init__(
         self,
-        function: SerializedFunction,
-        count: int,
+        launcher: Launcher,
         serve: Serve,
         *,
         timeout: float | None = None,
-        environment: Environment | None = None,
         say: Notifier = to_nobody,
     ) -> None:
-        self._function = function
-        self._file: FunctionFile | None = None
-        self._exact_failed: FunctionError | None = None
-        self._count = count
+        self._launcher = launcher
+        self._count = launcher.count
         self._serve = serve
         self._timeout = timeout
-        self._environment = environment or Environment()
         self._say = say
         self._has_loaded = False
         self._idle_deaths = 0
@@ -98,8 +90,7 @@ class WorkerPool:
                         nursery.start_soon(self._keep_alive, f"worker {number}", failed)
                 watching.cancel_scope.cancel()
         finally:
-            if self._file is not None:
-                self._file.close()
+            self._launcher.close()
 
     async def _mention_slow_loading(self) -> None:
         await trio.sleep(SLOW_LOAD_SECONDS)
@@ -132,21 +123,15 @@ class WorkerPool:
                     self.pids.discard(worker.pid)
                     self._serving.discard(scope)
 
-        threads = max(1, count_cores() // self._count)
+        launcher = self._launcher
         while not self._closing:
-            exact = self._function.exact() if self._exact_failed is None else None
+            uses_exact = launcher.uses_exact
             try:
-                worker = await run_worker(
-                    self._share(exact or self._function.portable()),
-                    serve,
-                    environment=self._environment,
-                    timeout=self._timeout,
-                    threads=threads,
-                )
+                worker = await run_worker(launcher, serve, timeout=self._timeout)
             except FunctionError as error:
-                if exact is not None and self._can_do_without(error):
+                if uses_exact and launcher.give_up_exact(error):
                     continue
-                failed(self._exact_failed or error)
+                failed(launcher.failure or error)
                 return
             except WorkerShortageError as error:
                 if not self._has_loaded:
@@ -176,21 +161,15 @@ class WorkerPool:
             self._said.add(text)
             self._say(text)
 
-    def _share(self, packed: bytes) -> FunctionFile:
-        """Put a form of the function where workers read it: the last one is still there."""
-        if self._file is None or self._file.packed != packed:
-            file = FunctionFile(packed)
-            if self._file is not None:
-                self._file.close()
-            self._file = file
-        return self._file
 
-    def _can_do_without(self, error: FunctionError) -> bool:
-        """Tell whether workers can have the other form, now that the exact one cannot be loaded."""
-        if self._exact_failed is None:
-            self._exact_failed = error
-        try:
-            self._function.portable()
-        except FunctionError:
-            return False
-        return True
+def make_worker_pool(
+    function: SerializedFunction,
+    count: int,
+    serve: Serve,
+    *,
+    timeout: float | None = None,
+    environment: Environment | None = None,
+    say: Notifier = to_nobody,
+) -> WorkerPool:
+    """Make the pool of a volunteer; see `Launcher` and `WorkerPool`."""
+    return WorkerPool(Launcher(function, count, environment), serve, timeout=timeout, say=say)

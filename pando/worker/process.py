@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import subprocess
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +18,8 @@ from ..errors import FunctionError
 from ..runtime import framing
 from ..runtime.running_item import RunningItem
 from .environment import Environment
+from .launcher import kill_group
+from .process_exit import ProcessExit
 from .time_limit import TimeLimit
 
 GRACE_SECONDS = 0.3
@@ -32,21 +34,6 @@ DRAIN_SECONDS = 0.05
 """How long output of a worker that has ended may take to come; others may hold its files open."""
 MAX_POLL_SECONDS = 0.25
 """The longest pause between two looks at an item that has a time limit."""
-
-_running: set[int] = set()
-"""The workers of this process that have not ended, by their number."""
-
-
-def remember(pid: int) -> None:
-    """Note a worker that has been started, for `kill_all`."""
-    _running.add(pid)
-
-
-def kill_all() -> None:
-    """End all workers of this process at once, and what they have started, from any thread."""
-    for pid in list(_running):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
 
 
 class Output:
@@ -80,15 +67,25 @@ class Output:
 class WorkerProcess:
     """A worker process and the channel to it.
 
-    Use it as ``async with start_worker(…) as worker``. It is a
-    `pando.channel.MessageChannel`; when the process dies while it runs an item, an `ItemCrashed`
-    message is received before the end.
+    It is a `pando.channel.MessageChannel`; when the process dies while it runs an item, an
+    `ItemCrashed` message is received before the end.
+
+    Args:
+        process: the process, which `use` ends.
+        stream: the socket to it.
+        running: which item it says that it runs.
+        output: what it writes.
     """
 
     def __init__(
-        self, process: trio.Process, stream: trio.SocketStream, running: RunningItem, output: Output
+        self,
+        process: subprocess.Popen[bytes],
+        stream: trio.SocketStream,
+        running: RunningItem,
+        output: Output,
     ) -> None:
         self._process = process
+        self._exit = ProcessExit(process)
         self._output = output
         self._stream = stream
         self._running = running
@@ -159,7 +156,7 @@ class WorkerProcess:
             return
         self._ended = True
         with trio.move_on_after(DEATH_SECONDS):
-            await self._process.wait()
+            await self._exit.wait()
             await trio.lowlevel.checkpoint()  # its last line may be there, too
         running = self._timed_out or self._stood_still or self._running.running()
         self.item_was_running = running is not None
@@ -217,7 +214,11 @@ class WorkerProcess:
         environment: Environment,
         timeout: float | None,
     ) -> None:
-        """Load the function, let `serve` use the worker, and end it."""
+        """Load the function, let `serve` use the worker, and end it.
+
+        Raises:
+            FunctionError: the function cannot be loaded in it.
+        """
         error: FunctionError | None = None
         interrupted = True
         try:
@@ -273,15 +274,14 @@ class WorkerProcess:
 
     async def watch_process(self) -> None:
         """Close the socket after the process has ended, should something hold it open."""
-        await self._process.wait()
+        await self._exit.wait()
         await trio.sleep(DEATH_SECONDS)
         await self._stream.aclose()
 
     def kill(self) -> None:
         """End the process, and those that the function has started, at once."""
         if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process.pid)
 
     async def end(self) -> None:
         """Close the socket, wait a moment for an orderly exit, then kill."""
@@ -289,11 +289,9 @@ class WorkerProcess:
             await trio.aclose_forcefully(self._stream)
             if not self._ended:
                 with trio.move_on_after(GRACE_SECONDS):
-                    await self._process.wait()
+                    await self._exit.wait()
             self.kill()
-            await self._process.wait()
-            _running.discard(self.pid)
-            self._running.close()
+            await self._exit.wait()
 
 
 def _as_bytes(name: str) -> bytes:

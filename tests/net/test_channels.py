@@ -34,8 +34,7 @@ from pando.net.trust.secure_channel import SecureChannel
 from pando.net.trust.transport import Transport
 from pando.net.webrtc.connection import open_connection
 from pando.net.websocket import TAG_BYTES
-from pando.worker.environment import Environment
-from pando.worker.function_file import FunctionFile
+from pando.worker.launcher import Launcher
 from pando.worker.process import WorkerProcess
 from pando.worker.starting import run_worker
 
@@ -107,8 +106,7 @@ async def keepalive(
 @asynccontextmanager
 async def worker() -> AsyncIterator[Pair]:
     """A worker process that squares: what is sent to it is a lease, what it sends are results."""
-    packed = serialize(square).exact()
-    assert packed is not None
+    launcher = Launcher(serialize(square), 1)
     send, receive = trio.open_memory_channel[WorkerProcess](1)
     done = trio.Event()
 
@@ -126,13 +124,14 @@ async def worker() -> AsyncIterator[Pair]:
         return message.lease - 1
 
     async def run() -> None:
-        await run_worker(FunctionFile(packed), serve, environment=Environment())
+        await run_worker(launcher, serve)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
         process = await receive.receive()
         yield Pair(process, process, make, read)
         done.set()
+    launcher.close()
 
 
 @asynccontextmanager

@@ -178,7 +178,7 @@ async def test_a_run_that_was_not_asked_to_serve_goes_on_without(monkeypatch, ca
         raise pando.UsageError("no sockets here")
 
     monkeypatch.setattr("pando.running.server.listen", fail)
-    monkeypatch.setattr("pando.running.opening.SERVE_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr("pando.running.options.SERVE_AFTER_SECONDS", 0.01)
     async with pando.open_run(square, workers=1) as run:
         await trio.sleep(0.3)
         assert [result async for result in run.map([3])] == [9]

@@ -10,9 +10,8 @@ import trio
 
 from pando.functions.serialized import as_received
 from pando.worker import pool
-from pando.worker.function_file import FunctionFile
+from pando.worker.launcher import Launcher, WorkerShortageError
 from pando.worker.pool import SLOW_LOAD_SECONDS, WorkerPool
-from pando.worker.starting import WorkerShortageError
 
 
 class FakeWorker:
@@ -25,7 +24,7 @@ class FakeWorker:
         self._load_seconds = load_seconds
 
     async def run(
-        self, function: FunctionFile, serve: Callable[[FakeWorker], Awaitable[None]], **options: Any
+        self, launcher: Launcher, serve: Callable[[FakeWorker], Awaitable[None]], **options: Any
     ) -> FakeWorker:
         await trio.sleep(self._load_seconds)
         await serve(self)
@@ -50,7 +49,7 @@ async def test_slow_loading_is_mentioned_once(
 ) -> None:
     monkeypatch.setattr(pool, "run_worker", FakeWorker(load_seconds).run)
     said: list[str] = []
-    workers = WorkerPool(as_received(b""), 2, serve_for_ever, say=said.append)
+    workers = WorkerPool(Launcher(as_received(b""), 2), serve_for_ever, say=said.append)
     with trio.move_on_after(2 * SLOW_LOAD_SECONDS):
         await workers.run(lambda error: None)
     assert len(said) == is_mentioned
@@ -60,7 +59,7 @@ async def test_a_pool_that_is_closed_does_not_wait_to_mention_anything(
     autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "run_worker", FakeWorker(0.5).run)
-    workers = WorkerPool(as_received(b""), 2, serve_for_ever)
+    workers = WorkerPool(Launcher(as_received(b""), 2), serve_for_ever)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(workers.run, lambda error: None)
         await trio.sleep(1)
@@ -94,7 +93,7 @@ async def test_a_worker_that_cannot_be_replaced_now_is_tried_again(
     monkeypatch.setattr(pool, "run_worker", shortage.run)
     said: list[str] = []
     failures: list[Exception] = []
-    workers = WorkerPool(as_received(b""), 1, serve_briefly, say=said.append)
+    workers = WorkerPool(Launcher(as_received(b""), 1), serve_briefly, say=said.append)
     with trio.move_on_after(20):
         await workers.run(failures.append)
     assert not failures
@@ -107,5 +106,5 @@ async def test_workers_that_cannot_be_started_at_all_end_the_run(
 ) -> None:
     monkeypatch.setattr(pool, "run_worker", Shortage(FakeWorker(0.1), first=0, failures=9).run)
     failures: list[Exception] = []
-    await WorkerPool(as_received(b""), 1, serve_briefly).run(failures.append)
+    await WorkerPool(Launcher(as_received(b""), 1), serve_briefly).run(failures.append)
     assert [str(error) for error in failures] == ["workers cannot be started: Too many open files"]
