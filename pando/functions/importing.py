@@ -30,7 +30,7 @@ class Importing:
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[str, bool]] = {}
-        self.any_own_module = any(map(is_own, list(sys.modules.values())))
+        self.any_own_module = any(map(is_own, sys.modules.copy().values()))
         self._homes_by_id: dict[int, tuple[str, str] | None] = {}
         self._importable: dict[str, bool] = {}
         self._held: dict[str, dict[int, ImportPath]] = {}
@@ -102,7 +102,7 @@ class Importing:
     def index_of_package(self, top: str) -> dict[int, ImportPath]:
         """Return what an installed package's modules hold under which name, by identity."""
         index: dict[int, ImportPath] = {}
-        for name, module in list(sys.modules.items()):
+        for name, module in sys.modules.copy().items():
             if name.partition(".")[0] != top or not isinstance(module, types.ModuleType):
                 continue
             if is_own(module) or not self.can_import(module):

@@ -38,7 +38,7 @@ def find_import_path(value: Any, qualname: str) -> ImportPath | None:
 def find_import_by_name(value: Any, name: str) -> ImportPath | None:
     """Find any module that has the object under this name."""
     script = sys.modules.get(SCRIPT)  # which has a second name once `multiprocessing` is imported
-    for module_name, module in list(sys.modules.items()):
+    for module_name, module in sys.modules.copy().items():
         if module is not script and getattr(module, name, None) is value:
             return ImportPath(module_name, name)
     return None
@@ -46,7 +46,7 @@ def find_import_by_name(value: Any, name: str) -> ImportPath | None:
 
 def find_import_of_sentinel(value: Any) -> ImportPath | None:
     """Find an object without any state, which is known by its identity alone."""
-    for module_name, module in list(sys.modules.items()):
+    for module_name, module in sys.modules.copy().items():
         if isinstance(module, types.ModuleType) and can_be_imported(module):
             for name, found in list(vars(module).items()):
                 if found is value:

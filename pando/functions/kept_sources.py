@@ -32,7 +32,7 @@ class KeptSources:
     def __init__(self, homes: Homes) -> None:
         self._kept: dict[str, _Kept] = {}
         if homes.any_own_module:
-            for name, module in list(sys.modules.items()):
+            for name, module in sys.modules.copy().items():
                 if is_own(module) and homes.can_import(module):
                     self._keep_imported(name, module)
         for name in homes.imported_later:

@@ -82,7 +82,7 @@ class ModuleState(Importing):
         if self._own_objects is None:
             self._own_objects = {
                 id(value): (name, attribute)
-                for name, module in list(sys.modules.items())
+                for name, module in sys.modules.copy().items()
                 if is_own(module) and self.can_import(module)
                 for attribute, value in list(vars(module).items())
                 if is_own(sys.modules.get(type(value).__module__))

@@ -28,7 +28,7 @@ def being_imported() -> str | None:
     Another thread that imports it, as pickling what it holds does, would wait for a map at its
     top, which waits for that thread.
     """
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         spec = getattr(module, "__spec__", None)
         if getattr(spec, "_initializing", False) and is_own(module):
             return name

@@ -71,6 +71,7 @@ class WorkerPool:
         self._idle_deaths = 0
         self._said: set[str] = set()
         self._closing = False
+        self._loading: set[trio.CancelScope] = set()
         self._serving: set[trio.CancelScope] = set()
         self.deaths = 0
         self.pids: set[int] = set()
@@ -101,15 +102,19 @@ class WorkerPool:
             )
 
     def close(self) -> None:
-        """Let the workers end in order, which takes a moment, and `run` return."""
+        """Let the workers end in order, which takes a moment, and `run` return.
+
+        Those that have not loaded the function yet are ended at once.
+        """
         self._closing = True
         if self._processor_time.is_used:
             self.processor_seconds()
-        for scope in self._serving:
+        for scope in self._serving | self._loading:
             scope.cancel()
 
     async def _keep_alive(self, name: str, failed: Callable[[Exception], None]) -> None:
         async def serve(worker: WorkerProcess) -> None:
+            self._loading.discard(loading)
             self._has_loaded = True
             self.pids.add(worker.pid)
             logger.debug("%s is ready: %r", name, worker)
@@ -126,8 +131,12 @@ class WorkerPool:
         launcher = self._launcher
         while not self._closing:
             uses_exact = launcher.uses_exact
+            worker: WorkerProcess | None = None
+            loading = trio.CancelScope()
+            self._loading.add(loading)
             try:
-                worker = await run_worker(launcher, serve, timeout=self._timeout)
+                with loading:
+                    worker = await run_worker(launcher, serve, timeout=self._timeout)
             except FunctionError as error:
                 if uses_exact and launcher.give_up_exact(error):
                     continue
@@ -143,7 +152,9 @@ class WorkerPool:
             except WorkerError as error:
                 failed(error)
                 return
-            if self._closing:
+            finally:
+                self._loading.discard(loading)
+            if self._closing or worker is None:
                 return
             self.deaths += 1
             logger.info("lost %s, which is replaced: %s", name, worker.describe_end())

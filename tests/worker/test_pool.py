@@ -108,3 +108,17 @@ async def test_workers_that_cannot_be_started_at_all_end_the_run(
     failures: list[Exception] = []
     await WorkerPool(Launcher(as_received(b""), 1), serve_briefly).run(failures.append)
     assert [str(error) for error in failures] == ["workers cannot be started: Too many open files"]
+
+
+async def test_workers_that_have_not_loaded_are_ended_when_the_pool_is_closed(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "run_worker", FakeWorker(3600).run)
+    workers = WorkerPool(Launcher(as_received(b""), 2), serve_for_ever)
+    failures: list[Exception] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(workers.run, failures.append)
+        await trio.sleep(1)
+        workers.close()
+    assert trio.current_time() == pytest.approx(1)
+    assert not failures
