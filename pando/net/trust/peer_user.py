@@ -1,10 +1,10 @@
 """Who is this: which user of this machine is at the other end of a TCP connection.
 
-The kernel lists each socket with its user, also those of others (``/proc/net/tcp``, and ``tcp6``
-for IPv6). A connection inside one machine is there twice, once from each end; the entry whose
-addresses are those of this end's socket the other way round is the other end. So the same question
-is good for whoever has accepted a connection and for whoever has connected, once the other end has
-accepted it.
+The kernel knows the user of each socket, also of others' sockets. A connection inside one machine
+is there twice, once from each end; the socket whose addresses are those of this end's the other way
+round is the other end. So the same question is good for whoever has accepted a connection and for
+whoever has connected, once the other end has accepted it. Where the kernel cannot be asked, as in
+some sandboxes, its tables are read instead (``/proc/net/tcp``, and ``tcp6`` for IPv6).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import struct
 import sys
 from pathlib import Path
 from typing import Any, Protocol
+
+from .socket_owner import Endpoint, find_owner
 
 TABLES = Path("/proc/net")
 ESTABLISHED = "01"
@@ -29,9 +31,6 @@ class HasEnds(Protocol):
     def getpeername(self) -> Any: ...
 
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
 def find_peer_user(connection: HasEnds) -> int | None:
     """The number of the user who owns the other end of a connection.
 
@@ -44,6 +43,17 @@ def find_peer_user(connection: HasEnds) -> int | None:
         own, peer = _endpoint(connection.getsockname()), _endpoint(connection.getpeername())
     except (OSError, ValueError):
         return None
+    try:
+        user = find_owner(peer, own)
+        # Where it does not find this end either, it cannot answer.
+        if user is not None or find_owner(own, peer) is not None:
+            return user
+    except OSError:
+        pass
+    return _find_in_tables(own, peer)
+
+
+def _find_in_tables(own: Endpoint, peer: Endpoint) -> int | None:
     for name, family in (("tcp", ipaddress.IPv4Address), ("tcp6", ipaddress.IPv6Address)):
         user = _look_up(TABLES / name, _as(family, peer), _as(family, own))
         if user is not None:
@@ -62,7 +72,7 @@ def is_own_user(user: int | None) -> bool:
     return user != _overflow_user()
 
 
-def _endpoint(name: object) -> tuple[_Address, int]:
+def _endpoint(name: object) -> Endpoint:
     """The address and port of a socket's name, without scope; IPv4 in IPv6 is IPv4.
 
     Raises:
@@ -75,7 +85,7 @@ def _endpoint(name: object) -> tuple[_Address, int]:
     return mapped or address, int(name[1])
 
 
-def _as(family: type, endpoint: tuple[_Address, int]) -> str | None:
+def _as(family: type, endpoint: Endpoint) -> str | None:
     """An endpoint as the kernel's table of this family writes it; None where it cannot be there."""
     address, port = endpoint
     if family is ipaddress.IPv6Address and isinstance(address, ipaddress.IPv4Address):

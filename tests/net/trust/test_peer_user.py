@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from pando.net.trust import peer_user
+from pando.net.trust import peer_user, socket_owner
 from pando.net.trust.peer_user import find_peer_user, is_own_user
 
 NOBODY = 65_534
@@ -44,6 +45,20 @@ pytestmark = [
 ]
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
 USERS = [pytest.param("-", os.getuid(), id="own"), pytest.param(NOBODY, NOBODY, marks=needs_root)]
+
+
+def refuse(*ends: object) -> None:
+    raise OSError("a sandbox without netlink sockets")
+
+
+@pytest.fixture(autouse=True, params=["kernel", "tables"])
+def way(request, monkeypatch):
+    """The kernel is asked, or cannot be, so that its tables are read."""
+    if request.param == "tables":
+        monkeypatch.setattr(peer_user, "find_owner", refuse)
+    else:
+        monkeypatch.setattr(peer_user, "TABLES", Path("/nowhere"))
+    return request.param
 
 
 @contextmanager
@@ -136,7 +151,7 @@ def test_who_has_closed_its_half_is_not_known():
         assert find_peer_user(accepted) is None
 
 
-def test_nothing_is_known_of_other_kinds_of_connections_and_systems(monkeypatch, tmp_path):
+def test_nothing_is_known_of_other_kinds_of_connections_and_systems(way, monkeypatch, tmp_path):
     one, other = socket.socketpair()
     with one, other:
         assert find_peer_user(one) is None
@@ -149,6 +164,8 @@ def test_nothing_is_known_of_other_kinds_of_connections_and_systems(monkeypatch,
         monkeypatch.setattr(sys, "platform", "darwin")
         assert find_peer_user(connection) is None
         monkeypatch.setattr(sys, "platform", "linux")
+        if way == "kernel":
+            return
         monkeypatch.setattr(peer_user, "TABLES", tmp_path)
         assert find_peer_user(connection) is None
         (tmp_path / "tcp").write_bytes(b"\xff not a table")
@@ -163,3 +180,32 @@ def test_the_user_whom_unknown_ones_look_like_is_nobody_s_own(monkeypatch):
     assert not is_own_user(None)
     monkeypatch.setattr(peer_user, "_overflow_user", lambda: own)
     assert not is_own_user(own)
+
+
+@pytest.mark.parametrize("found", [None, 7])
+def test_the_tables_are_read_where_the_kernel_does_not_know_even_this_end(
+    found, monkeypatch, tmp_path
+):
+    """As for connections that are bound to an interface, or without the kernel's module for TCP."""
+    asked = []
+
+    def find(local, remote):
+        asked.append((local, remote))
+        return found if len(asked) == 2 else None
+
+    monkeypatch.setattr(peer_user, "find_owner", find)
+    monkeypatch.setattr(peer_user, "TABLES", Path("/proc/net"))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as connection,
+        listener.accept()[0],
+    ):
+        assert find_peer_user(connection) == (os.getuid() if found is None else None)
+    assert asked[0] == asked[1][::-1]
+
+
+@pytest.mark.parametrize("length", [0, 3, 16, 40, 90])
+def test_an_answer_that_is_cut_short_names_nobody(length):
+    answer = socket_owner._header.pack(91, socket_owner.SOCK_DIAG_BY_FAMILY, 0, 1, 0) + bytes(75)
+    assert socket_owner._read(answer[:length]) is None
+    assert socket_owner._read(socket_owner._header.pack(36, 2, 0, 1, 0) + bytes(75)) is None
