@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 HEARTBEATS_PER_TIMEOUT = 3
 """Signs of life sent in that time."""
+LATE_SECONDS = 0.5
+"""How late it may be looked whether the other end is silent; beyond that, the machine slept, or is
+very busy, and whatever has come meanwhile is read first."""
 MAX_BUNDLE_BYTES = 1024 * 1024
 """Bytes of messages that are sent as one."""
 SEND_SECONDS = 30.0
@@ -122,9 +125,13 @@ class KeepaliveChannel:
             if self.measures and not await self._beat():
                 return
             while True:
-                await trio.sleep(pause)
+                due = min(trio.current_time() + pause, self._last_heard() + self.silence)
+                await trio.sleep_until(due)
                 now = trio.current_time()
-                if now - max(self._heard, self._activity()) > self.silence:
+                if now - due > LATE_SECONDS:
+                    # What came while this process could not run has not been read yet.
+                    self._heard = max(self._heard, now - self.silence + pause)
+                if now >= self._last_heard() + self.silence:
                     await self._cut_off(f"nothing was heard for {self.silence:g} s")
                     return
                 if self._assembly.is_open and now - self._part_came > STALL_SECONDS:
@@ -156,9 +163,9 @@ class KeepaliveChannel:
         logger.info("closed %r: %s", self, one_line(reason))
         await self._channel.aclose()
 
-    def _activity(self) -> float:
-        """When bytes came last, where the channel knows: a long message is a sign of life."""
-        return float(getattr(self._channel, "last_activity", 0.0))
+    def _last_heard(self) -> float:
+        """When a message came last, or a part of one where the channel knows."""
+        return max(self._heard, float(getattr(self._channel, "last_activity", 0.0)))
 
     def _arrival_seconds(self) -> float:
         """Return how long the last message took to arrive, where the channel knows."""

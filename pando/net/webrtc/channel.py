@@ -172,7 +172,10 @@ class DataChannel:
 
     @property
     def last_activity(self) -> float:
-        """When frames came last, on Trio's clock, as far as somebody has looked since."""
+        """When frames came last, on Trio's clock.
+
+        Of those that nobody has taken yet it is known only when somebody looks.
+        """
         if self.wire.arrived != self._seen_arrived:
             self._seen_arrived, self._arrived_at = self.wire.arrived, trio.current_time()
         return self._arrived_at
@@ -246,6 +249,7 @@ class DataChannel:
     def _add(self, frame: bytes) -> bytes | None:
         """Take a part; return the message with the last one."""
         self._taken += len(frame) + FRAME_COST
+        self._seen_arrived, self._arrived_at = self.wire.arrived, trio.current_time()
         if self._taken - self._credited >= WINDOW_BYTES // 2:
             credit = self._taken - self._credited
             self._credited = self._taken

@@ -69,6 +69,19 @@ async def test_a_reader_that_stops_holds_back_the_sender() -> None:
             await here.send(b"more")
 
 
+async def test_activity_is_when_something_came_and_not_when_somebody_looks() -> None:
+    """Else an end that has died would count as dead later, by the time between two looks."""
+    async with pair() as (here, there):
+        await here.send(b"a sign of life")
+        await there.receive()
+        came = trio.current_time()
+        await trio.sleep(0.2)
+        assert there.last_activity <= came
+        await here.send(b"another one, which nobody takes")
+        await there._wait(lambda: bool(there.wire.frames))
+        assert there.last_activity >= came + 0.2
+
+
 async def test_what_was_sent_before_the_end_comes() -> None:
     async with pair() as (here, there):
         for number in range(20):
