@@ -187,8 +187,10 @@ def truncate(text: str) -> str:
 
 def one_line(text: str, limit: int = MAX_LINE) -> str:
     """Return a text from another device as one short line of printable characters."""
-    printable = "".join(c if c.isprintable() else " " for c in text[: 2 * limit])
-    line = " ".join(printable.split())
+    text = text[: 2 * limit]
+    if not text.isprintable():  # nearly every text is
+        text = "".join(c if c.isprintable() else " " for c in text)
+    line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

@@ -98,11 +98,7 @@ class FirstRequest:
 
     @functools.cached_property
     def visitor(self) -> Visitor:
-        """The other end.
-
-        Looking up whose it is takes as long as there are connections on this machine, so that
-        this is done for those only who are asked.
-        """
+        """The other end, of whom the kernel is asked only where somebody wants to know."""
         is_own = not self.head.is_forwarded and _is_own_user(socket_of(self.stream))
         return Visitor(self.host, is_own)
 
