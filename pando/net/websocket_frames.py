@@ -33,7 +33,7 @@ LENGTH_BYTES = {TWO_BYTES: 2, EIGHT_BYTES: 8}
 MASK_BYTES = 4
 MAX_HEAD_BYTES = 2 + 8 + MASK_BYTES
 JOINED_BYTES = 16 * 1024
-"""The longest message that is copied behind its head: copying it costs less than a second piece."""
+"""The longest message that is copied after its head: copying it costs less than a second piece."""
 
 
 def encode_message(protocol: Protocol, data: bytes) -> list[bytes]:

@@ -299,8 +299,8 @@ class Uplink:
             # Too much for one message: two of them.
             half = len(values) // 2
             before = {place: why for place, why in failures.items() if place < half}
-            behind = {place - half: why for place, why in failures.items() if place >= half}
-            parts = ((first, first + half, before), (first + half, last, behind))
+            after = {place - half: why for place, why in failures.items() if place >= half}
+            parts = ((first, first + half, before), (first + half, last, after))
             return [
                 answer
                 for low, high, failed in parts

@@ -250,7 +250,7 @@ def test_an_error_in_a_timer_is_that_of_the_item_that_has_set_it(load, capfd):
         "setTimeout(cb, 500, null, x)"
     )
     assert results_of(load(source), [0, 1]) == [0, 1]
-    assert capfd.readouterr().out.startswith("behind its item's result: Error: stray\n    at ")
+    assert capfd.readouterr().out.startswith("after its item's result: Error: stray\n    at ")
 
 
 def test_which_item_runs_is_told_while_it_runs(load):

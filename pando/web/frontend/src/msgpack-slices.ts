@@ -61,7 +61,7 @@ function skipMany(bytes: Uint8Array, at: number, count: number, depth: number): 
   return at;
 }
 
-/** An encoded array, cut: where each of its elements begins, and behind the last where it ends. */
+/** An encoded array, cut: where each of its elements begins, and after the last where it ends. */
 export function findElements(bytes: Uint8Array): Uint32Array {
   return findAll(bytes, readArraySize(bytes));
 }
@@ -117,7 +117,7 @@ function cutAt(bytes: Uint8Array, places: Uint32Array): Uint8Array[] {
   );
 }
 
-/** An array of `count` elements that are encoded already, one behind the other, in `parts`. */
+/** An array of `count` elements that are encoded already, one after the other, in `parts`. */
 export function joinArray(count: number, parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return join(header(count, 0x90, 0xdc), parts);
 }

@@ -7,7 +7,7 @@ import { FLUSH_MILLISECONDS, type Part } from "./protocol";
 
 /** Where items take so long, it is asked how long the next one may take before a result waits for it. */
 const LONG_MILLISECONDS = 4;
-/** How much of a long item is expected again after each of the ones behind it. */
+/** How much of a long item is expected again after each of those that follow it. */
 const DECAY = 0.9;
 
 /**

@@ -47,7 +47,7 @@ function start(run: Timer, delay: unknown, given: unknown[], repeat: boolean): n
       run(...given);
     } catch (error) {
       if (item === current) polyfillHost.failed(error);
-      else write("behind its item's result:", error);
+      else write("after its item's result:", error);
     } finally {
       polyfillHost.item = current;
     }

@@ -30,7 +30,7 @@ self.onmessage = ({ data }: MessageEvent<Opening>) => {
 function serve(port: MessagePort, python: Opening["python"]): void {
   let engine: Engine;
   let broken = false;
-  /** What waits behind something that broke the engine is not done any more. */
+  /** What waits after something that broke the engine is not done any more. */
   const attempt = async (work: () => Promise<void>): Promise<void> => {
     if (broken) return;
     try {

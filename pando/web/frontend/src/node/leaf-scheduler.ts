@@ -167,7 +167,7 @@ export class LeafScheduler {
     this.pump();
   }
 
-  /** Results of a worker, those behind the ones it has given before. False where they make no sense. */
+  /** Results of a worker, those after the ones that it has given before. False where they make no sense. */
   addResults(id: number, batch: number, part: Part): boolean {
     const worker = this.workers.get(id);
     const current = worker?.batches[0];

@@ -42,7 +42,7 @@ export class LeafWorker {
     this.largest = Math.max(this.largest, items);
   }
 
-  /** Whether a second batch may wait in it, behind the one that it has. */
+  /** Whether a second batch may wait in it, after the one that it has. */
   get mayQueue(): boolean {
     const { batches, itemSeconds } = this;
     const count = batches[0]?.range.count ?? 0;

@@ -358,7 +358,7 @@ export class Session {
       this.events.onItemFailed(last.traceback || `${last.type}: ${last.reason}`);
   }
 
-  /** Do what the scheduler says, in order; what the node lends meanwhile comes behind it. */
+  /** Do what the scheduler says, in order; what the node lends meanwhile comes after it. */
   private act(): void {
     if (this.isActing) return;
     this.isActing = true;

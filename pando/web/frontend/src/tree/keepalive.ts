@@ -104,7 +104,7 @@ export class KeepaliveChannel<In extends Heard = Incoming, Out = Outgoing> {
     }, milliseconds / HEARTBEATS_PER_TIMEOUT);
   }
 
-  /** Send a message now, behind those that were posted. */
+  /** Send a message now, after those that were posted. */
   send(message: Out): void {
     this.gather(message);
     this.flush();
