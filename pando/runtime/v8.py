@@ -82,11 +82,17 @@ class Engine:
             raise ScriptError(int(found[1]), f"{found[2]}: {text}" if text else found[2]) from None
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of a short script; an ArrayBuffer is a view of its memory."""
+        """Return the value of a short script.
+
+        An ArrayBuffer is a view of its memory, which is good for as long as the script itself
+        refers to it.
+        """
         return self._racer.eval(script)
 
     async def run(self, script: str, tick: Callable[[], None] = lambda: None) -> Any:
         """Return the value of a script, or what its promise becomes; `tick` is called meanwhile.
+
+        An ArrayBuffer is a view, as for `evaluate`.
 
         Raises:
             MemoryError: it has taken more than it may; the engine is of no use any more.

@@ -17,7 +17,7 @@ from pando.functions.javascript import read_module
 from pando.functions.package import JavaScriptPackage
 from pando.runtime import running_item, v8
 from pando.runtime.batch import Batch
-from pando.runtime.javascript import JavaScriptFunction
+from pando.runtime.javascript import LIMIT, JavaScriptFunction
 from pando.runtime.running_item import OFFSET
 
 from ..processes import GENEROUS_SECONDS, wait_until
@@ -299,6 +299,26 @@ def test_cutting_at_any_moment_loses_and_doubles_nothing(load):
         thread.join()
         assert len(batch.results) == len(batch.items) <= kept
         assert [values.decode(r) for r in batch.results] == list(range(len(batch.results)))
+
+
+GARBAGE = "for (let n = 0; n < 100; n++) new Uint8Array(100_000); 0"
+
+
+def test_an_answer_stays_as_it_is_until_it_is_read(load):
+    """However often V8 collects its garbage meanwhile: the host sees memory that it does not hold."""
+    function = load("module.exports = x => x")
+    items = values.encode(list(range(1000)))
+
+    async def ask() -> tuple[bytes, bytes]:
+        function._shared[LIMIT] = 1000
+        answer = await function._run(items, running_item.create())
+        before = bytes(answer)
+        for _ in range(200):
+            function._engine.evaluate(GARBAGE)
+        return before, bytes(answer)
+
+    before, after = function._runner.run(ask())
+    assert before == after
 
 
 def test_an_item_that_takes_too_much_memory_fails_alone(load, monkeypatch):

@@ -36,6 +36,8 @@ const shared = new Int32Array(new SharedArrayBuffer(28));
 const printed = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
 const random = new Uint8Array(new SharedArrayBuffer(RING_SIZE));
 let input = new Uint8Array(0);
+/** The last answer. The host reads its memory later, and does not hold it: it must not be collected before. */
+let answer = NO_ITEMS;
 let call: (item: unknown) => unknown;
 const tally = new ReportSum();
 
@@ -139,7 +141,8 @@ class Chunk {
     const failures = [...(this.part?.failures ?? [])].map(
       ([place, { type, reason, traceback }]) => [place, type, reason, traceback],
     );
-    return joinArray(2, [this.part?.values ?? NO_ITEMS, encode(failures)]);
+    answer = joinArray(2, [this.part?.values ?? NO_ITEMS, encode(failures)]);
+    return answer;
   }
 }
 
