@@ -36,6 +36,7 @@ MODULES_IN_BROWSERS = (
     "__init__.py",
     "errors.py",
     "figures.py",
+    "importing.py",
     "values",
     "functions",
     "runtime/__init__.py",

@@ -305,7 +305,7 @@ GARBAGE = "for (let n = 0; n < 100; n++) new Uint8Array(100_000); 0"
 
 
 def test_an_answer_stays_as_it_is_until_it_is_read(load):
-    """However often V8 collects its garbage meanwhile: the host sees memory that it does not hold."""
+    """However often V8 collects garbage meanwhile: the host sees memory that it does not hold."""
     function = load("module.exports = x => x")
     items = values.encode(list(range(1000)))
 

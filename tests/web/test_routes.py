@@ -10,6 +10,8 @@ import io
 import json
 import pwd
 import re
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -221,6 +223,32 @@ def test_the_modules_in_browsers_are_those_of_this_installation() -> None:
     with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
         assert archive.read("pando/values/__init__.py") == Path(values.__file__).read_bytes()
         assert "pando/runtime/tab.py" in archive.namelist()
+
+
+NAMES_IN_BROWSERS = ["report", "register_type", "ItemError", "UnsupportedValueError"]
+"""Public names that a function may refer to, wherever it runs."""
+FOUND = """
+import importlib, sys
+sys.path.insert(0, sys.argv[1])
+import pando
+names = [getattr(pando, name).__name__ for name in sys.argv[2:]]
+print(pando.__file__.startswith(sys.argv[1]), names)
+importlib.import_module("pando.runtime.tab")
+"""
+
+
+@pytest.mark.process
+def test_a_function_finds_in_them_what_it_may_use(tmp_path: Path) -> None:
+    _, file = frontend_files.own_modules()
+    archive = tmp_path / "pando.zip"
+    archive.write_bytes(file.data)
+    done = subprocess.run(
+        [sys.executable, "-c", FOUND, str(archive), *NAMES_IN_BROWSERS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"True {NAMES_IN_BROWSERS}\n", done.stderr
 
 
 async def test_the_page_knows_where_those_modules_are() -> None:
