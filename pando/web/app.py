@@ -27,7 +27,6 @@ from .connection import serve_connection
 from .downloads import PIECE_BYTES, Downloads
 from .frontend_files import TYPES, File
 from .monitoring import MonitoringAccess, add_routes
-from .pace import Pace
 from .run_page import RunPage
 
 PAGE_POLICY = (
@@ -109,7 +108,7 @@ def create_app(
     """The app with its routes."""
     app = QuartTrio("pando.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
-    downloads, pace = Downloads(), Pace()
+    downloads = Downloads()
     add_files(app, downloads)
 
     @app.before_websocket
@@ -118,8 +117,6 @@ def create_app(
 
     @app.before_request
     async def check_request() -> Response | None:
-        if not _comes_by_proxy(request.headers):  # behind which all the world has one address
-            await pace.wait(current_visitor.get().host)
         return _check(policy, request.path, request.method, request.headers)
 
     @app.after_request
@@ -160,7 +157,7 @@ def create_app(
 
 def _check(policy: RequestPolicy, path: str, method: str, headers: Any) -> Response | None:
     """Return why a request is not let in; also those after the first on a connection."""
-    if _comes_by_proxy(headers):
+    if any(tells_of_proxy(name) for name in headers.keys()):  # noqa: SIM118
         # Others may come through a connection that began as this user's own.
         current_visitor.set(replace(current_visitor.get(), is_own_user=False))
     origin, upgrade = headers.get("Origin"), headers.get("Upgrade", "").lower()
@@ -168,10 +165,6 @@ def _check(policy: RequestPolicy, path: str, method: str, headers: Any) -> Respo
     if refusal is None:
         return None
     return Response(f"{refusal.reason}\n", refusal.status, content_type="text/plain")
-
-
-def _comes_by_proxy(headers: Any) -> bool:
-    return any(tells_of_proxy(name) for name in headers.keys())  # noqa: SIM118
 
 
 def add_files(app: QuartTrio, downloads: Downloads, prefix: str = "") -> None:
