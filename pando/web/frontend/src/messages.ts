@@ -1,5 +1,5 @@
 /**
- * What nodes say to each other, as `pando/messages.py` has it: one MessagePack array for each
+ * What nodes say to each other, as `pando/messages` has it: one MessagePack array for each
  * message, its tag first. Items and results stay encoded: a node only passes them on.
  */
 
@@ -18,7 +18,7 @@ export const VERSION = 2;
 export const MAX_FUNCTION_BYTES = 256 * 1024 * 1024;
 export const MAX_ARGUMENTS_BYTES = 16 * 1024;
 const NO_ARGUMENTS = new Uint8Array();
-/** The largest message that a node takes, in bytes, as `pando/messages.py` has it. */
+/** The largest message that a node takes, in bytes, as `pando/messages` has it. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 export interface Failure {

@@ -16,7 +16,7 @@ const PATIENCE = 3;
 const STALL_MILLISECONDS = 60_000;
 /** How often it is looked whether all has been sent, in milliseconds. */
 export const SENT_MILLISECONDS = 10;
-/** Messages in one bundle, as `pando/messages.py` has it. */
+/** Messages in one bundle, as `pando/messages` has it. */
 const MAX_BUNDLED = 1024;
 /** How long a message that is posted may wait for others to go along with, in milliseconds. */
 export const GATHER_MILLISECONDS = 80;

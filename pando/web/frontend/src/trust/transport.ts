@@ -4,7 +4,7 @@ import type { Bytes } from "./bytes";
 import { TrustError } from "./errors";
 import { type CipherState, TAG_BYTES } from "./noise";
 
-/** As `pando/messages.py` has it; one message of the channel is one encryption. */
+/** As `pando/messages` has it; one message of the channel is one encryption. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** Encrypts what is sent and decrypts what comes, in order; or leaves the messages as they are. */
