@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
@@ -168,7 +169,7 @@ def test_every_item_of_every_job_comes_out_once(  # noqa: PLR0915 - one story
                 if undone:
                     said: Any = messages.ReturnItems(message.lease, 0, len(items))
                 else:
-                    encoded = messages.msgspec.Raw(values.encode([-item for item in items]))
+                    encoded = msgspec.Raw(values.encode([-item for item in items]))
                     said = Results(message.lease, 0, 0.01, encoded)
                 do(lending.handle(borrower, said))
                 return
