@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +29,7 @@ from .connection import serve_connection
 from .downloads import PIECE_BYTES, Downloads
 from .frontend_files import TYPES, File
 from .monitoring import MonitoringAccess, add_routes
+from .pace import Pace
 from .run_page import RunPage
 
 PAGE_POLICY = (
@@ -57,6 +60,10 @@ Describe = Callable[[str], Awaitable[RunPage]]
 IsInvited = Callable[[str], Awaitable[bool]]
 IMMUTABLE = "public, max-age=31536000, immutable"
 SANDBOX_PAGE = '<!doctype html><meta charset="utf-8"><title>Pando</title><script>{script}</script>'
+NO_CONNECTION = itertools.repeat(0)
+"""Counts the requests of those who use the app by itself."""
+_asked: ContextVar[Iterator[int]] = ContextVar("asked")
+"""Gives how many requests the current connection has made before, and counts this one."""
 
 
 class PageHandler:
@@ -94,6 +101,7 @@ class PageHandler:
 
     async def serve(self, stream: PageStream) -> None:
         """Serve one connection until it ends."""
+        _asked.set(itertools.count())
         await serve_connection(self._wrapped, self._config, stream)
 
 
@@ -108,15 +116,20 @@ def create_app(
     """The app with its routes."""
     app = QuartTrio("pando.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 64 * 1024
-    downloads = Downloads()
+    downloads, pace = Downloads(), Pace()
     add_files(app, downloads)
+
+    async def wait_for_turn() -> None:
+        await pace.wait(current_visitor.get().host, next(_asked.get(NO_CONNECTION)))
 
     @app.before_websocket
     async def check_websocket() -> Response | None:
+        await wait_for_turn()
         return _check(policy, websocket.path, "GET", websocket.headers)
 
     @app.before_request
     async def check_request() -> Response | None:
+        await wait_for_turn()
         return _check(policy, request.path, request.method, request.headers)
 
     @app.after_request

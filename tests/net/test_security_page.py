@@ -19,6 +19,7 @@ from pando.scheduler import credit
 from pando.server import limits as server_limits
 from pando.tree import admission, children, membership, overlay, placement
 from pando.volunteering import second_link
+from pando.web import pace
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 MODULES = (
@@ -45,6 +46,7 @@ MODULES = (
     gathering,
     ice_servers,
     server_limits,
+    pace,
 )
 STATED = sorted(set(re.findall(r"`([A-Z_]+)` = ([0-9.]+[0-9]|[0-9])", PAGE)))
 NEEDED = {
