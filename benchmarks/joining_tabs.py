@@ -25,7 +25,7 @@ from pando.running.options import RunOptions
 from pando.running.serve_options import ServeOptions
 
 NAP = """\
-module.exports["/pando/1.0.0"] = (item, cb) => setTimeout(() => cb(null, item), 1000);
+module.exports["/pando/1.0.0"] = (item, cb) => setTimeout(() => cb(null, item), 200);
 """
 """Items that wait: tabs that compute would take the cores from those that still join."""
 JOIN_SECONDS = 40.0

@@ -31,12 +31,10 @@ from ..notifier import Notifier
 from .below import ParentSearch
 from .root_connection import RootConnector
 from .root_replies import receive_reply
-from .second_link import SecondLink
+from .second_link import Offered, SecondLink
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..net.webrtc.connection import Connection
-
     Compute = Callable[[Session, KeepaliveChannel, bytes, messages.RunInfo], Awaitable[bool]]
 
 logger = logging.getLogger(__name__)
@@ -102,7 +100,7 @@ class Joiner:
         ask = messages.Ready(session.port, session.addresses)
         while True:
             async with _offering(session.ice_servers if offers else None) as offered:
-                offer = await offered.make_offer() if offered is not None else ""
+                offer = offered.offer if offered is not None else ""
                 await root.send(msgspec.structs.replace(ask, offer=offer))
                 answer = await receive_reply(root)
                 if isinstance(answer, messages.Redirect):
@@ -112,8 +110,10 @@ class Joiner:
                         return ended
                     ask = messages.Unreachable(ended)
                     offers = session.protocol != WEBSOCKET
-            if isinstance(answer, messages.Welcome):
-                return await self._compute_for_root(session, root, answer.parent, assigned)
+                if isinstance(answer, messages.Welcome):
+                    return await self._compute_for_root(
+                        session, root, answer.parent, assigned, offered
+                    )
             if isinstance(answer, messages.RunEnded):
                 return True
             if not isinstance(answer, messages.Redirect):
@@ -130,7 +130,7 @@ class Joiner:
         root: KeepaliveChannel,
         redirect: messages.Redirect,
         assigned: messages.RunInfo,
-        offered: Connection | None,
+        offered: Offered | None,
     ) -> bool | str:
         """Connect to a parent below the root, and compute; return why if it cannot be reached."""
 
@@ -148,14 +148,20 @@ class Joiner:
             seconds=SEARCH_WAITS * assigned.bootstrap_timeout,
         )
         wants_websocket = session.protocol != WEBRTC
-        ended = await search.run(offered, websockets=wants_websocket)
+        connection = offered.connection if offered is not None else None
+        ended = await search.run(connection, websockets=wants_websocket)
         if ended is None:
             logger.debug("%s cannot reach its parent: %s", self._name, one_line(search.why))
             return search.why
         return ended
 
     async def _compute_for_root(
-        self, session: Session, link: KeepaliveChannel, parent: bytes, assigned: messages.RunInfo
+        self,
+        session: Session,
+        link: KeepaliveChannel,
+        parent: bytes,
+        assigned: messages.RunInfo,
+        offered: Offered | None,
     ) -> bool:
         """Compute for the root, and try to connect to it by WebRTC where that may be better."""
         can_prove = self._link.fingerprint is not None
@@ -168,7 +174,7 @@ class Joiner:
         async def join_root(channel: Channel) -> Channel:
             return await self._root.join(channel, self._hello())
 
-        second = SecondLink(session, join_root, compute, self._say)
+        second = SecondLink(session, join_root, compute, self._say, offered)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(second.run)
             ended = await compute(link, parent)
@@ -180,12 +186,12 @@ class Joiner:
 @asynccontextmanager
 async def _offering(
     servers: tuple[IceServer, ...] | None,
-) -> AsyncIterator[Connection | None]:
-    """Make a connection to offer, with these ICE servers; None where none is wanted."""
+) -> AsyncIterator[Offered | None]:
+    """Make a connection and an offer, with these ICE servers; None where none is wanted."""
     if servers is None:
         yield None
         return
     from ..net.webrtc.connection import open_connection
 
     async with open_connection(servers) as connection:
-        yield connection
+        yield Offered(connection, await connection.make_offer())

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -23,6 +26,9 @@ from ..net.webrtc.turns import TooManyAskError
 from .below import channel_kind, open_answered
 from .root_replies import receive_reply
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..net.webrtc.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +51,14 @@ Compute = Callable[[KeepaliveChannel, bytes], Awaitable[bool]]
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Offered:
+    """A connection whose offer nobody has answered, and the offer."""
+
+    connection: Connection
+    offer: str
+
+
 class SecondLink:
     """Tries to connect to the root by WebRTC while a session computes for it.
 
@@ -55,6 +69,7 @@ class SecondLink:
         join_root: shakes hands with the root.
         compute: computes for a parent until the link ends.
         say: takes sentences for the person at the device.
+        offered: for the first try, which closes it; where it is None, that makes an offer.
         network_changed: waits until the addresses of this machine's interfaces change.
         chance: gives a random number from 0 to 1.
     """
@@ -65,6 +80,8 @@ class SecondLink:
         join_root: JoinRoot,
         compute: Compute,
         say: Say,
+        offered: Offered | None = None,
+        *,
         network_changed: Callable[[], Awaitable[None]] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -72,6 +89,7 @@ class SecondLink:
         self._join_root = join_root
         self._compute = compute
         self._say = say
+        self._offered = offered
         self._network_changed = network_changed or AddressWatch().changed
         self._chance = chance
         self._said = ""
@@ -120,17 +138,14 @@ class SecondLink:
         return self._has_ended
 
     async def _try(self) -> None:
-        from ..net.webrtc.connection import open_connection
-
-        async with open_connection(self._session.ice_servers) as connection:
-            offer = await connection.make_offer()
+        async with self._offering() as offered:
             with trio.fail_after(ANSWER_SECONDS):
-                answer = await self._session.signal(offer)
+                answer = await self._session.signal(offered.offer)
             if answer.again and not answer.description:
                 raise TooManyAskError(answer.again)
             if not answer.description:
                 raise ChannelClosedError("the root does not take part")
-            async with open_answered(connection, answer.description) as channel:
+            async with open_answered(offered.connection, answer.description) as channel:
                 with trio.fail_after(ANSWER_SECONDS):
                     link = KeepaliveChannel(
                         await self._join_root(channel), kind=channel_kind(channel)
@@ -139,6 +154,21 @@ class SecondLink:
                     if not isinstance(assigned, messages.RunInfo):
                         raise ChannelClosedError("unexpected reply from the root")
                 await self._change_to(link)
+
+    @asynccontextmanager
+    async def _offering(self) -> AsyncIterator[Offered]:
+        """A connection that makes an offer, which is closed with the block."""
+        from ..net.webrtc.connection import open_connection
+
+        offered, self._offered = self._offered, None
+        if offered is None:
+            async with open_connection(self._session.ice_servers) as connection:
+                yield Offered(connection, await connection.make_offer())
+            return
+        try:
+            yield offered
+        finally:
+            await offered.connection.aclose()
 
     async def _change_to(self, link: KeepaliveChannel) -> None:
         session = self._session

@@ -280,13 +280,10 @@ async def join(monkeypatch: pytest.MonkeyPatch, protocol: str) -> list[messages.
     """Let a device be sent to two parents that it cannot reach; returns what it tells the root."""
     offers = iter(range(1, 10))
 
-    class Offering:
-        async def make_offer(self) -> str:
-            return f"offer {next(offers)}"
-
     @asynccontextmanager
-    async def offering(servers: object) -> AsyncIterator[Offering | None]:
-        yield None if servers is None else Offering()
+    async def offering(servers: object) -> AsyncIterator[Offered | None]:
+        connection: Any = None
+        yield None if servers is None else Offered(connection, f"offer {next(offers)}")
 
     monkeypatch.setattr(joining, "_offering", offering)
     monkeypatch.setattr(joining, "ParentSearch", Unreachable)

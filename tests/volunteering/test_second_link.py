@@ -65,7 +65,7 @@ async def run(
         never,
         never,
         said.append,
-        network_changed,
+        network_changed=network_changed,
         chance=lambda: chance,
     )
     with trio.move_on_after(seconds):

@@ -237,10 +237,11 @@ class Connection:
         return self._channel
 
     async def aclose(self) -> None:
-        """End the connection, after what has been sent on its channel."""
-        await self._channel.aclose()
-        if self._peer is not None:
-            await self._event_loop.call(self._peer.close())
+        """End the connection, after what has been sent on its channel; cancelled, too."""
+        with trio.move_on_after(LEAVE_SECONDS, shield=True):
+            await self._channel.aclose()
+            if self._peer is not None:
+                await self._event_loop.call(self._peer.close())
 
     def _bind(self, answer: Description) -> None:
         # DTLS proves to each end that the other one has the certificate in its description.
@@ -263,8 +264,7 @@ async def open_connection(
         try:
             yield connection
         finally:
-            with trio.move_on_after(LEAVE_SECONDS, shield=True):
-                await connection.aclose()
+            await connection.aclose()
 
 
 def _only(description: Description, kinds: Set[str]) -> Description:

@@ -73,6 +73,22 @@ describe("a second link to the root", () => {
     expect(introduced).toBe(0);
     expect(sandbox.commands.filter((command) => command.type === "start").length).toBe(1);
   });
+  test("its first try takes the connection of its request for a place, and the next one another", async () => {
+    const root = await joinAndOffer();
+    expect(network.connections.length).toBe(1);
+    root.say("signal", "");
+    await pass(0.5);
+    expect(network.connections.map(({ isClosed }) => isClosed)).toEqual([true]);
+    device.setOnline(true);
+    await pass(0.2);
+    expect(network.connections.map(({ isClosed }) => isClosed)).toEqual([true, false]);
+  });
+  test("who stops before the root answers leaves no connection", async () => {
+    await joinAndOffer();
+    await device.stop();
+    await pass(0.2);
+    expect(network.connections.map(({ isClosed }) => isClosed)).toEqual([true]);
+  });
   test("what it reports says what its link is", async () => {
     const root = await joinAndOffer();
     const linkOf = (peer: Peer): unknown => {
@@ -181,7 +197,7 @@ describe("a second link to the root", () => {
     root.say("signal", ANSWER);
     await pass(6);
     expect(state.linkProblem).toBe("the devices cannot reach each other by UDP");
-    expect(network.connections[1]?.isClosed).toBe(true);
+    expect(network.connections[0]?.isClosed).toBe(true);
     root.lend(1, [4]);
     await pass(0.2);
     expect(results(root)).toEqual([[1, 0, 8]]);

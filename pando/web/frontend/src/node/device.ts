@@ -13,7 +13,7 @@ import { withoutFolders } from "./paths";
 import { Patience } from "./patience";
 import { Pausing } from "./pausing";
 import { WEBRTC } from "./protocol";
-import { type Place, RootDoor, readAssigned, sentence, type Visit } from "./root-door";
+import { leavePlace, type Place, RootDoor, readAssigned, sentence, type Visit } from "./root-door";
 import type { SecondLink } from "./second-link";
 import { Session, type SessionEvents } from "./session";
 import { Ways, type WaysHost, type WaysOptions } from "./ways";
@@ -346,11 +346,11 @@ export class Device {
   /** Compute at a place in the tree. */
   private async settle(session: Session, place: Place, assigned: RunInfo): Promise<number> {
     if (this.stopping) {
-      place.link.close();
+      leavePlace(place);
       throw new ChannelClosedError("stopped");
     }
     return place.isRoot
-      ? await this.computeForRoot(session, place.link, place.parent, assigned)
+      ? await this.computeForRoot(session, place, assigned)
       : await this.computeBelow(session, place, assigned);
   }
 
@@ -381,14 +381,10 @@ export class Device {
   }
 
   /** Be the root's child, and connect to it by WebRTC meanwhile where that is better. */
-  private async computeForRoot(
-    session: Session,
-    root: KeepaliveChannel,
-    parent: Uint8Array,
-    assigned: RunInfo,
-  ): Promise<number> {
+  private async computeForRoot(session: Session, place: Place, assigned: RunInfo): Promise<number> {
+    const { link: root, parent, offered } = place;
     const first = this.begin(session, root, parent, assigned);
-    const second = this.ways.secondLink(first, assigned, (why) => this.noteLink(why));
+    const second = this.ways.secondLink(first, assigned, offered, (why) => this.noteLink(why));
     this.second = second;
     if (this.options.relayed && root.kind !== WEBRTC) this.keeper.link = RELAYED;
     void second?.start();
@@ -401,8 +397,9 @@ export class Device {
         standing.link.close();
         throw error;
       }
-      const place = { link: standing.link, parent: standing.parent, isRoot: true };
-      return await this.settle(session, place, standing.assigned);
+      const { link, parent } = standing;
+      const next = { link, parent, isRoot: true, offered: null };
+      return await this.settle(session, next, standing.assigned);
     } finally {
       second?.stop();
       this.lastInTree = performance.now();

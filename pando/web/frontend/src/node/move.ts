@@ -4,7 +4,7 @@
  */
 
 import type { Computing } from "./computing";
-import { type Place, type RootDoor, readAssigned } from "./root-door";
+import { leavePlace, type Place, type RootDoor, readAssigned } from "./root-door";
 
 export class Move {
   private place: Place | null = null;
@@ -28,7 +28,7 @@ export class Move {
       if (assigned.run !== this.run) return root.close();
       const found = await this.door.findPlace(root, assigned);
       if ("results" in found) return root.close(); // the parent says so, too
-      if (this.stopped) return found.link.close();
+      if (this.stopped) return leavePlace(found);
       this.place = found;
     } catch {
       this.root?.close();
@@ -49,7 +49,7 @@ export class Move {
   /** Find none any more. */
   stop(): void {
     this.stopped = true;
-    this.place?.link.close();
+    if (this.place !== null) leavePlace(this.place);
     this.root?.close();
   }
 }

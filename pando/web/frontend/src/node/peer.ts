@@ -35,6 +35,12 @@ function allOf(servers: readonly IceServer[], kind: RegExp): readonly IceServer[
   return fits ? servers : [];
 }
 
+/** A connection that a parent may answer, and its offer. */
+export interface Offered {
+  peer: Peer;
+  offer: string;
+}
+
 export class Peer {
   private readonly described: Promise<string>;
   private readonly reached: Promise<true>;

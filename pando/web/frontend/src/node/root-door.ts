@@ -9,6 +9,7 @@ import { inParts } from "../tree/parts";
 import { JoinRefusedError, TrustError } from "../trust/errors";
 import { joinFunction } from "./function-parts";
 import type { NodeIdentity } from "./identity";
+import type { Offered } from "./peer";
 import { WEBRTC } from "./protocol";
 import { withTimeout } from "./timers";
 import { TurnRenewal } from "./turn-renewal";
@@ -23,6 +24,14 @@ export interface Place {
   parent: Uint8Array;
   /** Whether the parent is the root. */
   isRoot: boolean;
+  /** A connection whose offer nobody has answered, for a second link to the root. */
+  offered: Offered | null;
+}
+
+/** End a place that is not taken. */
+export function leavePlace({ link, offered }: Place): void {
+  link.close();
+  offered?.peer.close();
 }
 
 /** The run has ended meanwhile. */
@@ -133,13 +142,16 @@ export class RootDoor {
     let problem: string | null = null;
     for (;;) {
       const offered = offers ? await ways.offer() : null;
-      let isUsed = false; // then it ends with its link
+      let isUsed = false; // then it ends with its link, or has another use
       try {
         const offer = offered?.offer ?? "";
         if (problem === null) root.send({ tag: "ready", offer });
         else root.send({ tag: "unreachable", reason: problem, offer });
         const answer = await this.receive(root);
-        if (answer.tag === "welcome") return { link: root, parent: answer.parent, isRoot: true };
+        if (answer.tag === "welcome") {
+          isUsed = true;
+          return { link: root, parent: answer.parent, isRoot: true, offered };
+        }
         if (answer.tag === "ended") return { results: answer.results };
         if (answer.tag !== "delegated") throw new MalformedError("unexpected reply from the root");
         const found = await ways.findParent(answer, offered, assigned);
@@ -147,7 +159,7 @@ export class RootDoor {
           root.send({ tag: "joined" });
           root.close();
           isUsed = found.link.kind === WEBRTC;
-          return { ...found, isRoot: false };
+          return { ...found, isRoot: false, offered: null };
         }
         problem = found;
         offers = ways.mayUseWebRtc(assigned);

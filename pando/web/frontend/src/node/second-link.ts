@@ -9,7 +9,7 @@ import type { RunInfo } from "../messages";
 import type { Channel } from "../tree/channel";
 import { KeepaliveChannel } from "../tree/keepalive";
 import type { Computing } from "./computing";
-import type { Peer } from "./peer";
+import type { Offered, Peer } from "./peer";
 import { withTimeout } from "./timers";
 
 /** Pauses before each try, in seconds; the last one is repeated. */
@@ -51,12 +51,18 @@ export class SecondLink {
     this.settle = resolve;
   });
 
-  /** @param first - computes over the first link. */
+  /**
+   * @param first - computes over the first link.
+   * @param offered - for the first try; without it, that makes an offer itself like the others.
+   */
   constructor(
     private readonly first: Computing,
     private readonly run: string,
+    private offered: Offered | null,
     private readonly host: SecondLinkHost,
-  ) {}
+  ) {
+    this.peer = offered?.peer ?? null;
+  }
 
   /** Try, again after a pause, until it stands or is stopped. */
   async start(): Promise<void> {
@@ -126,9 +132,7 @@ export class SecondLink {
   }
 
   private async try(): Promise<void> {
-    const peer = this.host.openPeer();
-    this.peer = peer;
-    const offer = await peer.offer();
+    const { peer, offer } = await this.offer();
     const { description, again = 0 } = await this.inTime(this.first.signal(offer));
     if (description === "" && again > 0) throw new TooManyAskError(again);
     if (description === "") throw new ChannelClosedError("the root does not take part");
@@ -139,6 +143,17 @@ export class SecondLink {
       throw new ChannelClosedError("unexpected reply from the root");
     }
     if (!this.stopped) await this.changeTo(link, assigned);
+  }
+
+  private async offer(): Promise<Offered> {
+    const { offered } = this;
+    if (offered !== null) {
+      this.offered = null;
+      return offered;
+    }
+    const peer = this.host.openPeer();
+    this.peer = peer;
+    return { peer, offer: await peer.offer() };
   }
 
   private async changeTo(link: KeepaliveChannel, assigned: RunInfo): Promise<void> {

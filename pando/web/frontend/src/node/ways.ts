@@ -7,7 +7,7 @@ import type { IceServer } from "../tree/peer-port";
 import type { Computing } from "./computing";
 import type { NodeIdentity } from "./identity";
 import { type FoundParent, findParent } from "./parent";
-import { Peer, readServers } from "./peer";
+import { type Offered, Peer, readServers } from "./peer";
 import { AUTO, chooseProtocol, type Protocol, WEBRTC, WEBSOCKET, whyNoWebRtc } from "./protocol";
 import { SecondLink } from "./second-link";
 
@@ -26,12 +26,6 @@ export interface WaysHost {
   connect(url: string): Promise<Channel>;
   /** A port to the page's part of a new WebRTC connection, which makes an offer, or answers this one. */
   openPeer(servers: IceServer[], offer?: string): MessagePort;
-}
-
-/** A connection that a parent may answer, and its offer. */
-export interface Offered {
-  peer: Peer;
-  offer: string;
 }
 
 export class Ways {
@@ -102,12 +96,21 @@ export class Ways {
   /**
    * What tries to connect to the root by WebRTC while a first link computes; null where that is not wanted.
    *
+   * @param offered - for its first try; ended where there is none.
    * @param note - takes why it has failed; empty once it has not.
    */
-  secondLink(first: Computing, assigned: RunInfo, note: (why: string) => void): SecondLink | null {
+  secondLink(
+    first: Computing,
+    assigned: RunInfo,
+    offered: Offered | null,
+    note: (why: string) => void,
+  ): SecondLink | null {
     const canProve = this.identity.knowsRoot;
-    if (!canProve || first.link.kind === WEBRTC || !this.prefersWebRtc(assigned)) return null;
-    return new SecondLink(first, assigned.run, {
+    if (!canProve || first.link.kind === WEBRTC || !this.prefersWebRtc(assigned)) {
+      offered?.peer.close();
+      return null;
+    }
+    return new SecondLink(first, assigned.run, offered, {
       openPeer: () => this.openPeer(),
       joinRoot: (channel) => this.identity.joinRoot(channel, this.hello()),
       note,
