@@ -32,9 +32,18 @@ JOIN_SECONDS = 40.0
 START_SECONDS = 3.0
 """After the last page is loaded, so that nothing is attached to the browser any more."""
 LOAD_MILLISECONDS = 120_000
-START = """
-(at) => setTimeout(() => document.querySelector("#start").click(), at - Date.now())
+AWAIT_START = """
+() => {
+  window.awaited = new BroadcastChannel("start");
+  window.awaited.onmessage = () => document.querySelector("#start").click();
+}
 """
+START = """
+(at) => setTimeout(() => {
+  new BroadcastChannel("start").postMessage(null);
+}, at - Date.now())
+"""
+"""For the tab that is seen: timers of the others come up to a second late."""
 
 
 def join(protocol: str, tabs: str) -> Figures:
@@ -92,9 +101,10 @@ def _load(chromium: Chromium, link: str, tabs: int) -> float:
             page.locator("#start").wait_for(timeout=LOAD_MILLISECONDS)
             page.locator("#settings").evaluate("settings => { settings.open = true; }")
             page.locator("#workers").fill("1")
+            page.evaluate(AWAIT_START)
+        seen = next(page for page in pages if page.evaluate("!document.hidden"))
         starts = time.time() + START_SECONDS
-        for page in pages:
-            page.evaluate(START, starts * 1000)
+        seen.evaluate(START, starts * 1000)
     return starts
 
 

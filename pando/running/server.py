@@ -20,6 +20,7 @@ from ..net.tls import server_context
 from ..net.trust.identity import LinkInUse, RootIdentity
 from ..net.trust.key_store import LinkKeys
 from ..net.visitor import Visitor, current_visitor
+from ..net.webrtc.availability import answers_offers
 from ..net.webrtc.ice_servers import IceSettings
 from ..notifier import Notifier
 from .endpoint import Endpoint
@@ -135,6 +136,10 @@ class Server:
                 self._options, link, self.runs.handle_connection, pages, monitoring, self._say
             )
             await self._registration.open(nursery)
+            if answers_offers(self._options.protocol):
+                from ..net.webrtc.connection import prepare
+
+                nursery.start_soon(prepare)
         elif "link" in vars(self._endpoint):
             self._remember_port()
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,17 @@ def _relayed(port: int) -> int:
     return int(text.partition("\npando_server_nodes ")[2].split()[0])
 
 
+def run_script(script, home):
+    return subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**environment(home), "PANDO_SECRET": SECRET, "PYTHONPATH": os.getcwd()},
+    )
+
+
 def test_a_program_registers_by_its_options(scene, tmp_path):
     server = scene.server()
     script = tmp_path / "program.py"
@@ -284,15 +296,26 @@ def test_a_program_registers_by_its_options(scene, tmp_path):
         "if __name__ == '__main__':\n"
         "    print(list(pando.map(square, range(3), workers=1, serve=options)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**environment(tmp_path), "PANDO_SECRET": SECRET, "PYTHONPATH": os.getcwd()},
-    )
+    done = run_script(script, tmp_path)
     assert done.stdout == "[0, 1, 4]\n", done.stderr
+
+
+@pytest.mark.skipif(find_spec("aiortc") is None, reason="aiortc is not here")
+def test_a_run_is_ready_for_webrtc_before_somebody_comes(scene, tmp_path):
+    server = scene.server()
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import pando, sys, time\n"
+        "def square(x): return x * x\n"
+        f"options = pando.ServeOptions(host='localhost:{server.port}')\n"
+        "if __name__ == '__main__':\n"
+        "    with pando.run(square, workers=0, serve=options):\n"
+        "        while 'aiortc' not in sys.modules:\n"
+        "            time.sleep(0.05)\n"
+        "    print('ready')\n"
+    )
+    done = run_script(script, tmp_path)
+    assert done.stdout == "ready\n", done.stderr
 
 
 def test_a_port_of_its_own_is_there_where_it_is_asked_for(scene):

@@ -1,7 +1,9 @@
 """A connection: a thin layer over aiortc, with time limits of our own and one data channel.
 
-One offer, one answer, both complete: candidates do not trickle. The data channel is negotiated by
-both ends beforehand, so that neither sends before the other listens.
+One offer, one answer, both complete: candidates do not trickle. Where browsers give names of mDNS
+instead of addresses, nobody waits for these: the browser's own checks mostly come through first.
+The data channel is negotiated by both ends beforehand, so that neither sends before the other
+listens.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,7 +21,7 @@ import trio
 from ...channel import ChannelClosedError
 from ...errors import one_line
 from .channel import DataChannel, Wire
-from .description import KINDS, RELAY, Candidate, Description
+from .description import KINDS, RELAY, Candidate, Description, is_target
 from .event_loop import EventLoop, use_event_loop
 from .gathering import Gatherer
 from .ice_servers import IceServer
@@ -28,12 +32,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MDNS_PAUSE_SECONDS = 0.3
+"""Seconds that the checks of the other end may take before its names are resolved."""
 MDNS_SECONDS = 0.3
 """Maximum seconds for resolving the names that browsers give instead of addresses."""
 CLOSE_SECONDS = 1.0
 """Maximum seconds for sending what has been sent before the end."""
 LEAVE_SECONDS = 2 * CLOSE_SECONDS
 """Maximum seconds for which a task waits for that."""
+PREPARE_AFTER_SECONDS = 0.5
+"""Seconds after which aiortc is imported; shorter runs are spared the work."""
 LABEL = "pando"
 NOT_CONNECTED = "the devices cannot reach each other by UDP"
 
@@ -54,6 +62,7 @@ class _Peer:
         self._reached = asyncio.Event()
         self._closed = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
+        self._resolving: asyncio.Task[None] | None = None
         wire.hang_up = self.hang_up
 
     async def offer(self) -> Description:
@@ -62,20 +71,46 @@ class _Peer:
         return Description.parse(connection.localDescription.sdp, is_offer=True)
 
     async def answer(self, offer: Description) -> Description:
-        from aiortc import RTCSessionDescription
-
         connection = self._start()
-        sdp = (await resolve(offer)).sdp()
-        await connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._take(offer, "offer")
         await connection.setLocalDescription(await connection.createAnswer())
         return Description.parse(connection.localDescription.sdp, is_offer=False)
 
     async def accept(self, answer: Description) -> None:
+        await self._take(answer, "answer")
+
+    async def _take(self, description: Description, kind: str) -> None:
+        """Take the other end's description; its names are looked up later, where that is needed."""
         from aiortc import RTCSessionDescription
 
         assert self._connection is not None
-        sdp = (await resolve(answer)).sdp()
-        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        names = [each for each in description.candidates if each.is_mdns]
+        known = tuple(each for each in description.candidates if not each.is_mdns)
+        sdp = description.with_candidates(known).sdp(is_complete=not names)
+        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
+        if names:
+            self._resolving = asyncio.create_task(self._add_named(names, are_all=not known))
+
+    async def _add_named(self, names: Sequence[Candidate], *, are_all: bool) -> None:
+        """Add the addresses of names, unless the ends have reached each other before.
+
+        Args:
+            names: candidates.
+            are_all: whether the other end has named nothing else.
+        """
+        from aiortc.sdp import candidate_from_sdp
+
+        assert self._connection is not None
+        assert self._connection.sctp is not None
+        transport = self._connection.sctp.transport.transport
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._reached.wait(), MDNS_PAUSE_SECONDS)
+            return
+        found = await resolve(names)
+        for each in found:
+            await transport.addRemoteCandidate(candidate_from_sdp(each.sdp().partition(":")[2]))
+        if found or not are_all:
+            await transport.addRemoteCandidate(None)
 
     async def reached(self) -> None:
         """Wait until the ends have reached each other, or never will."""
@@ -107,6 +142,8 @@ class _Peer:
     async def _close(self) -> None:
         if self._connection is None:
             return
+        if self._resolving is not None:
+            self._resolving.cancel()
         if self._channel.readyState == "open":
             self._channel.close()
             with suppress(asyncio.TimeoutError):
@@ -249,6 +286,13 @@ class Connection:
         self._channel.binding = b"webrtc" + self._offer.fingerprint + answer.fingerprint
 
 
+async def prepare() -> None:
+    """Import aiortc before the first connection needs it, which takes a fifth of a second."""
+    await trio.sleep(PREPARE_AFTER_SECONDS)
+    with suppress(ImportError):  # reported when it is needed
+        await trio.to_thread.run_sync(import_module, "aiortc", abandon_on_cancel=True)
+
+
 @asynccontextmanager
 async def open_connection(
     servers: Sequence[IceServer] = (), kinds: Set[str] = KINDS
@@ -273,35 +317,23 @@ def _only(description: Description, kinds: Set[str]) -> Description:
     return description.with_candidates(tuple(chosen))
 
 
-async def resolve(description: Description) -> Description:
-    """Replace mDNS names by addresses; those that nobody knows in time are left out."""
-    named = [candidate for candidate in description.candidates if candidate.is_mdns]
-    if not named:
-        return description
+async def resolve(names: Sequence[Candidate]) -> list[Candidate]:
+    """Replace the mDNS names of candidates by addresses; what nobody knows in time is left out.
+
+    Whoever is in the local network may answer: this machine is no address of another one.
+    """
     from aioice import mdns
 
     try:
         protocol = await mdns.create_mdns_protocol()
     except OSError as error:  # the other end's own checks may still come through
         logger.debug("names of mDNS are not looked up: %s", one_line(str(error)))
-        return description.with_candidates(
-            tuple(each for each in description.candidates if not each.is_mdns)
-        )
+        return []
     try:
         hosts = await asyncio.gather(
-            *(protocol.resolve(candidate.host, timeout=MDNS_SECONDS) for candidate in named)
+            *(protocol.resolve(candidate.host, timeout=MDNS_SECONDS) for candidate in names)
         )
     finally:
         await protocol.close()
-    addresses = dict(zip((candidate.host for candidate in named), hosts, strict=True))
-    resolved = (_with_address(each, addresses) for each in description.candidates)
-    return description.with_candidates(tuple(each for each in resolved if each is not None))
-
-
-def _with_address(candidate: Candidate, addresses: dict[str, str | None]) -> Candidate | None:
-    if not candidate.is_mdns:
-        return candidate
-    host = addresses[candidate.host]
-    if host is None:
-        return None
-    return Candidate(candidate.foundation, candidate.priority, host, candidate.port, candidate.kind)
+    pairs = zip(names, hosts, strict=True)
+    return [replace(each, host=host) for each, host in pairs if host and is_target(host)]

@@ -55,6 +55,15 @@ class Candidate:
         """Whether its host is a name that must be resolved in the local network."""
         return self.host.endswith(MDNS_SUFFIX)
 
+    def sdp(self) -> str:
+        """Return it as the value of an attribute of SDP."""
+        # The address behind a mapped one is nobody's business; browsers want the words (RFC 8839).
+        related = "" if self.kind == HOST else " raddr 0.0.0.0 rport 9"
+        return (
+            f"candidate:{self.foundation} 1 udp {self.priority} {self.host} "
+            f"{self.port} typ {self.kind}{related}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -107,11 +116,15 @@ class Description:
         """Return the same end with other addresses."""
         return replace(self, candidates=candidates)
 
-    def sdp(self) -> str:
+    def sdp(self, *, is_complete: bool = True) -> str:
         """Return it as SDP.
 
         Without candidates their end is not said: the checks of the other end are waited for.
+
+        Args:
+            is_complete: whether no more candidates follow.
         """
+        ends = is_complete and self.candidates
         fingerprint = self.fingerprint.hex(":").upper()
         lines = [
             "v=0",
@@ -124,8 +137,8 @@ class Description:
             "a=mid:0",
             "a=sctp-port:5000",
             f"a=max-message-size:{MAX_SCTP_MESSAGE}",
-            *(_write_candidate(candidate) for candidate in self.candidates),
-            *(["a=end-of-candidates"] if self.candidates else []),
+            *(f"a={candidate.sdp()}" for candidate in self.candidates),
+            *(["a=end-of-candidates"] if ends else []),
             f"a=ice-ufrag:{self.username}",
             f"a=ice-pwd:{self.password}",
             f"a=fingerprint:sha-256 {fingerprint}",
@@ -146,12 +159,12 @@ def _read_candidate(attribute: str) -> Candidate | None:
     if match is None:
         return None
     foundation, priority, host, port, kind = match.groups()
-    if not (0 < int(port) < 2**16 and int(priority) < 2**32 and _is_target(host)):
+    if not (0 < int(port) < 2**16 and int(priority) < 2**32 and is_target(host)):
         return None
     return Candidate(foundation, int(priority), host, int(port), kind)
 
 
-def _is_target(host: str) -> bool:
+def is_target(host: str) -> bool:
     """Return whether checks may be sent there; a stranger must not choose, say, this machine."""
     if _MDNS.fullmatch(host):
         return True
@@ -162,12 +175,3 @@ def _is_target(host: str) -> bool:
     if address.is_loopback or address.is_multicast or address.is_unspecified:
         return False
     return address.version == 4 or not (address.is_link_local or address.ipv4_mapped)
-
-
-def _write_candidate(candidate: Candidate) -> str:
-    # The address behind a mapped one is nobody's business; browsers want the words (RFC 8839).
-    related = "" if candidate.kind == "host" else " raddr 0.0.0.0 rport 9"
-    return (
-        f"a=candidate:{candidate.foundation} 1 udp {candidate.priority} {candidate.host} "
-        f"{candidate.port} typ {candidate.kind}{related}"
-    )

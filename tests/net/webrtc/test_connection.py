@@ -6,9 +6,12 @@ import asyncio
 import gc
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ import trio
 
 from pando.channel import ChannelClosedError, ProtocolViolationError
 from pando.net.webrtc import channel as channels
+from pando.net.webrtc import connection as connections
 from pando.net.webrtc.channel import CREDIT, FRAME_BYTES, LAST, MORE, WINDOW_BYTES, DataChannel
 from pando.net.webrtc.connection import open_connection, resolve
 from pando.net.webrtc.description import Candidate, Description
@@ -31,6 +35,7 @@ from OpenSSL import SSL
 
 pytestmark = pytest.mark.socket
 GENEROUS_SECONDS = 120.0
+NAMED = Candidate("1", 2130706431, "a-tab.local", 9, "host")
 
 
 @asynccontextmanager
@@ -177,12 +182,80 @@ async def test_where_names_cannot_be_looked_up_they_are_left_out(
         raise OSError("no multicast here")
 
     monkeypatch.setattr("aioice.mdns.create_mdns_protocol", fail)
-    named = Candidate("1", 2130706431, "a-tab.local", 9, "host")
-    known = Candidate("2", 2130706431, "192.0.2.7", 9, "host")
-    described = Description("abcd", "a" * 22, bytes(32), "actpass", (named, known))
     async with use_event_loop() as event_loop:
-        resolved = await event_loop.call(resolve(described))
-    assert resolved.candidates == (known,)
+        assert await event_loop.call(resolve([NAMED])) == []
+
+
+class Responder:
+    """Answers for names of mDNS; `asked` are those that were looked up."""
+
+    def __init__(self, **hosts: str) -> None:
+        self.hosts = hosts
+        self.asked: list[str] = []
+
+    async def __call__(self) -> Responder:
+        return self
+
+    async def resolve(self, name: str, timeout: float) -> str | None:
+        self.asked.append(name)
+        return self.hosts.get(name.removesuffix(".local"))
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "224.0.0.1", "0.0.0.0"])
+async def test_a_name_leads_to_no_target_that_a_description_may_not_name(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Whoever is in the local network answers."""
+    answers = Responder(tab=host, phone="192.0.2.7")
+    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", answers)
+    names = [replace(NAMED, host="tab.local"), replace(NAMED, host="phone.local")]
+    async with use_event_loop() as event_loop:
+        found = await event_loop.call(resolve(names))
+    assert [each.host for each in found] == ["192.0.2.7"]
+
+
+async def own_address() -> str:
+    async with open_connection() as connection:
+        offer = Description.parse(await connection.make_offer(), is_offer=True)
+    return next(each.host for each in offer.candidates if ":" not in each.host)
+
+
+async def test_where_no_checks_come_through_names_are_looked_up_and_their_addresses_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end that offers hears of no address of the other one, and so cannot begin."""
+    answers = Responder(tab=await own_address())
+    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", answers)
+    with trio.fail_after(GENEROUS_SECONDS):
+        async with open_connection() as offering, open_connection() as answering:
+            offer = Description.parse(await offering.make_offer(), is_offer=True)
+            named = (replace(each, host="tab.local") for each in offer.candidates)
+            answer = await answering.make_answer(offer.with_candidates(tuple(named)).sdp())
+            mute = Description.parse(answer, is_offer=False).with_candidates(())
+            await offering.accept_answer(mute.sdp())
+            here, there = await offering.open(), await answering.open()
+            await here.send(b"found")
+            assert await there.receive() == b"found"
+    assert set(answers.asked) == {"tab.local"}
+
+
+async def test_names_are_not_looked_up_where_the_other_end_comes_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who answers does not wait for them, either."""
+    answers = Responder()
+    monkeypatch.setattr("aioice.mdns.create_mdns_protocol", answers)
+    monkeypatch.setattr(connections, "MDNS_PAUSE_SECONDS", GENEROUS_SECONDS)
+    with trio.fail_after(GENEROUS_SECONDS / 2):
+        async with open_connection() as offering, open_connection() as answering:
+            offer = Description.parse(await offering.make_offer(), is_offer=True)
+            answer = await answering.make_answer(offer.with_candidates((NAMED,)).sdp())
+            await offering.accept_answer(answer)
+            await answering.open()
+    assert answers.asked == []
 
 
 async def test_ends_that_cannot_reach_each_other_say_so() -> None:
@@ -261,3 +334,24 @@ async def test_only_errors_of_connections_that_have_ended_are_not_told(
     assert logger in {each.name for each in caplog.records}
     told = [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert bool(told) == (error is ValueError)
+
+
+@pytest.mark.parametrize(("seconds", "imported"), [(0.0, False), (1.0, True)])
+def test_aiortc_is_imported_before_the_first_connection_but_not_at_once(
+    seconds: float, imported: bool
+) -> None:
+    program = f"""
+import sys, trio
+from pando.net.webrtc import connection
+
+async def main():
+    with trio.move_on_after({seconds} * {GENEROUS_SECONDS}):
+        await connection.prepare()
+    print("aiortc" in sys.modules)
+
+trio.run(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{imported}\n", done.stderr

@@ -77,9 +77,11 @@ self.onmessage = ({ data }: MessageEvent<ToNode>) => {
   }
 };
 
-/** The first key takes ten times as long as the next, since tables are made for it. */
+/** The first key and the first signature take far longer than the next ones, since tables are made for them. */
 async function prepareKeys(): Promise<void> {
-  (await import("../trust")).NodeKey.generate();
+  const { NodeKey, prepareSignatures } = await import("../trust");
+  NodeKey.generate();
+  prepareSignatures();
 }
 
 async function run(options: DeviceOptions): Promise<void> {

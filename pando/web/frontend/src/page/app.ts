@@ -168,6 +168,7 @@ export class App {
   private prepare(): void {
     if (this.stage !== "invited" || this.node !== null || this.spare !== null) return;
     this.sandbox?.prepare(this.allowsNetwork());
+    if (isRelayed(location.pathname)) this.peers.prepare();
     const spare = loadNode();
     spare.onerror = () => {
       this.spare = null; // it is tried again when it is needed

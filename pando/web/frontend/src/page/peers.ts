@@ -35,6 +35,15 @@ export class Peers {
     }
   }
 
+  /** Have the browser load what the first connection needs. */
+  prepare(): void {
+    try {
+      new RTCPeerConnection().close();
+    } catch {
+      // Such as a browser whose settings forbid it.
+    }
+  }
+
   /** End all at once: the other ends notice. */
   closeAll(): void {
     for (const peer of this.all) peer.close();

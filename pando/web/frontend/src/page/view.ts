@@ -205,13 +205,15 @@ export class View {
     }
     const next = [controls.start, controls.pause, controls.reload].find((each) => !each.hidden);
     if (!this.focused || next === undefined || next.disabled) return;
-    next.focus();
+    next.focus({ preventScroll: true }); // it is where the other one was
     this.focused = false;
   }
 }
 
 function isVisible(element: Element): boolean {
-  return element.getClientRects().length > 0 && !element.matches(":disabled");
+  if (element.matches(":disabled")) return false;
+  // Its boxes would have to be laid out, and what the browser shows later changes once more.
+  return element.checkVisibility?.() ?? element.getClientRects().length > 0;
 }
 
 /** Only what has changed, so that a screen reader does not say it again. */

@@ -3,6 +3,6 @@
 export { readCertificate } from "./certificate";
 export { readHello } from "./handshake";
 export { Initiator } from "./initiator";
-export { deriveLinkPsk, deriveTicketPsk, NodeKey } from "./keys";
+export { deriveLinkPsk, deriveTicketPsk, NodeKey, prepareSignatures } from "./keys";
 export { KEY_BYTES } from "./noise";
 export { Responder } from "./responder";
