@@ -48,5 +48,5 @@ def _turn(state: int) -> int:
 
 
 def echo(payload: bytes) -> bytes:
-    """No work, but the whole payload travels both ways."""
+    """No work, but the whole payload is sent both ways."""
     return payload

@@ -166,7 +166,7 @@ def list_sections(scale: Scale, rounds: int) -> list[Section]:
             scale.native,
         ),
         _join_section(
-            "tabs",
+            "joining-tabs",
             f"{scale.tabs} tabs at a public server, JavaScript, from the last page loaded",
             joining_tabs.join,
             TABS_JOINED,

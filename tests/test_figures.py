@@ -67,7 +67,7 @@ def test_long_units_are_cut() -> None:
     assert figures[1] == "x" * MAX_UNITS
 
 
-def test_units_can_travel() -> None:
+def test_units_can_be_serialized() -> None:
     pando.report(units="gr\ud800\xfcn")
     figures = tally.take()
     assert figures

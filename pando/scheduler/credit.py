@@ -34,7 +34,7 @@ LONG_SECONDS = 0.005
 class Credit:
     """What one borrower may hold, by its measured rate.
 
-    A borrower is a worker, or a child with many workers below it, whose work travels in several
+    A borrower is a worker, or a child with many workers below it, whose work is sent in several
     messages at once so that the flow is even. Times are in seconds, as they are told: nothing
     here reads a clock.
 
@@ -46,7 +46,7 @@ class Credit:
         messages: how many batches it holds when it holds all it may; two, where more of them
             would be of single items.
         target_seconds: work that one batch should be.
-        pair_seconds: items travel in pairs for each worker, and not one by one, where two of them
+        pair_seconds: items are lent in pairs for each worker, and not one by one, where two of them
             are no more work than this.
     """
 

@@ -100,7 +100,7 @@ class RawCodec:
 
     @staticmethod
     def find_unsupported(items: Sequence[Any]) -> dict[int, UnsupportedValueError]:
-        """None: what has been encoded once can travel on."""
+        """None: what has been encoded once can be passed on."""
         return {}
 
     @staticmethod

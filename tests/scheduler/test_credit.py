@@ -27,10 +27,14 @@ def test_the_first_batch_is_one_item() -> None:
     assert Credit().batch_size() == 1
 
 
-def test_short_items_travel_in_large_batches_and_long_ones_alone() -> None:
+def test_short_items_are_lent_in_large_batches_and_long_ones_alone() -> None:
     assert warmed_up(1e-7).batch_size() == MAX_BATCH_ITEMS
     assert warmed_up(0.001).batch_size() == round(TARGET_SECONDS / 0.001)
     assert warmed_up(10.0).batch_size() == 1
+
+
+def test_a_batch_has_its_bound_whatever_the_user_has_chosen() -> None:
+    assert warmed_up(1e-9).batch_size(limit=10**6) == MAX_BATCH_ITEMS
 
 
 @pytest.mark.parametrize(
@@ -45,7 +49,7 @@ def test_short_items_travel_in_large_batches_and_long_ones_alone() -> None:
         (0.01, 1, 5, 20),
     ],
 )
-def test_items_that_are_not_too_long_travel_in_pairs(
+def test_items_that_are_not_too_long_are_lent_in_pairs(
     item_seconds: float, workers: int, batch: int, held: int
 ) -> None:
     credit = warmed_up(item_seconds, workers, messages=4, target_seconds=0.1, pair_seconds=2.0)
@@ -84,7 +88,7 @@ def test_batches_shrink_towards_the_end() -> None:
     assert warmed_up(0.01).batch_size(remaining=2, borrowers=2) == 1
 
 
-def test_large_items_travel_in_small_batches() -> None:
+def test_large_items_are_lent_in_small_batches() -> None:
     assert warmed_up(1e-6).batch_size(item_bytes=MAX_BATCH_BYTES / 3) == 3
     assert warmed_up(1e-6).batch_size(item_bytes=MAX_BATCH_BYTES * 5) == 1
 

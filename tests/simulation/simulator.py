@@ -27,7 +27,7 @@ from pando.tree.overlay import ID_BYTES, Accept, Busy, Decision, Delegate, Overl
 from pando.tree.uplink import RawCodec, Uplink
 
 LATENCY = (0.002, 0.08)
-"""Seconds that a message travels: the least and the most."""
+"""Seconds that a message is under way: the least and the most."""
 SILENCE_SECONDS = 10.0
 RETRY_SECONDS = 0.25
 OFFER_SECONDS = 5.0

@@ -13,7 +13,7 @@ from .lending import Event, LendingPlayer, Outcome
 MOST_EVENTS = 250
 """Events of one trace."""
 MESSAGE_SECONDS = (0.001, 0.05)
-"""How long a message travels: the least and the most."""
+"""How long a message is under way: the least and the most."""
 LEASES = 6
 """Leases that the parent has at the node at once, at the most."""
 
@@ -150,7 +150,7 @@ class LendingSimulation:
         heapq.heappush(self._due, (round(self._now + seconds, 6), next(self._count), do))
 
     def later(self, do: Callable[..., None], *arguments: Any) -> None:
-        """Have something done when a message has travelled."""
+        """Have something done when a message has come."""
         self.after(self.random.uniform(*MESSAGE_SECONDS), lambda: do(*arguments))
 
     def happen(self, name: str, *arguments: Any) -> None:

@@ -135,7 +135,7 @@ class CountingCodec:
         return self._encode(items)
 
 
-def test_items_that_are_larger_than_those_before_travel_in_smaller_batches() -> None:
+def test_items_that_are_larger_than_those_before_are_lent_in_smaller_batches() -> None:
     source, codec = HandSource(), CountingCodec()
     lending = Lending(codec, lambda: 0.0)
     job = Job(source, lending.new_lender(), Window())

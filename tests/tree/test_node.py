@@ -84,7 +84,7 @@ async def test_whoever_is_faster_computes_more(autojump_clock: Any) -> None:
         assert len(fast.computed) > 5 * len(slow.computed)
 
 
-async def test_short_items_travel_together_and_long_ones_alone(autojump_clock: Any) -> None:
+async def test_short_items_are_sent_together_and_long_ones_alone(autojump_clock: Any) -> None:
     async with open_node(fixed(0.0001)) as (node, (worker,), nursery):
         await all_results(node, open_job(node, nursery, list(range(5000))))
         assert max(worker.batch_sizes) >= 200
@@ -218,7 +218,7 @@ async def test_late_results_of_a_closed_job_are_not_the_next_one_s(autojump_cloc
         assert await all_results(node, second) == [100, 400]
 
 
-async def test_an_item_that_cannot_travel_fails_alone(autojump_clock: Any) -> None:
+async def test_an_item_that_cannot_be_sent_fails_alone(autojump_clock: Any) -> None:
     async with open_node(fixed(0.0)) as (node, _, nursery):
         job = open_job(node, nursery, [1, 2, 3, object(), 5, 6, 7, 8])
         failures: dict[int, Any] = {}

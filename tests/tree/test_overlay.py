@@ -222,6 +222,63 @@ def test_those_who_wait_are_decided_on_by_what_they_offer() -> None:
     assert decisions == [Accept(node_id(2)), Delegate(node_id(3), node_id(1))]
 
 
+def test_what_they_offer_is_remembered_while_they_wait_for_one_after_the_other() -> None:
+    """They wait for a child that fails, and for who has its place then, who takes none."""
+    overlay = Overlay(ROOT, degree=2, timeout=10)
+    first, second = node_id(1), node_id(2)
+    for child in (first, second):
+        overlay.request(child, now=0)
+    overlay.connected(first, needs_offer=True)
+    place = next(
+        slot for slot, child in children_by_slot([first, second]).items() if child == second
+    )
+    other, offering = [
+        node_id(number)
+        for number in range(50, 99)
+        if choose_slots(node_id(number), ROOT, 2) == (place, place)
+    ][:2]
+    assert overlay.request(other, now=0) == Wait(other)
+    assert overlay.request(offering, now=0, offers=True) == Wait(offering)
+    assert overlay.left(second, now=0) == [Accept(other), Wait(offering)]
+    assert overlay.connected(other, takes_children=False) == [Delegate(offering, first)]
+
+
+def test_who_asks_again_while_it_waits_waits_where_it_did() -> None:
+    """It was counted there once, and is counted no more."""
+    overlay, children = full_overlay(connect=False)
+    by_slot = children_by_slot(children)
+    origin = next(
+        node_id(number)
+        for number in range(50, 99)
+        if len(set(choose_slots(node_id(number), ROOT, 3))) == 2
+    )
+    own = by_slot[choose_slots(origin, ROOT, 3)[0]]
+    for _ in range(2):
+        assert overlay.request(origin, now=0) == Wait(origin)
+    assert overlay.connected(own) == [Delegate(origin, own)]
+
+
+def test_who_has_waited_for_a_child_counts_there_as_who_was_sent_at_once() -> None:
+    overlay, children = full_overlay(connect=False)
+    slots = {child: slot for slot, child in children_by_slot(children).items()}
+    late, early = children[0], children[1]
+
+    def origin(*places: int) -> bytes:
+        numbers = range(50, 500)
+        found = (n for n in numbers if choose_slots(node_id(n), ROOT, 3)[: len(places)] == places)
+        return node_id(next(found))
+
+    for child in children[1:]:
+        overlay.connected(child)
+    waiting = origin(slots[late])
+    assert overlay.request(waiting, now=0) == Wait(waiting)
+    assert overlay.connected(late) == [Delegate(waiting, late)]
+    sent = origin(slots[early], slots[early])
+    assert overlay.request(sent, now=0) == Delegate(sent, early)
+    following = origin(slots[early], slots[late])
+    assert overlay.request(following, now=0) == Delegate(following, early), "one has each of them"
+
+
 def test_nobody_is_refused_even_past_the_degree() -> None:
     overlay, children = full_overlay()
     assert overlay.request(node_id(50), now=0, avoid=frozenset(children)) == Accept(node_id(50))

@@ -1,4 +1,4 @@
-/** Texts that may travel. */
+/** Texts that may be sent. */
 
 export const MAX_TEXT = 16 * 1024;
 /** Characters that are shown of a sentence from elsewhere. */

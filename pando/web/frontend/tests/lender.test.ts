@@ -210,7 +210,7 @@ describe("6: credit", () => {
     }
     return credit;
   };
-  test("short items travel in large batches and long ones alone", () => {
+  test("short items are lent in large batches and long ones alone", () => {
     expect(new Credit().batchSize()).toBe(1);
     expect(warmedUp(1e-7).batchSize()).toBe(8192);
     expect(warmedUp(0.001).batchSize()).toBe(30);

@@ -7,7 +7,7 @@ import { split } from "../msgpack-slices";
 
 export const EXPORT_KEY = "/pando/1.0.0";
 
-/** What travels of a JavaScript function: `pando.functions.package.JavaScriptPackage`. */
+/** What is sent of a JavaScript function: `pando.functions.package.JavaScriptPackage`. */
 export interface JavaScriptPackage {
   name: string;
   /** A CommonJS script. */

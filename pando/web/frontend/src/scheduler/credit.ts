@@ -34,7 +34,7 @@ export interface CreditOptions {
   messages?: number;
   /** Work that one batch should be, in seconds. */
   targetSeconds?: number;
-  /** Items travel in pairs for each worker where two of them are no more work than this. */
+  /** Items are lent in pairs for each worker where two of them are no more work than this. */
   pairSeconds?: number;
 }
 
@@ -52,7 +52,7 @@ export interface BatchBounds {
 /**
  * What one borrower may hold, by its measured rate.
  *
- * A borrower is a worker, or a child with many workers below it, whose work travels in several
+ * A borrower is a worker, or a child with many workers below it, whose work is sent in several
  * messages at once so that the flow is even. Times are in seconds, as they are told: nothing here
  * reads a clock.
  */
