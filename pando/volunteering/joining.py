@@ -166,6 +166,8 @@ class Joiner:
         """Compute for the root, and try to connect to it by WebRTC where that may be better."""
         can_prove = self._link.fingerprint is not None
         if not (can_prove and self._prefers_webrtc(session)):
+            if offered is not None:
+                await offered.connection.aclose()
             return await self._compute(session, link, parent, assigned)
 
         async def compute(link: KeepaliveChannel, parent: bytes) -> bool:

@@ -14,8 +14,9 @@ import trio.testing
 from pando import messages
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
 from pando.net.keepalive import KeepaliveChannel
+from pando.net.trust.join_link import JoinLink, LinkSecret
 from pando.net.webrtc.answerer import OPEN_SECONDS
-from pando.volunteering import Volunteer, VolunteerOptions, below, joining
+from pando.volunteering import Volunteer, VolunteerOptions, below, joining, second_link
 from pando.volunteering.below import (
     CONNECT_PARENT_SECONDS,
     WEBSOCKET_SECONDS,
@@ -24,6 +25,7 @@ from pando.volunteering.below import (
 )
 
 PARENT = bytes(range(8))
+LINK = str(JoinLink("192.0.2.7:5000", False, bytes(16), LinkSecret.generate()))
 NEVER = float("inf")
 
 
@@ -281,9 +283,9 @@ async def join(monkeypatch: pytest.MonkeyPatch, protocol: str) -> list[messages.
     offers = iter(range(1, 10))
 
     @asynccontextmanager
-    async def offering(servers: object) -> AsyncIterator[Offered | None]:
+    async def offering(servers: object) -> AsyncIterator[second_link.Offered | None]:
         connection: Any = None
-        yield None if servers is None else Offered(connection, f"offer {next(offers)}")
+        yield None if servers is None else second_link.Offered(connection, f"offer {next(offers)}")
 
     monkeypatch.setattr(joining, "_offering", offering)
     monkeypatch.setattr(joining, "ParentSearch", Unreachable)
@@ -313,3 +315,49 @@ async def test_a_parent_that_cannot_be_reached_is_followed_by_an_offer(
         messages.Unreachable(why, offers[1]),
         messages.Unreachable(why, offers[2]),
     ]
+
+
+class UnusedConnection:
+    """A connection whose offer nobody answers."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("link", "can_prove"), [("http://192.0.2.7:5000/", False), (LINK, True)], ids=["bare", "whole"]
+)
+async def test_what_was_offered_serves_a_second_link_to_the_root_or_is_closed(
+    monkeypatch: pytest.MonkeyPatch, link: str, can_prove: bool
+) -> None:
+    """Without a fingerprint in the link the root cannot prove who it is on another one."""
+    connection, used = UnusedConnection(), list[object]()
+
+    @asynccontextmanager
+    async def offered(servers: object) -> AsyncIterator[second_link.Offered]:
+        yield second_link.Offered(connection, "an offer")  # type: ignore[arg-type]
+
+    class Second:
+        def __init__(self, *arguments: object) -> None:
+            used.append(arguments[-1])
+
+        async def run(self) -> None:
+            pass
+
+        async def after_first(self) -> bool:
+            return True
+
+    async def compute(*arguments: object) -> bool:
+        assert connection.is_closed == (not can_prove)
+        return True
+
+    monkeypatch.setattr(joining, "_offering", offered)
+    monkeypatch.setattr(joining, "SecondLink", Second)
+    joiner = Volunteer(link, VolunteerOptions(), print)._joiner
+    monkeypatch.setattr(joiner, "_compute", compute)
+    root = RootLink(messages.Welcome(PARENT))
+    told = messages.RunInfo(2, PARENT, "run", "square", b"")
+    assert await joiner.join(Session("webrtc"), root, told)  # type: ignore[arg-type]
+    assert [each.offer for each in used] == ["an offer"] * can_prove  # type: ignore[attr-defined]
