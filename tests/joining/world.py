@@ -141,9 +141,7 @@ class Switchboard(Network):
         try:
             yield end
         finally:
-            self.data_channels[end.number] = _CLOSED
-            if end.channel is not None:
-                await end.channel.aclose()
+            await end.aclose()
 
     def data_ends(self) -> list[str]:
         """Return whose the ends are that are not closed."""
@@ -186,6 +184,11 @@ class DataEnd:
             end.channel = channel
         self._other, other._other = other, self
         other._changed.set()
+
+    async def aclose(self) -> None:
+        self._network.data_channels[self.number] = _CLOSED
+        if self.channel is not None:
+            await self.channel.aclose()
 
     async def reach(self) -> None:
         await self.check()
