@@ -275,7 +275,16 @@ def _relayed(port: int) -> int:
     return int(text.partition("\npando_server_nodes ")[2].split()[0])
 
 
-def run_script(script, home):
+def run_program(server, home, *lines):
+    """Run a program that has a function, and options for this server."""
+    script = home / "program.py"
+    beginning = (
+        "import pando, sys, time",
+        "def square(x): return x * x",
+        f"options = pando.ServeOptions(host='localhost:{server.port}')",
+        "if __name__ == '__main__':",
+    )
+    script.write_text("".join(f"{line}\n" for line in (*beginning, *lines)))
     return subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
@@ -287,34 +296,21 @@ def run_script(script, home):
 
 
 def test_a_program_registers_by_its_options(scene, tmp_path):
-    server = scene.server()
-    script = tmp_path / "program.py"
-    script.write_text(
-        "import pando\n"
-        "def square(x): return x * x\n"
-        f"options = pando.ServeOptions(host='localhost:{server.port}')\n"
-        "if __name__ == '__main__':\n"
-        "    print(list(pando.map(square, range(3), workers=1, serve=options)))\n"
-    )
-    done = run_script(script, tmp_path)
+    computes = "    print(list(pando.map(square, range(3), workers=1, serve=options)))"
+    done = run_program(scene.server(), tmp_path, computes)
     assert done.stdout == "[0, 1, 4]\n", done.stderr
 
 
 @pytest.mark.skipif(find_spec("aiortc") is None, reason="aiortc is not here")
 def test_a_run_is_ready_for_webrtc_before_somebody_comes(scene, tmp_path):
-    server = scene.server()
-    script = tmp_path / "program.py"
-    script.write_text(
-        "import pando, sys, time\n"
-        "def square(x): return x * x\n"
-        f"options = pando.ServeOptions(host='localhost:{server.port}')\n"
-        "if __name__ == '__main__':\n"
-        "    with pando.run(square, workers=0, serve=options):\n"
-        "        while 'aiortc' not in sys.modules:\n"
-        "            time.sleep(0.05)\n"
-        "    print('ready')\n"
+    done = run_program(
+        scene.server(),
+        tmp_path,
+        "    with pando.run(square, workers=0, serve=options):",
+        "        while 'aiortc' not in sys.modules:",
+        "            time.sleep(0.05)",
+        "    print('ready')",
     )
-    done = run_script(script, tmp_path)
     assert done.stdout == "ready\n", done.stderr
 
 

@@ -212,7 +212,7 @@ export class View {
 
 function isVisible(element: Element): boolean {
   if (element.matches(":disabled")) return false;
-  // Its boxes would have to be laid out, and what the browser shows later changes once more.
+  // Unlike a look at its boxes, this has the browser lay out nothing.
   return element.checkVisibility?.() ?? element.getClientRects().length > 0;
 }
 
