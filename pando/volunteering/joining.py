@@ -31,10 +31,12 @@ from ..notifier import Notifier
 from .below import ParentSearch
 from .root_connection import RootConnector
 from .root_replies import receive_reply
-from .second_link import Offered, SecondLink
+from .second_link import SecondLink
 from .session import Session
 
 if TYPE_CHECKING:
+    from ..net.webrtc.connection import Offered
+
     Compute = Callable[[Session, KeepaliveChannel, bytes, messages.RunInfo], Awaitable[bool]]
 
 logger = logging.getLogger(__name__)
@@ -193,7 +195,7 @@ async def _offering(
     if servers is None:
         yield None
         return
-    from ..net.webrtc.connection import open_connection
+    from ..net.webrtc.connection import open_offered
 
-    async with open_connection(servers) as connection:
-        yield Offered(connection, await connection.make_offer())
+    async with open_offered(servers) as offered:
+        yield offered

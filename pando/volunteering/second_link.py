@@ -11,7 +11,6 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -28,7 +27,7 @@ from .root_replies import receive_reply
 from .session import Session
 
 if TYPE_CHECKING:
-    from ..net.webrtc.connection import Connection
+    from ..net.webrtc.connection import Offered
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +48,6 @@ FINISH_SECONDS = 1.0
 JoinRoot = Callable[[Channel], Awaitable[Channel]]
 Compute = Callable[[KeepaliveChannel, bytes], Awaitable[bool]]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Offered:
-    """A connection whose offer nobody has answered, and the offer."""
-
-    connection: Connection
-    offer: str
 
 
 class SecondLink:
@@ -158,12 +149,12 @@ class SecondLink:
     @asynccontextmanager
     async def _offering(self) -> AsyncIterator[Offered]:
         """A connection that makes an offer, which is closed with the block."""
-        from ..net.webrtc.connection import open_connection
+        from ..net.webrtc.connection import open_offered
 
         offered, self._offered = self._offered, None
         if offered is None:
-            async with open_connection(self._session.ice_servers) as connection:
-                yield Offered(connection, await connection.make_offer())
+            async with open_offered(self._session.ice_servers) as offered:
+                yield offered
             return
         try:
             yield offered

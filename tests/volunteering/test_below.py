@@ -15,8 +15,9 @@ from pando import messages
 from pando.channel import Channel, ChannelClosedError, memory_channel_pair
 from pando.net.keepalive import KeepaliveChannel
 from pando.net.trust.join_link import JoinLink, LinkSecret
+from pando.net.webrtc import connection as webrtc
 from pando.net.webrtc.answerer import OPEN_SECONDS
-from pando.volunteering import Volunteer, VolunteerOptions, below, joining, second_link
+from pando.volunteering import Volunteer, VolunteerOptions, below, joining
 from pando.volunteering.below import (
     CONNECT_PARENT_SECONDS,
     WEBSOCKET_SECONDS,
@@ -283,9 +284,9 @@ async def join(monkeypatch: pytest.MonkeyPatch, protocol: str) -> list[messages.
     offers = iter(range(1, 10))
 
     @asynccontextmanager
-    async def offering(servers: object) -> AsyncIterator[second_link.Offered | None]:
+    async def offering(servers: object) -> AsyncIterator[webrtc.Offered | None]:
         connection: Any = None
-        yield None if servers is None else second_link.Offered(connection, f"offer {next(offers)}")
+        yield None if servers is None else webrtc.Offered(connection, f"offer {next(offers)}")
 
     monkeypatch.setattr(joining, "_offering", offering)
     monkeypatch.setattr(joining, "ParentSearch", Unreachable)
@@ -336,8 +337,8 @@ async def test_what_was_offered_serves_a_second_link_to_the_root_or_is_closed(
     connection, used = UnusedConnection(), list[object]()
 
     @asynccontextmanager
-    async def offered(servers: object) -> AsyncIterator[second_link.Offered]:
-        yield second_link.Offered(connection, "an offer")  # type: ignore[arg-type]
+    async def offered(servers: object) -> AsyncIterator[webrtc.Offered]:
+        yield webrtc.Offered(connection, "an offer")  # type: ignore[arg-type]
 
     class Second:
         def __init__(self, *arguments: object) -> None:

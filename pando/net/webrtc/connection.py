@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence, Set
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -309,6 +309,21 @@ async def open_connection(
             yield connection
         finally:
             await connection.aclose()
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A connection whose offer nobody has answered, and the offer."""
+
+    connection: Connection
+    offer: str
+
+
+@asynccontextmanager
+async def open_offered(servers: Sequence[IceServer] = ()) -> AsyncIterator[Offered]:
+    """Make a connection and an offer; it is closed with the block."""
+    async with open_connection(servers) as connection:
+        yield Offered(connection, await connection.make_offer())
 
 
 def _only(description: Description, kinds: Set[str]) -> Description:
